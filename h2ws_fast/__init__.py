@@ -1,0 +1,1 @@
+"""WebSockets and any other byte stream over HTTP/2: RFC 8441."""
