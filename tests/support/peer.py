@@ -10,7 +10,7 @@ import importlib
 import hpack
 
 from . import frames as f
-from .websocket import ws_frame
+from .ws_frames import ws_frame
 
 DELIVERIES = ("whole", "octets", "in_header")
 
