@@ -6,6 +6,8 @@ kernel. Here `octets` is a `bytes` object; compiled it is `const unsigned char *
 Whoever changes a function here changes `kernels.pyx`; `tests/engine/test_kernels.py` feeds both.
 """
 
+from .huffman import CODES, EOS
+
 NONE = 0  # no node: the end of a chain in `Chunks`
 
 
@@ -364,3 +366,46 @@ def data_event(stream_id, data, credit):
     event.data = data
     event.credit = credit
     return event
+
+
+# -- Huffman code: RFC 7541 section 5.2 --------------------------------------------------------
+
+_SYMBOLS = {(length, code): symbol for symbol, (code, length) in enumerate(CODES)}
+
+
+def huffman_size(data):
+    """How many octets `huffman_encode` returns."""
+    return sum(CODES[octet][1] for octet in data) + 7 >> 3
+
+
+def huffman_encode(data):
+    """Return the Huffman code of `bytes`, padded with ones."""
+    bits = 0
+    n = 0
+    for octet in data:
+        code, length = CODES[octet]
+        bits = bits << length | code
+        n += length
+    padding = -n & 7
+    return (bits << padding | (1 << padding) - 1).to_bytes(n + padding >> 3, "big")
+
+
+def huffman_decode(p, pos, n, limit):
+    """Decode n octets; None for more than `limit`, an EOS symbol or wrong padding."""
+    out = bytearray()
+    code = 0
+    length = 0
+    for octet in p[pos : pos + n]:
+        for shift in range(7, -1, -1):
+            code = code << 1 | octet >> shift & 1
+            length += 1
+            symbol = _SYMBOLS.get((length, code))
+            if symbol is not None:
+                if symbol == EOS or len(out) == limit:
+                    return None
+                out.append(symbol)
+                code = 0
+                length = 0
+    if length > 7 or code != (1 << length) - 1:
+        return None
+    return bytes(out)
