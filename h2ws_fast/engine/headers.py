@@ -4,31 +4,47 @@ What arrives is read in one pass (`read_request`, `read_response`, `read_trailer
 a dict tells what a name means, most mean nothing here and are passed on as they are. What a
 malformed message is, is decided here alone; what the octets of a field may be is checked where a
 literal is decoded (`hpack`), so a repeated block is not scanned again.
-
-What leaves goes through `prepare`, which accepts what users write and refuses what the other side
-would have to refuse.
 """
-
-import binascii
-import hashlib
 
 from ..errors import H2WSError
 from .constants import PROTOCOL_ERROR
-from .hpack import Sensitive, name_fault, value_fault
-from .static_table import KNOWN_NAMES
+from .fields import DIGIT_OCTETS, TOKEN_OCTETS, Sensitive, made_of
+from .vocabulary import (
+    ADDRESS_OCTETS,
+    AUTHORITY,
+    CAPSULE_PROTOCOLS,
+    CONTENT_LENGTH,
+    COOKIE,
+    HOP_BY_HOP,
+    HOST,
+    HOST_OCTETS,
+    LAST_PSEUDO,
+    MAX_CONTENT_LENGTH_DIGITS,
+    MEANINGS,
+    METHOD,
+    METHODS,
+    PATH,
+    PATH_OCTETS,
+    PROTOCOL,
+    PROTOCOLS,
+    SCHEME,
+    SCHEME_OCTETS,
+    SCHEMES,
+    STATUS,
+    TE,
+    WS_EXTENSIONS,
+    WS_KEY,
+    WS_PROTOCOL,
+    WS_VERSION,
+)
 
 __all__ = [
     "MalformedMessage",
     "RequestHead",
     "ResponseHead",
-    "accept_value",
-    "prepare",
     "read_request",
     "read_response",
-    "read_subprotocols",
     "read_trailers",
-    "split_list",
-    "valid_key",
 ]
 
 
@@ -48,85 +64,7 @@ class MalformedMessage(H2WSError):
         self.refused = refused
 
 
-# What a name means to this module; the names that are not here mean nothing to it.
-METHOD = 1
-SCHEME = 2
-AUTHORITY = 3
-PATH = 4
-PROTOCOL = 5
-STATUS = 6
-LAST_PSEUDO = 6
-HOP_BY_HOP = 7
-TE = 8
-HOST = 9
-CONTENT_LENGTH = 10
-COOKIE = 11
-WS_VERSION = 12
-WS_KEY = 13
-WS_PROTOCOL = 14
-WS_EXTENSIONS = 15
-
-MEANINGS = {
-    b":method": METHOD,
-    b":scheme": SCHEME,
-    b":authority": AUTHORITY,
-    b":path": PATH,
-    b":protocol": PROTOCOL,
-    b":status": STATUS,
-    b"connection": HOP_BY_HOP,
-    b"keep-alive": HOP_BY_HOP,
-    b"proxy-connection": HOP_BY_HOP,
-    b"transfer-encoding": HOP_BY_HOP,
-    b"upgrade": HOP_BY_HOP,
-    b"te": TE,
-    b"host": HOST,
-    b"content-length": CONTENT_LENGTH,
-    b"cookie": COOKIE,
-    b"sec-websocket-version": WS_VERSION,
-    b"sec-websocket-key": WS_KEY,
-    b"sec-websocket-protocol": WS_PROTOCOL,
-    b"sec-websocket-extensions": WS_EXTENSIONS,
-}
-
-METHODS = {
-    method.encode(): method
-    for method in ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
-}
-SCHEMES = {b"http": "http", b"https": "https"}
-PROTOCOLS = {
-    token.encode(): token for token in ("websocket", "connect-udp", "connect-ip", "bytestream")
-}
-# RFC 9297 section 3.4: content-length has no place beside the Capsule Protocol.
-CAPSULE_PROTOCOLS = frozenset(("connect-udp", "connect-ip", "connect-ethernet"))
-
-MAX_CONTENT_LENGTH_DIGITS = 18  # fits 63 bits whatever the digits
-
-KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
-
-
-def _mark_all_but(allowed):
-    return bytes(octet if octet in allowed else octet ^ 0x80 for octet in range(256))
-
-
-_DIGITS = b"0123456789"
-_LOWER = b"abcdefghijklmnopqrstuvwxyz"
-_ALNUM = _DIGITS + _LOWER + _LOWER.upper()
-DIGIT_OCTETS = _mark_all_but(_DIGITS)
-TOKEN_OCTETS = _mark_all_but(b"!#$%&'*+-.^_`|~" + _ALNUM)
-SCHEME_OCTETS = _mark_all_but(b"+-." + _ALNUM)
-# RFC 3986 section 3.2.2, without the comma: no host has one, and a proxy may see a list.
-HOST_OCTETS = _mark_all_but(b"-._~%!$&'()*+;=" + _ALNUM)
-ADDRESS_OCTETS = _mark_all_but(b":.-_~!$&'()*+;=%" + _ALNUM)  # within brackets
-# RFC 9113 section 8.3.1 and 10.3: what would end or bend the request line of HTTP/1.1.
-PATH_OCTETS = _mark_all_but(bytes(octet for octet in range(0x21, 0x7F) if octet != 0x23))
-
-
 # -- the octets of single values ---------------------------------------------------------------
-
-
-def _is_made_of(value, octets):
-    """Whether value is one or more octets that a table keeps."""
-    return len(value) > 0 and value.translate(octets) == value
 
 
 def _split_port(authority):
@@ -144,14 +82,14 @@ def _authority_fault(authority, port_needed):
     if authority.translate(HOST_OCTETS) != authority:
         host, port = _split_port(authority)
     if host[:1] == b"[" and host[len(host) - 1 :] == b"]":
-        if not _is_made_of(host[1 : len(host) - 1], ADDRESS_OCTETS):
+        if not made_of(host[1 : len(host) - 1], ADDRESS_OCTETS):
             return "invalid address in :authority"
-    elif not _is_made_of(host, HOST_OCTETS):
+    elif not made_of(host, HOST_OCTETS):
         # RFC 9113 section 8.3.1: "":authority" MUST NOT include the deprecated userinfo
         # subcomponent for "http" or "https" schemed URIs."
         return "invalid host in :authority"
     if port is not None and len(port) > 0:
-        if len(port) > 5 or not _is_made_of(port, DIGIT_OCTETS) or int(port) > 65535:
+        if len(port) > 5 or not made_of(port, DIGIT_OCTETS) or int(port) > 65535:
             return "invalid port in :authority"
         if port_needed and int(port) == 0:
             return "port 0 in :authority"
@@ -160,7 +98,7 @@ def _authority_fault(authority, port_needed):
     return None
 
 
-def _same_host(host, authority, scheme):
+def same_host(host, authority, scheme):
     """Whether Host names what :authority names: RFC 9113 section 8.3.1."""
     if host == authority:
         return True
@@ -174,9 +112,9 @@ def _normal_host(authority, scheme):
     return host + b":" + port
 
 
-def _read_content_length(value):
+def read_content_length(value):
     """Return the number: RFC 9110 section 8.6."""
-    if not _is_made_of(value, DIGIT_OCTETS):
+    if not made_of(value, DIGIT_OCTETS):
         raise MalformedMessage("content-length is not a number")
     if len(value) > MAX_CONTENT_LENGTH_DIGITS:
         raise MalformedMessage("content-length is too large")
@@ -186,7 +124,7 @@ def _read_content_length(value):
 def _read_protocol(value):
     """Return the token of :protocol, in lower case: RFC 8441 section 4, RFC 9110 section 7.8."""
     name, slash, version = value.partition(b"/")
-    if not _is_made_of(name, TOKEN_OCTETS) or (slash and not _is_made_of(version, TOKEN_OCTETS)):
+    if not made_of(name, TOKEN_OCTETS) or (slash and not made_of(version, TOKEN_OCTETS)):
         raise MalformedMessage(":protocol is not a single token")
     return value.decode("ascii").lower()
 
@@ -338,7 +276,7 @@ def read_request(fields, connect_enabled):
         raise MalformedMessage("no :method")
     head.method = METHODS.get(method)
     if head.method is None:
-        if not _is_made_of(method, TOKEN_OCTETS):
+        if not made_of(method, TOKEN_OCTETS):
             raise MalformedMessage(":method is not a token")
         head.method = method.decode("ascii")
 
@@ -369,7 +307,7 @@ def read_request(fields, connect_enabled):
     head.scheme = SCHEMES.get(scheme)
     is_http = head.scheme is not None
     if not is_http:
-        if not _is_made_of(scheme, SCHEME_OCTETS) or not scheme[:1].isalpha():
+        if not made_of(scheme, SCHEME_OCTETS) or not scheme[:1].isalpha():
             raise MalformedMessage("invalid :scheme")
         head.scheme = scheme.decode("ascii").lower()
         is_http = head.scheme == "http" or head.scheme == "https"
@@ -391,7 +329,7 @@ def read_request(fields, connect_enabled):
             if is_http:
                 raise MalformedMessage("neither :authority nor host", 400, True)
             authority = b""
-    elif host is not None and not _same_host(host, authority, head.scheme):
+    elif host is not None and not same_host(host, authority, head.scheme):
         raise MalformedMessage("host differs from :authority")
     if is_http or protocol is not None:
         reason = _authority_fault(authority, False)
@@ -403,7 +341,7 @@ def read_request(fields, connect_enabled):
 
     if content_length is not None:
         if protocol is None:
-            head.content_length = _read_content_length(content_length)
+            head.content_length = read_content_length(content_length)
         elif head.protocol in CAPSULE_PROTOCOLS:
             raise MalformedMessage("content-length beside capsules")
         else:
@@ -420,7 +358,7 @@ def _read_classic_connect(head, scheme, path, authority, host):
     reason = _authority_fault(authority, False)
     if reason is not None and reason != "invalid port in :authority":
         raise MalformedMessage(reason)
-    if host is not None and not _same_host(host, authority, ""):
+    if host is not None and not same_host(host, authority, ""):
         raise MalformedMessage("host differs from :authority")
     # RFC 9110 section 9.3.6: "A server MUST reject a CONNECT request that targets an empty or
     # invalid port number, typically by responding with a 400 (Bad Request) status code."
@@ -503,7 +441,7 @@ def read_response(fields, tunnel=False):
 
     if status is None:
         raise MalformedMessage("no :status")
-    if len(status) != 3 or not _is_made_of(status, DIGIT_OCTETS) or status[0] == 0x30:
+    if len(status) != 3 or not made_of(status, DIGIT_OCTETS) or status[0] == 0x30:
         raise MalformedMessage(":status is not a number of three digits")
     head.status = int(status)
     # RFC 9113 section 8.6: "HTTP/2 does not support the 101 (Switching Protocols) informational
@@ -514,7 +452,7 @@ def read_response(fields, tunnel=False):
         if tunnel and 200 <= head.status < 300:
             _drop_content_length_of_response(head)
         else:
-            head.content_length = _read_content_length(content_length)
+            head.content_length = read_content_length(content_length)
     return head
 
 
@@ -537,206 +475,3 @@ def read_trailers(fields):
         if found is not None and (found == HOP_BY_HOP or found == TE):
             raise MalformedMessage(f"connection-specific field {name!r}")
     return fields
-
-
-# -- WebSocket fields: RFC 6455 section 4 --------------------------------------------------------
-
-
-def split_list(value):
-    """Return the elements of a comma-separated field as `bytes`, without empty ones.
-
-    RFC 9110 section 5.6.1. Not for fields with quoted strings.
-    """
-    elements = []
-    for element in value.split(b","):
-        element = element.strip(b" \t")
-        if element:
-            elements.append(element)
-    return elements
-
-
-def read_subprotocols(value):
-    """Return the subprotocols of a `sec-websocket-protocol` value (or None) as `str`, in order.
-
-    One named twice counts once. Raises `MalformedMessage` where one is not a token.
-    """
-    names = []
-    if value is None:
-        return names
-    for element in split_list(value):
-        if not _is_made_of(element, TOKEN_OCTETS):
-            raise MalformedMessage("a subprotocol is not a token")
-        name = element.decode("ascii")
-        if name not in names:
-            names.append(name)
-    return names
-
-
-def valid_key(key):
-    """Whether a `sec-websocket-key` is the base64 of 16 octets."""
-    if len(key) != 24:
-        return False
-    try:
-        return len(binascii.a2b_base64(key, strict_mode=True)) == 16
-    except binascii.Error:
-        return False
-
-
-def accept_value(key):
-    """Return the `sec-websocket-accept` that answers a key."""
-    digest = hashlib.sha1(key + KEY_SUFFIX, usedforsecurity=False).digest()
-    return binascii.b2a_base64(digest, newline=False)
-
-
-# -- writing -----------------------------------------------------------------------------------
-
-OK_FIELD = (b":status", b"200")
-
-
-def prepare(headers, kind):
-    """Return the header list of a message of ours, ready to be encoded.
-
-    `headers` are pairs `(name, value)`, each `str` or `bytes`; `kind` is "request", "response",
-    "trailers", or "tunnel" for the 2xx that answers a CONNECT. Names are lower-cased,
-    pseudo-headers put first, a request's Host becomes :authority. Raises `ValueError` or
-    `TypeError` for anything the receiver would have to refuse.
-    """
-    if len(headers) == 1 and headers[0] == OK_FIELD and (kind == "response" or kind == "tunnel"):
-        return [OK_FIELD]
-    pseudo = []
-    regular = []
-    for field in headers:
-        if len(field) != 2:
-            raise ValueError(f"a header must be a pair (name, value), not {field!r}")
-        name = _prepare_name(field[0])
-        value = _prepare_value(name, field[1])
-        if type(field) is not tuple and isinstance(field, Sensitive):
-            clean = Sensitive((name, value))
-        elif name is field[0] and value is field[1] and type(field) is tuple:
-            clean = field
-        else:
-            clean = (name, value)
-        if name[:1] == b":":
-            pseudo.append(clean)
-        else:
-            regular.append(clean)
-    if kind == "request":
-        _check_request(pseudo, regular)
-    elif kind == "response" or kind == "tunnel":
-        _check_response(pseudo, regular, kind)
-    elif kind == "trailers":
-        if pseudo:
-            raise ValueError("trailers have no pseudo-headers; leave out " + _text(pseudo[0][0]))
-    else:
-        raise ValueError(f"kind must be request, response, tunnel or trailers, not {kind!r}")
-    for field in regular:
-        found = MEANINGS.get(field[0])
-        if found is None:
-            continue
-        if found == HOP_BY_HOP:
-            raise ValueError(f"HTTP/2 has no field {_text(field[0])}; leave it out")
-        if found == TE and (kind != "request" or field[1].lower() != b"trailers"):
-            raise ValueError("te may only stand in requests and only say trailers; leave it out")
-    return pseudo + regular
-
-
-def _text(name):
-    return name.decode("latin-1")
-
-
-def _prepare_name(name):
-    if type(name) is str:
-        try:
-            name = name.encode("ascii")
-        except UnicodeEncodeError:
-            raise ValueError(f"header name {name!r} must be a token of ASCII letters") from None
-    elif type(name) is not bytes:
-        raise TypeError(f"header name {name!r} must be str or bytes")
-    known = KNOWN_NAMES.get(name)
-    if known is not None:
-        return name
-    lower = name.lower()
-    if lower != name:
-        name = lower
-    reason = name_fault(name)
-    if reason is not None:
-        raise ValueError(f"{reason}; use letters, digits and !#$%&'*+-.^_`|~ only")
-    return name
-
-
-def _prepare_value(name, value):
-    if type(value) is str:
-        try:
-            value = value.encode("latin-1")
-        except UnicodeEncodeError:
-            raise ValueError(
-                f"value {value!r} of {_text(name)} is not Latin-1; encode it and give bytes"
-            ) from None
-    elif type(value) is not bytes:
-        raise TypeError(f"value {value!r} of {_text(name)} must be str or bytes")
-    reason = value_fault(value)
-    if reason is not None:
-        raise ValueError(f"{reason}: {_text(name)}={value[:64]!r}; remove that octet")
-    return value
-
-
-def _check_response(pseudo, regular, kind):
-    if len(pseudo) != 1 or pseudo[0][0] != b":status":
-        raise ValueError("a response needs exactly one pseudo-header, :status")
-    status = pseudo[0][1]
-    if len(status) != 3 or not _is_made_of(status, DIGIT_OCTETS) or status[0] == 0x30:
-        raise ValueError(f":status must be three digits from 100 on, not {status!r}")
-    if status == b"101":
-        raise ValueError("HTTP/2 has no 101: accept a WebSocket or tunnel with 200")
-    if kind == "tunnel" and status[0] != 0x32:
-        raise ValueError("a tunnel opens with a 2xx")
-    _check_content_length(regular, kind == "tunnel" or status[0] == 0x31 or status == b"204")
-
-
-def _check_content_length(regular, refused):
-    """RFC 9110 section 8.6: no content-length in 1xx, 204 and what opens a tunnel."""
-    length = None
-    for field in regular:
-        if field[0] == b"content-length":
-            if refused:
-                raise ValueError("there is no content here; leave out content-length")
-            if length is not None:
-                raise ValueError("content-length twice; give it once")
-            length = field[1]
-            try:
-                _read_content_length(length)
-            except MalformedMessage as error:
-                raise ValueError(f"{error.reason}: {length[:64]!r}") from None
-
-
-def _check_request(pseudo, regular):
-    """Refuse what `read_request` would call malformed; let Host become :authority."""
-    names = []
-    for field in pseudo:
-        names.append(field[0])
-    if b":authority" not in names:
-        for at in range(len(regular)):
-            if regular[at][0] == b"host":
-                host = regular[at]
-                del regular[at]
-                pseudo.append((b":authority", host[1]))
-                break
-    else:
-        # RFC 9113 section 8.3.1: "Clients MUST NOT generate a request with a Host header field
-        # that differs from the ":authority" pseudo-header field."
-        authority = pseudo[names.index(b":authority")][1]
-        scheme = ""
-        if b":scheme" in names:
-            scheme = pseudo[names.index(b":scheme")][1].decode("latin-1")
-        kept = []
-        for field in regular:
-            if field[0] != b"host":
-                kept.append(field)
-            elif not _same_host(field[1], authority, scheme):
-                raise ValueError("host differs from :authority; leave out host")
-        regular[:] = kept
-    try:
-        read_request(pseudo, True)
-    except MalformedMessage as error:
-        raise ValueError(f"{error.reason}; see RFC 9113 section 8.3.1") from None
-    _check_content_length(regular, (b":method", b"CONNECT") in pseudo)

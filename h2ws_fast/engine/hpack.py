@@ -12,6 +12,7 @@ breaks RFC 9113 section 8.2.1.
 
 from ..errors import H2WSError
 from .constants import COMPRESSION_ERROR, ENHANCE_YOUR_CALM
+from .fields import Sensitive, name_fault, value_fault
 from .hpack_table import DynamicTable
 from .kernels import huffman_decode, huffman_encode, huffman_size, take
 from .static_table import KNOWN_FIELDS, KNOWN_NAMES, STATIC_INDEX, STATIC_OCTETS, STATIC_TABLE
@@ -22,8 +23,6 @@ __all__ = [
     "Encoder",
     "HeaderListTooLarge",
     "Sensitive",
-    "name_fault",
-    "value_fault",
 ]
 
 INITIAL_TABLE_SIZE = 4096  # RFC 9113 section 6.5.2
@@ -48,61 +47,10 @@ class HeaderListTooLarge(H2WSError):
     error_code = ENHANCE_YOUR_CALM
 
 
-class Sensitive(tuple):
-    """A field `(name, value)` that no table on any hop may hold: RFC 7541 section 6.2.3."""
-
-    __slots__ = ()
-
-
 class _Faulty(tuple):
     """A field that is not valid in HTTP, in a decoder's table."""
 
     __slots__ = ()
-
-
-# -- validity: RFC 9113 section 8.2.1, RFC 9110 sections 5.1 and 5.5 ----------------------------
-
-
-def _mark_all_but(allowed):
-    """A table for `bytes.translate` that keeps the allowed octets and changes all others."""
-    return bytes(octet if octet in allowed else octet ^ 0x80 for octet in range(256))
-
-
-_TCHAR = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-NAME_OCTETS = _mark_all_but(_TCHAR)
-VALUE_OCTETS = _mark_all_but(bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100))))
-
-
-def name_fault(name):
-    """Say what is wrong with a field's name as it stands on the wire, or return None.
-
-    A pseudo-header's colon is accepted; whether the name exists is for `headers` to say.
-    """
-    if name in KNOWN_NAMES:
-        return None
-    if not name:
-        return "empty field name"
-    token = name
-    if name[0] == 0x3A:  # a colon
-        token = name[1:]
-    if not token or token.translate(NAME_OCTETS) != token:
-        return f"field name {name[:64]!r} is not a lower-case token"
-    return None
-
-
-def value_fault(value):
-    """Say what is wrong with a field's value, or return None."""
-    if not value:
-        return None
-    first = value[0]
-    last = value[len(value) - 1]
-    # RFC 9113 section 8.2.1: "A field value MUST NOT start or end with an ASCII whitespace
-    # character (ASCII SP or HTAB, 0x20 or 0x09)."
-    if first == 0x20 or first == 0x09 or last == 0x20 or last == 0x09:
-        return "field value starts or ends with whitespace"
-    if value.translate(VALUE_OCTETS) != value:
-        return "field value holds a control character"
-    return None
 
 
 # -- decoding ----------------------------------------------------------------------------------

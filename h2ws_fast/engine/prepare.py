@@ -1,0 +1,163 @@
+"""Our own header lists: what users write, made ready to be encoded.
+
+Accepts `str` and `bytes`; refuses what the receiver would have to refuse (`headers` says what),
+before anything is encoded.
+"""
+
+from .fields import DIGIT_OCTETS, Sensitive, made_of, name_fault, value_fault
+from .headers import MalformedMessage, read_content_length, read_request, same_host
+from .static_table import KNOWN_NAMES
+from .vocabulary import HOP_BY_HOP, MEANINGS, TE
+
+__all__ = ["prepare"]
+
+OK_FIELD = (b":status", b"200")
+
+
+def prepare(headers, kind):
+    """Return the header list of a message of ours, ready to be encoded.
+
+    `headers` are pairs `(name, value)`, each `str` or `bytes`; `kind` is "request", "response",
+    "trailers", or "tunnel" for the 2xx that answers a CONNECT. Names are lower-cased,
+    pseudo-headers put first, a request's Host becomes :authority. Raises `ValueError` or
+    `TypeError` for anything the receiver would have to refuse.
+    """
+    if len(headers) == 1 and headers[0] == OK_FIELD and (kind == "response" or kind == "tunnel"):
+        return [OK_FIELD]
+    pseudo = []
+    regular = []
+    for field in headers:
+        if len(field) != 2:
+            raise ValueError(f"a header must be a pair (name, value), not {field!r}")
+        name = _prepare_name(field[0])
+        value = _prepare_value(name, field[1])
+        if type(field) is not tuple and isinstance(field, Sensitive):
+            clean = Sensitive((name, value))
+        elif name is field[0] and value is field[1] and type(field) is tuple:
+            clean = field
+        else:
+            clean = (name, value)
+        if name[:1] == b":":
+            pseudo.append(clean)
+        else:
+            regular.append(clean)
+    if kind == "request":
+        _check_request(pseudo, regular)
+    elif kind == "response" or kind == "tunnel":
+        _check_response(pseudo, regular, kind)
+    elif kind == "trailers":
+        if pseudo:
+            raise ValueError("trailers have no pseudo-headers; leave out " + _text(pseudo[0][0]))
+    else:
+        raise ValueError(f"kind must be request, response, tunnel or trailers, not {kind!r}")
+    for field in regular:
+        found = MEANINGS.get(field[0])
+        if found is None:
+            continue
+        if found == HOP_BY_HOP:
+            raise ValueError(f"HTTP/2 has no field {_text(field[0])}; leave it out")
+        if found == TE and (kind != "request" or field[1].lower() != b"trailers"):
+            raise ValueError("te may only stand in requests and only say trailers; leave it out")
+    return pseudo + regular
+
+
+def _text(name):
+    return name.decode("latin-1")
+
+
+def _prepare_name(name):
+    if type(name) is str:
+        try:
+            name = name.encode("ascii")
+        except UnicodeEncodeError:
+            raise ValueError(f"header name {name!r} must be a token of ASCII letters") from None
+    elif type(name) is not bytes:
+        raise TypeError(f"header name {name!r} must be str or bytes")
+    known = KNOWN_NAMES.get(name)
+    if known is not None:
+        return name
+    lower = name.lower()
+    if lower != name:
+        name = lower
+    reason = name_fault(name)
+    if reason is not None:
+        raise ValueError(f"{reason}; use letters, digits and !#$%&'*+-.^_`|~ only")
+    return name
+
+
+def _prepare_value(name, value):
+    if type(value) is str:
+        try:
+            value = value.encode("latin-1")
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"value {value!r} of {_text(name)} is not Latin-1; encode it and give bytes"
+            ) from None
+    elif type(value) is not bytes:
+        raise TypeError(f"value {value!r} of {_text(name)} must be str or bytes")
+    reason = value_fault(value)
+    if reason is not None:
+        raise ValueError(f"{reason}: {_text(name)}={value[:64]!r}; remove that octet")
+    return value
+
+
+def _check_response(pseudo, regular, kind):
+    if len(pseudo) != 1 or pseudo[0][0] != b":status":
+        raise ValueError("a response needs exactly one pseudo-header, :status")
+    status = pseudo[0][1]
+    if len(status) != 3 or not made_of(status, DIGIT_OCTETS) or status[0] == 0x30:
+        raise ValueError(f":status must be three digits from 100 on, not {status!r}")
+    if status == b"101":
+        raise ValueError("HTTP/2 has no 101: accept a WebSocket or tunnel with 200")
+    if kind == "tunnel" and status[0] != 0x32:
+        raise ValueError("a tunnel opens with a 2xx")
+    _check_content_length(regular, kind == "tunnel" or status[0] == 0x31 or status == b"204")
+
+
+def _check_content_length(regular, refused):
+    """RFC 9110 section 8.6: no content-length in 1xx, 204 and what opens a tunnel."""
+    length = None
+    for field in regular:
+        if field[0] == b"content-length":
+            if refused:
+                raise ValueError("there is no content here; leave out content-length")
+            if length is not None:
+                raise ValueError("content-length twice; give it once")
+            length = field[1]
+            try:
+                read_content_length(length)
+            except MalformedMessage as error:
+                raise ValueError(f"{error.reason}: {length[:64]!r}") from None
+
+
+def _check_request(pseudo, regular):
+    """Refuse what `read_request` would call malformed; let Host become :authority."""
+    names = []
+    for field in pseudo:
+        names.append(field[0])
+    if b":authority" not in names:
+        for at in range(len(regular)):
+            if regular[at][0] == b"host":
+                host = regular[at]
+                del regular[at]
+                pseudo.append((b":authority", host[1]))
+                break
+    else:
+        # RFC 9113 section 8.3.1: "Clients MUST NOT generate a request with a Host header field
+        # that differs from the ":authority" pseudo-header field."
+        authority = pseudo[names.index(b":authority")][1]
+        scheme = ""
+        if b":scheme" in names:
+            scheme = pseudo[names.index(b":scheme")][1].decode("latin-1")
+        kept = []
+        for field in regular:
+            if field[0] != b"host":
+                kept.append(field)
+            elif not same_host(field[1], authority, scheme):
+                raise ValueError("host differs from :authority; leave out host")
+        regular[:] = kept
+    try:
+        read_request(pseudo, True)
+    except MalformedMessage as error:
+        raise ValueError(f"{error.reason}; see RFC 9113 section 8.3.1") from None
+    _check_content_length(regular, (b":method", b"CONNECT") in pseudo)
