@@ -153,7 +153,7 @@ class Drained(Event):
 
 
 class SettingsChanged(Event):
-    """The peer's SETTINGS were applied. `settings` maps each identifier in the frame to its value."""
+    """The peer's SETTINGS were applied. `settings` maps each identifier in it to its value."""
 
     __slots__ = ("settings",)
 

@@ -93,6 +93,81 @@ def utf8_check(p, pos, n, state):
         return len(rest) << 24 | int.from_bytes(rest, "big")
 
 
+# -- Huffman code: RFC 7541 section 5.2 ------------------------------------------------------
+
+_BITS = [format(code, f"0{length}b") for code, length in CODES[:EOS]]
+_LENGTHS = [length for _, length in CODES]
+# Every prefix of a code is a state, 0 the empty one. _STATES[state][four bits] is None where EOS
+# would be, or (next state, the octets that are complete).
+_STATES = []
+
+
+def huffman_size(data):
+    """How many octets `huffman_encode` would return."""
+    return sum([_LENGTHS[octet] for octet in data]) + 7 >> 3
+
+
+def huffman_encode(data):
+    bits = "".join([_BITS[octet] for octet in data])
+    if not bits:
+        return b""
+    bits += "1" * (-len(bits) & 7)  # "the most significant bits of the code" of EOS
+    return int(bits, 2).to_bytes(len(bits) >> 3, "big")
+
+
+def huffman_decode(p, pos, n, limit):
+    """Decode n octets; return `bytes`, or None.
+
+    None: the result is longer than `limit`, EOS is in it, or the padding is not up to 7 ones.
+    """
+    states = _STATES or _make_states()
+    state = 0
+    decoded = bytearray()
+    for octet in p[pos : pos + n]:
+        step = states[state][octet >> 4]
+        if step is None:
+            return None
+        decoded += step[1]
+        step = states[step[0]][octet & 15]
+        if step is None:
+            return None
+        decoded += step[1]
+        state = step[0]
+    if len(decoded) > limit or state not in _ACCEPTED:
+        return None
+    return bytes(decoded)
+
+
+_ACCEPTED = set()  # the states that are padding: up to 7 ones
+
+
+def _make_states():
+    """Fill the table when the first string is decoded."""
+    codes = {format(code, f"0{length}b"): symbol for symbol, (code, length) in enumerate(CODES)}
+    numbers = {"": 0}
+    for bits in codes:
+        for end in range(1, len(bits)):
+            numbers.setdefault(bits[:end], len(numbers))
+    made = []
+    for prefix in numbers:
+        row = []
+        for nibble in range(16):
+            bits = prefix
+            octets = b""
+            for bit in format(nibble, "04b"):
+                bits += bit
+                if bits in codes:
+                    if codes[bits] == EOS:
+                        break
+                    octets += bytes((codes[bits],))
+                    bits = ""
+            row.append((numbers[bits], octets) if bits in numbers else None)
+        made.append(row)
+    _ACCEPTED.update(numbers["1" * length] for length in range(8))
+    _STATES.extend(made)
+    return _STATES
+
+
 # -- buffers ---------------------------------------------------------------------------------
 
 
@@ -182,6 +257,8 @@ class Pool:
     __slots__ = ("_capacity",)
 
     def __init__(self, capacity=65536):
+        if not 1024 <= capacity <= 1 << 30:
+            raise ValueError("the capacity of a pool's buffers is from 1 KiB to 1 GiB")
         self._capacity = capacity
 
     def acquire(self):
@@ -207,7 +284,7 @@ class Chunks:
         return self._new(data if type(data) is bytes else data.encode())
 
     def push_frame(self, first_octet, data, masked, key):
-        """Hold one WebSocket frame: RFC 6455 section 5.2, with the shortest length; return the node.
+        """Hold one WebSocket frame (RFC 6455 section 5.2), shortest length; return the node.
 
         first_octet is FIN, RSV and opcode; data is `bytes` or ASCII `str`; where `masked` is true
         the frame carries `key` and its payload is masked by it.
@@ -298,7 +375,9 @@ class StreamMap:
         return self._map.get(stream_id)
 
     def put(self, stream_id, stream):
-        """Add or replace."""
+        """Add or replace. The id is not 0."""
+        if not stream_id:
+            raise ValueError("stream 0 is the connection")
         self._map[stream_id] = stream
 
     def pop(self, stream_id):
@@ -322,6 +401,16 @@ class TextMessage:
 
     __slots__ = ("stream_id", "data", "credit")
 
+    def __init__(self, stream_id=0, data="", credit=0):
+        self.stream_id = stream_id
+        self.data = data
+        self.credit = credit
+
+    def __eq__(self, other):
+        return type(other) is TextMessage and _fields(self) == _fields(other)
+
+    __hash__ = None
+
     def __repr__(self):
         return f"TextMessage(stream_id={self.stream_id}, data={self.data!r}, credit={self.credit})"
 
@@ -331,17 +420,41 @@ class BytesMessage:
 
     __slots__ = ("stream_id", "data", "credit")
 
+    def __init__(self, stream_id=0, data=b"", credit=0):
+        self.stream_id = stream_id
+        self.data = data
+        self.credit = credit
+
+    def __eq__(self, other):
+        return type(other) is BytesMessage and _fields(self) == _fields(other)
+
+    __hash__ = None
+
     def __repr__(self):
         return f"BytesMessage(stream_id={self.stream_id}, data={self.data!r}, credit={self.credit})"
 
 
 class Data:
-    """Octets of a body or of a tunnel arrived: `data` is `bytes`. See `TextMessage` for `credit`."""
+    """Octets of a body or tunnel arrived: `data` is `bytes`. See `TextMessage` for `credit`."""
 
     __slots__ = ("stream_id", "data", "credit")
 
+    def __init__(self, stream_id=0, data=b"", credit=0):
+        self.stream_id = stream_id
+        self.data = data
+        self.credit = credit
+
+    def __eq__(self, other):
+        return type(other) is Data and _fields(self) == _fields(other)
+
+    __hash__ = None
+
     def __repr__(self):
         return f"Data(stream_id={self.stream_id}, data={self.data!r}, credit={self.credit})"
+
+
+def _fields(event):
+    return event.stream_id, event.data, event.credit
 
 
 def text_message(stream_id, data, credit):

@@ -1,1 +1,1 @@
-"""What the tests speak with: frames by hand, and an independent reading of what the engine sends."""
+"""What the tests speak with: frames by hand, and an independent reading of the engine's output."""

@@ -1,0 +1,197 @@
+"""Builds the extensions: every `.pxd` in the package names one.
+
+`name.pxd` beside `name.py` means that the same file is also compiled; where there is a
+`name.pyx` (the kernels alone) that is compiled instead, together with `csrc/`. Everything else
+stands in `pyproject.toml`.
+
+H2WS_FAST_PURE=1 builds no extension and needs neither a compiler nor Cython: the wheel is then
+`py3-none-any`. Nothing falls back to that silently.
+"""
+
+import os
+import shlex
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+PACKAGE = "h2ws_fast"
+GENERATED = Path("build", "cython")
+PURE = os.environ.get("H2WS_FAST_PURE", "") not in ("", "0")
+DIRECTIVES = {
+    "language_level": 3,
+    "annotation_typing": False,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "freethreading_compatible": True,
+}
+JOBS = int(os.environ.get("H2WS_FAST_JOBS", "2"))
+
+# Cython's own init function, renamed, returns the module's definition. A slot that runs before
+# all others hands the hashes of the sources to `_twins.check`, which refuses a stale extension.
+WRAPPER = """\
+#define PyInit_{name} h2ws_cython_{name}
+#include "{cython}"
+#undef PyInit_{name}
+
+static int h2ws_check_sources(PyObject *module) {{
+    PyObject *twins = PyImport_ImportModule("{package}._twins");
+    PyObject *result;
+    if (twins == NULL) return -1;
+    result = PyObject_CallMethod(twins, "check", "Os", module, "{hashes}");
+    Py_DECREF(twins);
+    if (result == NULL) return -1;
+    Py_DECREF(result);
+    return 0;
+}}
+
+PyMODINIT_FUNC PyInit_{name}(void);
+PyMODINIT_FUNC PyInit_{name}(void) {{
+    static PyModuleDef_Slot slots[16];
+    PyObject *made = h2ws_cython_{name}();
+    PyModuleDef *definition = (PyModuleDef *)made;
+    PyModuleDef_Slot *slot = slots;
+    const PyModuleDef_Slot *from;
+    if (made == NULL || slots[0].slot != 0) return made;
+    slot->slot = Py_mod_exec;
+    slot->value = (void *)h2ws_check_sources;
+    for (from = definition->m_slots; from->slot != 0; from++) *++slot = *from;
+    definition->m_slots = slots;
+    return made;
+}}
+"""
+
+
+def fail(line):
+    """End the build with one line that says what to do."""
+    raise SystemExit(f"h2ws_fast: {line}")
+
+
+if sys.version_info < (3, 11):  # noqa: UP036  (run without pip, nothing else says so)
+    fail(
+        f"Python 3.11 or later is needed, this is {sys.version.split()[0]}: "
+        "sudo apt install python3.11-dev python3.11-venv"
+    )
+
+
+def check_prerequisites():
+    """Missing tools end here, before a page of a compiler's output."""
+    if os.name != "posix":
+        return
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    if not shutil.which(command[0]):
+        fail(
+            f"no C compiler ({command[0]}): sudo apt install gcc python3-dev "
+            "(or set H2WS_FAST_PURE=1 to install without extensions, much slower)"
+        )
+    headers = {sysconfig.get_path("include"), sysconfig.get_path("platinclude")}
+    if not any(path and Path(path, "Python.h").exists() for path in headers):
+        fail(
+            "Python.h is missing: sudo apt install python3-dev gcc "
+            "(or set H2WS_FAST_PURE=1 to install without extensions, much slower)"
+        )
+
+
+def wrap(source, tree):
+    """Write the C file that is compiled in place of Cython's; return its path."""
+    from importlib.util import source_hash
+
+    generated = GENERATED / source.with_suffix(".c")
+    wrapper = generated.with_name(f"{source.stem}_module.c")
+    hashes = {
+        # Where it stands seen from the package: the only place to look for it when imported.
+        Path(path).resolve().relative_to(ROOT / PACKAGE).as_posix(): source_hash(
+            Path(path).read_bytes()
+        ).hex()
+        for path in tree.all_dependencies(str(source))
+        if Path(path).resolve().is_relative_to(ROOT / PACKAGE)
+    }
+    twin = source.with_suffix(".py")
+    hashes[twin.relative_to(PACKAGE).as_posix()] = source_hash(twin.read_bytes()).hex()
+    text = WRAPPER.format(
+        name=source.stem,
+        cython=generated.name,
+        package=PACKAGE,
+        hashes=" ".join(f"{path}={value}" for path, value in sorted(hashes.items())),
+    )
+    if not wrapper.exists() or wrapper.read_text() != text:
+        wrapper.write_text(text)
+    return str(wrapper), [str(generated), str(twin)]
+
+
+def extensions():
+    """Find what is to be compiled; run Cython where a C file is older than what it was made of."""
+    check_prerequisites()
+    try:
+        from Cython.Build import cythonize
+        from Cython.Build.Dependencies import create_dependency_tree
+    except ImportError:
+        fail("Cython is missing: pip install cython (or set H2WS_FAST_PURE=1)")
+    windows = sys.platform == "win32"
+    found = []
+    for pxd in sorted(Path(PACKAGE).rglob("*.pxd")):
+        source = pxd.with_suffix(".pyx")
+        kernels = source.exists()
+        if not kernels:
+            source = pxd.with_suffix(".py")
+        if not source.exists() or source.stem == "__init__":
+            continue
+        csrc = sorted(Path("csrc").glob("*.c")) if kernels else []
+        found.append(
+            Extension(
+                ".".join(source.with_suffix("").parts),
+                [str(source), *map(str, csrc)],
+                include_dirs=["csrc"] if kernels else [],
+                depends=sorted(map(str, Path("csrc").glob("*.h"))) if kernels else [],
+                extra_compile_args=["/O2"] if windows else ["-O3", "-fvisibility=hidden"],
+                language="c",
+            )
+        )
+    made = cythonize(
+        found,
+        compiler_directives=DIRECTIVES,
+        build_dir=str(GENERATED),
+        # Where processes are not forked they would run this file again.
+        nthreads=JOBS if sys.platform == "linux" else 0,
+        quiet=True,
+        show_all_warnings=False,
+    )
+    tree = create_dependency_tree(quiet=True)
+    for extension, before in zip(made, found, strict=True):
+        wrapper, depends = wrap(Path(before.sources[0]), tree)
+        extension.sources[0] = wrapper
+        extension.depends = [*extension.depends, *depends]
+    return made
+
+
+class BuildExtensions(build_ext):
+    """build_ext with several compilers at a time, and an error that names the way out."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = JOBS
+
+    def run(self):
+        try:
+            super().run()
+        except Exception as error:
+            fail(
+                f"the extensions do not compile ({error}). Setting H2WS_FAST_PURE=1 "
+                "installs without them, much slower."
+            )
+
+
+# Metadata and sdists need no compiler and no Cython.
+building = any(
+    name in sys.argv for name in ("build_ext", "build", "bdist_wheel", "editable_wheel", "install")
+)
+setup(
+    ext_modules=extensions() if building and not PURE else [],
+    cmdclass={"build_ext": BuildExtensions},
+)
