@@ -25,7 +25,8 @@ int h2ws_init(int limit);
 
 /* -- masking: RFC 6455 section 5.3 -------------------------------------------------------- */
 
-/* Copy n octets, octet i XORed with octet i % 4 of the key; the key's octet 0 is its lowest. */
+/* Copy n octets, octet i XORed with octet i % 4 of the key; the key's octet 0 is its lowest.
+   `to` may be `from`, but may not overlap it otherwise. */
 extern void (*h2ws_mask)(uint8_t *to, const uint8_t *from, size_t n, uint32_t key);
 
 /* The same, and return 1 if every octet written is below 0x80, else 0. All n are written anyway. */

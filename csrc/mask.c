@@ -1,6 +1,6 @@
 /* Masking. Every width follows one plan: whole vectors from the front, then one vector that ends
-   at the last octet and overlaps what was written before. Writing an octet twice is harmless,
-   because `to` and `from` do not overlap; the key of that last vector is rotated to its place. */
+   at the last octet and overlaps the one before it, its key rotated to its place. It is loaded
+   before anything is written, so that masking in place does not mask an octet twice. */
 
 #include "widths.h"
 
@@ -19,8 +19,12 @@ static inline uint32_t key_at(uint32_t key, size_t at) {
     return word;
 }
 
+static inline uint64_t masked64(const uint8_t *from, uint32_t word) {
+    return load64(from) ^ ((uint64_t)word << 32 | word);
+}
+
 static inline uint64_t mask64(uint8_t *to, const uint8_t *from, uint32_t word) {
-    uint64_t value = load64(from) ^ ((uint64_t)word << 32 | word);
+    uint64_t value = masked64(from, word);
     memcpy(to, &value, 8);
     return value;
 }
@@ -29,8 +33,11 @@ static inline uint64_t mask64(uint8_t *to, const uint8_t *from, uint32_t word) {
 static inline uint64_t mask_short(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     uint64_t seen = 0;
     if (n >= 8) {
-        seen = mask64(to, from, key_at(key, 0));
-        return seen | mask64(to + n - 8, from + n - 8, key_at(key, n - 8));
+        uint64_t first = masked64(from, key_at(key, 0));
+        uint64_t last = masked64(from + n - 8, key_at(key, n - 8));
+        memcpy(to, &first, 8);
+        memcpy(to + n - 8, &last, 8);
+        return first | last;
     }
     if (n >= 4) {
         uint32_t first = load32(from) ^ key_at(key, 0);
@@ -48,9 +55,10 @@ static inline uint64_t mask_short(uint8_t *to, const uint8_t *from, size_t n, ui
 
 static inline uint64_t mask_words(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     uint32_t word = key_at(key, 0);
-    uint64_t seen = 0;
+    uint64_t last, seen;
     size_t i = 0;
     if (n < 16) return mask_short(to, from, n, key);
+    last = seen = masked64(from + n - 8, key_at(key, n - 8));
     for (; n - i >= 32; i += 32) {
         seen |= mask64(to + i, from + i, word);
         seen |= mask64(to + i + 8, from + i + 8, word);
@@ -58,7 +66,7 @@ static inline uint64_t mask_words(uint8_t *to, const uint8_t *from, size_t n, ui
         seen |= mask64(to + i + 24, from + i + 24, word);
     }
     for (; n - i >= 8; i += 8) seen |= mask64(to + i, from + i, word);
-    if (i < n) seen |= mask64(to + n - 8, from + n - 8, key_at(key, n - 8));
+    memcpy(to + n - 8, &last, 8);
     return seen;
 }
 
@@ -80,7 +88,8 @@ static inline vector mask16(uint8_t *to, const uint8_t *from, vector key) {
 /* n >= 16 */
 static inline vector mask_vectors(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     vector word = FILL32(key_at(key, 0));
-    vector seen = ZERO();
+    vector last = XOR(LOAD(from + n - 16), FILL32(key_at(key, n - 16)));
+    vector seen = last;
     size_t i = 0;
     for (; n - i >= 64; i += 64) {
         vector a = mask16(to + i, from + i, word);
@@ -90,7 +99,7 @@ static inline vector mask_vectors(uint8_t *to, const uint8_t *from, size_t n, ui
         seen = OR(seen, OR(OR(a, b), OR(c, d)));
     }
     for (; n - i >= 16; i += 16) seen = OR(seen, mask16(to + i, from + i, word));
-    if (i < n) seen = OR(seen, mask16(to + n - 16, from + n - 16, FILL32(key_at(key, n - 16))));
+    STORE(to + n - 16, last);
     return seen;
 }
 
@@ -117,7 +126,9 @@ AVX2 static inline __m256i mask32(uint8_t *to, const uint8_t *from, __m256i key)
 /* n >= 32 */
 AVX2 static inline __m256i mask_avx2(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     __m256i word = _mm256_set1_epi32((int)key_at(key, 0));
-    __m256i seen = _mm256_setzero_si256();
+    __m256i last = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(from + n - 32)),
+                                    _mm256_set1_epi32((int)key_at(key, n - 32)));
+    __m256i seen = last;
     size_t i = 0;
     for (; n - i >= 128; i += 128) {
         __m256i a = mask32(to + i, from + i, word);
@@ -127,10 +138,7 @@ AVX2 static inline __m256i mask_avx2(uint8_t *to, const uint8_t *from, size_t n,
         seen = _mm256_or_si256(seen, _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d)));
     }
     for (; n - i >= 32; i += 32) seen = _mm256_or_si256(seen, mask32(to + i, from + i, word));
-    if (i < n) {
-        word = _mm256_set1_epi32((int)key_at(key, n - 32));
-        seen = _mm256_or_si256(seen, mask32(to + n - 32, from + n - 32, word));
-    }
+    _mm256_storeu_si256((__m256i *)(to + n - 32), last);
     return seen;
 }
 

@@ -16,7 +16,6 @@ typedef __m128i vector;
 #define XOR(a, b) _mm_xor_si128(a, b)
 #define OR(a, b) _mm_or_si128(a, b)
 #define FILL32(x) _mm_set1_epi32((int)(x))
-#define ZERO() _mm_setzero_si128()
 #define HIGH_BITS(v) (_mm_movemask_epi8(v) != 0)
 #elif defined(__aarch64__) && !defined(__AARCH64EB__)
 #include <arm_neon.h>
@@ -27,7 +26,6 @@ typedef uint8x16_t vector;
 #define XOR(a, b) veorq_u8(a, b)
 #define OR(a, b) vorrq_u8(a, b)
 #define FILL32(x) vreinterpretq_u8_u32(vdupq_n_u32(x))
-#define ZERO() vdupq_n_u8(0)
 #define HIGH_BITS(v) (vmaxvq_u8(v) >= 0x80)
 #else
 #define HAVE_VECTOR 0
