@@ -164,7 +164,7 @@ class Decoder:
         updates = 0
         while self._pos < end and p[self._pos] & 0xE0 == 0x20:
             updates += 1
-            # "... resulting in at most two dynamic table size updates": the smallest, the final one.
+            # "... resulting in at most two dynamic table size updates.": smallest and final.
             if updates > 2:
                 raise CompressionError("more than two table size updates in a block")
             size = self._integer(p, end, 0x1F)

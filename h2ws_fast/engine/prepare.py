@@ -17,17 +17,19 @@ OK_FIELD = (b":status", b"200")
 def prepare(headers, kind):
     """Return the header list of a message of ours, ready to be encoded.
 
-    `headers` are pairs `(name, value)`, each `str` or `bytes`; `kind` is "request", "response",
-    "trailers", or "tunnel" for the 2xx that answers a CONNECT. Names are lower-cased,
+    `headers` are pairs `(name, value)`, each `str` or `bytes`, or a dict. `kind` is "request",
+    "response", "trailers", or "tunnel" for the 2xx that answers a CONNECT. Names are lower-cased,
     pseudo-headers put first, a request's Host becomes :authority. Raises `ValueError` or
     `TypeError` for anything the receiver would have to refuse.
     """
+    if type(headers) is not list:
+        headers = list(headers.items() if isinstance(headers, dict) else headers)
     if len(headers) == 1 and headers[0] == OK_FIELD and (kind == "response" or kind == "tunnel"):
         return [OK_FIELD]
     pseudo = []
     regular = []
     for field in headers:
-        if len(field) != 2:
+        if isinstance(field, str | bytes) or len(field) != 2:
             raise ValueError(f"a header must be a pair (name, value), not {field!r}")
         name = _prepare_name(field[0])
         value = _prepare_value(name, field[1])
