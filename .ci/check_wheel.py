@@ -14,8 +14,10 @@ wrong = [
     str(name)
     for name in package
     if name.parts[0] != "h2ws_fast"
-    or (name.suffix not in (".py", ".pyi", ".pxd", ".html") and name not in extensions)
-    and name.name != "py.typed"
+    or (
+        (name.suffix not in (".py", ".pyi", ".pxd", ".html") and name not in extensions)
+        and name.name != "py.typed"
+    )
 ]
 if wrong:
     sys.exit(f"{path} holds what it should not: {', '.join(wrong)}")
