@@ -67,8 +67,10 @@ def arguments(argv):
 
 def twin_that_runs(running):
     if contenders.COMPILED in running:
-        return "compiled"
-    return "pure" if contenders.PURE in running else "absent"
+        return "the compiled twin beside the pure one"
+    if contenders.PURE in running:
+        return "the pure twin alone, not compiled"
+    return "no twin of ours runs"
 
 
 def main(argv=None):

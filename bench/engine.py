@@ -17,7 +17,7 @@ def count(size):
 
 def compared(bench, table, label, case, names=(COMPILED, PURE, THEIRS), **parameters):
     """Compare a case in the contenders named and add its row, in µs; return the runs."""
-    bench.progress(label)
+    bench.progress(f"{table.title.partition(': ')[2]}: {label}")
     contenders = [bench.contenders[name] for name in names if name in bench.contenders]
     times = compare(contenders, case, bench.runs, bench.seconds, **parameters)
     table.add(label, *micros(times), *ratios(times))
@@ -175,16 +175,15 @@ def copied(bench):
     if COMPILED not in bench.contenders:
         return
     bench.progress("1 MiB against memcpy")
-    table = Table("engine: send 1 MiB (compiled) against memcpy", ["µs", "memcpy µs", "ratio"],
-                  ["", "", "x"])
+    table = Table(
+        "engine: send 1 MiB (compiled) against memcpy", ["µs", "memcpy µs", "ratio"], ["", "", "x"]
+    )
     with bench.another(COMPILED) as other:
         contender = bench.contenders[COMPILED]
         contender.make("send", size=1 << 20, streams=1, count=8)
         other.make("memcpy", size=1 << 20)
         contender.check()
-        runs = [
-            (contender.run(bench.seconds), other.run(bench.seconds)) for _ in range(bench.runs)
-        ]
+        runs = [(contender.run(bench.seconds), other.run(bench.seconds)) for _ in range(bench.runs)]
     figure = statistics.median(a / b for a, b in runs)
     table.add(
         "1 MiB, 1 stream",

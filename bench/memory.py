@@ -24,8 +24,9 @@ def run(bench):
     The slower contenders hold fewer: the figure is per WebSocket.
     """
     table = Table(
-        "memory: resident octets an idle WebSocket, after each echoed one fragmented 64 KiB message",
+        "memory: resident octets an idle WebSocket",
         ["WebSockets", "octets each"],
+        note="each has echoed one fragmented 64 KiB message; a fresh process for each row",
     )
     for name, websockets, streams in (
         (COMPILED, 20_000 if bench.quick else 100_000, 1000),

@@ -293,6 +293,32 @@ class Handshake(Case):
         return digest_of_handshakes(fields, joined(pulls))
 
 
+class Heads(Case):
+    """Frames of next to nothing: a WINDOW_UPDATE by one octet, again and again."""
+
+    def __init__(self, count, **_):
+        self.messages = count
+        self.reads = wire.reads(wire.window_update(1, 1) * count)
+        self.prepare()
+
+    def prepare(self):
+        self.conn = Server(1, initial_window_size=65535).conn
+
+    def round(self):
+        for data in self.reads:
+            self.conn.receive_data(data)
+            self.conn.data_to_send()
+
+    def check(self):
+        """How much may be sent afterwards tells that every one was counted."""
+        self.round()
+        self.conn.send_message(1, bytes(200_000))
+        pulls = []
+        drain(self.conn, pulls.append)
+        sent = wire.data_by_stream(joined(pulls))[1]
+        return wire.digest([(len(sent),)])
+
+
 class Idle(Case):
     """Octets a WebSocket that has echoed one fragmented message and is quiet since."""
 
@@ -378,6 +404,7 @@ CASES = {
     "split": Split,
     "blocked": Blocked,
     "handshake": Handshake,
+    "heads": Heads,
     "idle": Idle,
     "growth": Growth,
     **KERNELS,

@@ -37,10 +37,7 @@ class Table:
         cells = [
             [
                 label,
-                *(
-                    show(value, form)
-                    for value, form in zip(values, self.formats, strict=True)
-                ),
+                *(show(value, form) for value, form in zip(values, self.formats, strict=True)),
             ]
             for label, values in self.rows
         ]
@@ -76,9 +73,12 @@ def align(rows):
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     for row in rows:
         first, *rest = zip(row, widths, strict=True)
-        yield "  " + "  ".join(
-            [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
-        ).rstrip()
+        yield (
+            "  "
+            + "  ".join(
+                [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+            ).rstrip()
+        )
 
 
 def processor():
@@ -118,7 +118,7 @@ def first_line(twin):
     about = machine()
     known = ", ".join(f"{name} {number}" for name, number in versions().items() if number)
     return (
-        f"h2ws_fast benchmark: the {twin} twin, {about['python']}, "
+        f"h2ws_fast benchmark, {twin}: {about['python']}, "
         f"{about['cpus']} x {about['processor']}; {known}"
     )
 

@@ -355,6 +355,27 @@ class Handshake(Case):
         return digest_of_handshakes(fields, b"".join(out))
 
 
+class Heads(Case):
+    """Frames of next to nothing: a WINDOW_UPDATE by one octet, again and again."""
+
+    def __init__(self, count, **_):
+        self.messages = count
+        self.reads = wire.reads(wire.window_update(1, 1) * count)
+        self.prepare()
+
+    def prepare(self):
+        self.h2 = Server(1, initial_window_size=65535).h2
+
+    def round(self):
+        for data in self.reads:
+            self.h2.receive_data(data)
+            self.h2.data_to_send()
+
+    def check(self):
+        self.round()
+        return wire.digest([(self.h2.local_flow_control_window(1),)])
+
+
 class Idle(Case):
     """Octets a WebSocket that has echoed one fragmented message and is quiet since."""
 
@@ -397,5 +418,6 @@ CASES = {
     "split": Split,
     "blocked": Blocked,
     "handshake": Handshake,
+    "heads": Heads,
     "idle": Idle,
 }
