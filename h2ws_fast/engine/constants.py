@@ -96,3 +96,26 @@ MESSAGE_TOO_BIG = 1009
 MANDATORY_EXTENSION = 1010
 WS_INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
+
+# Stream.state: RFC 9113 section 5.1, with one bit for each side that has sent END_STREAM. An idle
+# or closed stream has no Stream object: the connection tells the two apart by the stream's number.
+OPEN = 0
+HALF_CLOSED_LOCAL = 1
+HALF_CLOSED_REMOTE = 2
+CLOSED = 3
+
+# Stream.flags
+LOCAL = 0x1  # we opened it
+READY = 0x2  # it stands in the outbox's ring
+END = 0x4  # END_STREAM follows what is queued
+HIGH = 0x8  # more than write_high waits: a Drained event is owed
+ANSWERED = 0x10  # the final response head went out, or came in
+TUNNELLED = 0x20  # an extended CONNECT
+TRAILED = 0x40  # trailers follow what is queued
+LATE_PONG = 0x80  # a pong waits until the queue is empty
+HEAD_ONLY = 0x100  # the request's method is HEAD
+CLOSING = 0x200  # a close timer runs
+TRAILERS_IN = 0x400  # trailers came in: nothing may follow
+OVER = 0x800  # its last event was given
+BODY_IN = 0x1000  # content in small DATA frames costs: a request's body
+OWED = HIGH | END | TRAILED | LATE_PONG  # something follows once its queue has run low

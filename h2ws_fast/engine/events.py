@@ -27,6 +27,7 @@ __all__ = [
     "Responded",
     "SettingsAcknowledged",
     "SettingsChanged",
+    "SinkFailed",
     "Terminated",
     "TextMessage",
     "Trailers",
@@ -174,6 +175,12 @@ class GoawayReceived(Event):
     """The peer takes no new streams. Streams above `last_stream_id` were not processed."""
 
     __slots__ = ("last_stream_id", "error_code", "debug_data")
+
+
+class SinkFailed(Event):
+    """A sink raised `error`. Its stream was failed (1011, or INTERNAL_ERROR); the others go on."""
+
+    __slots__ = ("stream_id", "error")
 
 
 class Terminated(Event):

@@ -1,1 +1,0 @@
-"""Benchmarks of h2ws_fast beside its peers: `python -m bench --help`."""

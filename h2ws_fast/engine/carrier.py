@@ -1,0 +1,468 @@
+"""The streams of a connection and what becomes of them: the channel below every layer.
+
+Counts DATA against the windows, hands octets to layers and events to sinks, and ends streams and
+the connection. Whose fault something is decides how:
+
+    stream error       fail_stream: RST_STREAM, the others go on        RFC 9113 section 5.4.2
+    connection error   fail_connection: GOAWAY, nothing is read more    RFC 9113 section 5.4.1
+
+A stream leaves the map when it is over; only `closed` remembers how it ended.
+"""
+
+from .closed import ENDED, RESET_BY_PEER, RESET_BY_US
+from .constants import (
+    ANSWERED,
+    BODY_IN,
+    CLOSED,
+    CLOSING,
+    END,
+    END_STREAM,
+    ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
+    HALF_CLOSED_LOCAL,
+    HALF_CLOSED_REMOTE,
+    HIGH,
+    INTERNAL_ERROR,
+    LATE_PONG,
+    LOCAL,
+    NO_ERROR,
+    OVER,
+    PROTOCOL_ERROR,
+    RST_STREAM,
+    STREAM_CLOSED,
+    TRY_AGAIN_LATER,
+    TUNNELLED,
+    WINDOW_UPDATE,
+    WS_INTERNAL_ERROR,
+)
+from .events import SinkFailed, Terminated
+from .frames import DEAD, FrameReader
+from .kernels import bytes_message, data_event, text_message
+from .layers import DISCARDED
+from .timers import CLOSE_TIMER, HANDSHAKE_TIMER
+
+
+class Carrier(FrameReader):
+    """The state of a connection, and the channel of its streams."""
+
+    __slots__ = (
+        "answer_malformed",
+        "can_connect",
+        "client",
+        "closed",
+        "connect_enabled",
+        "decoder",
+        "draining",
+        "encoder",
+        "errors",
+        "goaway_last",
+        "greeted_settings",
+        "guard",
+        "interrupt",
+        "keys",
+        "last_peer_id",
+        "last_stream",
+        "local_initial",
+        "local_streams",
+        "messages_received",
+        "next_local_id",
+        "now",
+        "outbox",
+        "peer_goaway_last",
+        "peer_max_header_list",
+        "peer_max_streams",
+        "peer_settings",
+        "peer_streams",
+        "pending_settings",
+        "pings",
+        "pongs",
+        "queue",
+        "secure",
+        "settings",
+        "shed_at",
+        "shutdown_state",
+        "streams",
+        "timers",
+        "trailers",
+        "window",
+        "window_size",
+    )
+
+    # -- DATA ----------------------------------------------------------------------------------
+
+    def begin_data(self, stream_id, length, flags):
+        # The connection's window first: it counts whatever becomes of the stream, and is never
+        # withheld on a stream's account (RFC 9113 section 6.9).
+        window = self.window
+        if length > window.left:
+            self.fail_connection(FLOW_CONTROL_ERROR, "connection window exceeded")
+            return None
+        window.left -= length
+        increment = window.earn(length, self.window_size)
+        if increment:
+            self._write_window_update(0, increment)
+        stream = self.last_stream
+        if stream is None or stream.id != stream_id or stream.state == CLOSED:
+            stream = self.streams.get(stream_id)
+            if stream is None:
+                self._frame_on_closed(stream_id, "DATA")
+                return None
+            self.last_stream = stream
+        if stream.state & HALF_CLOSED_REMOTE:
+            self.fail_stream(stream, STREAM_CLOSED, "DATA after END_STREAM")
+            return None
+        if length > stream.left:
+            self.fail_stream(stream, FLOW_CONTROL_ERROR, "stream window exceeded")
+            return None
+        stream.left -= length
+        if length:
+            if self.auto_credit and not flags & END_STREAM:
+                increment = stream.earn(length, self.local_initial)
+                if increment:
+                    self._write_window_update(stream_id, increment)
+            self.guard.empty_frames = 0
+            if stream.flags & BODY_IN:
+                self._reached(self.guard.body_data(length))
+        elif not flags & END_STREAM:
+            self.empty_frame()
+        return stream
+
+    def end_data(self, stream):
+        stream.state |= HALF_CLOSED_REMOTE
+        layer = stream.layer
+        layer.ended(self, stream)
+        self._settle(stream)
+        return 0
+
+    def padded(self, content):
+        # Padding without content is an empty frame (SEC-1-9).
+        if content == 0 and not self.flags & END_STREAM:
+            self.empty_frame()
+        return 0
+
+    def empty_frame(self):
+        self._reached(self.guard.empty_frame())
+        return 0
+
+    def _frame_on_closed(self, stream_id, what):
+        # DATA or HEADERS on a stream that is not open: RFC 9113 section 5.1.
+        if self._is_idle(stream_id):
+            self.fail_connection(PROTOCOL_ERROR, what + " on an idle stream")
+            return
+        how = self.closed.get(stream_id)
+        if how == ENDED:
+            self.fail_connection(STREAM_CLOSED, what + " on a closed stream")
+        elif how == RESET_BY_PEER:
+            # "An endpoint that receives any frames other than PRIORITY after receiving a
+            # RST_STREAM MUST treat that as a stream error of type STREAM_CLOSED." Once.
+            self.closed.add(stream_id, RESET_BY_US)
+            self._write_reset(stream_id, STREAM_CLOSED)
+            self._reached(self.guard.local_reset(self.now))
+        elif how != RESET_BY_US and stream_id <= self.goaway_last:
+            self._reached(self.guard.glitch(self.now))
+
+    def _is_idle(self, stream_id):
+        if (stream_id & 1 == 1) == self.client:
+            return stream_id >= self.next_local_id
+        return stream_id > self.last_peer_id
+
+    # -- what the layers ask for ---------------------------------------------------------------
+
+    def write_frame(self, stream, first_octet, data):
+        outbox = self.outbox
+        if stream.flags & LOCAL:
+            node = outbox.chunks.push_frame(first_octet, data, True, self.keys.next())
+        else:
+            node = outbox.chunks.push_frame(first_octet, data, False, 0)
+        outbox.append(stream, node)
+        if stream.queued > self.limits.write_high:
+            stream.flags |= HIGH
+        return 0
+
+    def delay_pong(self, stream, data):
+        if self.pongs is None:
+            self.pongs = {}
+        self.pongs[stream.id] = data
+        stream.flags |= LATE_PONG
+        self.guard.hit("max_pong_backlog")
+        return 0
+
+    def credit(self, stream, n):
+        if self.auto_credit or stream.state & HALF_CLOSED_REMOTE:
+            return 0
+        increment = stream.earn(n, self.local_initial)
+        if increment:
+            self._write_window_update(stream.id, increment)
+        return 0
+
+    def hold(self, stream, n):
+        stream.held += n
+        self.buffered += n
+        self.credit(stream, n)
+        if self.buffered > self.shed_at:
+            self._shed()
+        return 0
+
+    def deliver(self, stream, data, credit, early):
+        self.messages_received += 1
+        if self.auto_credit:
+            stream.held -= early
+            self.buffered -= early
+            credit = 0
+        else:
+            stream.due -= early
+            stream.held += credit - early
+            self.buffered += credit - early
+        sink = stream.sink
+        if sink is None:
+            if type(data) is str:
+                self.queue.append(text_message(stream.id, data, credit))
+            else:
+                self.queue.append(bytes_message(stream.id, data, credit))
+        else:
+            try:
+                sink._message(data, credit)
+            except BaseException as error:
+                self._sink_failed(stream, error)
+        if self.buffered > self.shed_at:
+            self._shed()
+        return 0
+
+    def deliver_data(self, stream, data):
+        credit = 0
+        if not self.auto_credit:
+            credit = len(data)
+            stream.held += credit
+            self.buffered += credit
+        sink = stream.sink
+        if sink is None:
+            self.queue.append(data_event(stream.id, data, credit))
+        else:
+            try:
+                sink._data(data, credit)
+            except BaseException as error:
+                self._sink_failed(stream, error)
+        if self.buffered > self.shed_at:
+            self._shed()
+        return 0
+
+    def emit(self, stream, event):
+        sink = stream.sink
+        if sink is None:
+            self.queue.append(event)
+        else:
+            try:
+                sink._event(event)
+            except BaseException as error:
+                self._sink_failed(stream, error)
+        return 0
+
+    def _sink_failed(self, stream, error):
+        # Only this stream suffers. What is no Exception (Ctrl-C) leaves once everything was read.
+        if not isinstance(error, Exception):
+            self.interrupt = error
+            return
+        self.queue.append(SinkFailed(stream.id, error))
+        if stream.state != CLOSED and not stream.flags & OVER:
+            self.fail_application(stream)
+
+    def fail_application(self, stream):
+        """The application failed on a stream: 1011 for a WebSocket, else INTERNAL_ERROR."""
+        if stream.layer.fail(self, stream, WS_INTERNAL_ERROR, ""):
+            return 0
+        self.break_stream(stream, INTERNAL_ERROR, "the application failed")
+        return 0
+
+    def _shed(self):
+        # Limits.max_buffered: the tunnel that holds most is failed, the others go on.
+        self.shed_at = self.buffered + (self.limits.max_buffered >> 4)
+        worst = None
+        for stream in self.streams.values():
+            if not stream.flags & (OVER | CLOSING) and (worst is None or stream.held > worst.held):
+                worst = stream
+        self.guard.hit("max_buffered")
+        if worst is not None and not worst.layer.fail(
+            self, worst, TRY_AGAIN_LATER, "too much is waiting to be read"
+        ):
+            self.break_stream(worst, ENHANCE_YOUR_CALM, "too much is waiting to be read")
+
+    def release(self, stream, n):
+        """The application took n octets."""
+        if n > stream.held:
+            n = stream.held
+        stream.held -= n
+        self.buffered -= n
+        if self.buffered < self.limits.max_buffered:
+            self.shed_at = self.limits.max_buffered
+        return self.credit(stream, n)
+
+    def over(self, stream):
+        stream.flags |= OVER
+        stream.layer = DISCARDED
+        return 0
+
+    def start_closing(self, stream):
+        stream.flags |= CLOSING
+        self.timers.mark(CLOSE_TIMER, stream.id)
+        return 0
+
+    def end(self, stream):
+        if stream.state & HALF_CLOSED_LOCAL or stream.flags & END:
+            return 0
+        if stream.queued:
+            stream.flags |= END
+        else:
+            self.outbox.write_end(stream)
+            stream.state |= HALF_CLOSED_LOCAL
+        if stream.flags & OVER and not stream.state & HALF_CLOSED_REMOTE:
+            self.start_closing(stream)
+        self._settle(stream)
+        return 0
+
+    # -- the ends of streams -------------------------------------------------------------------
+
+    def _settle(self, stream):
+        # Both sides ended: nothing of the stream stays but a note.
+        if stream.state == CLOSED and self.streams.get(stream.id) is stream:
+            self._forget(stream, ENDED)
+            self._finish_draining()
+
+    def _forget(self, stream, how):
+        self.streams.pop(stream.id)
+        if stream.flags & LOCAL:
+            self.local_streams -= 1
+        else:
+            self.peer_streams -= 1
+        self.closed.add(stream.id, how)
+        if stream.flags & CLOSING:
+            self.timers.cancel(CLOSE_TIMER, stream.id)
+        if stream.flags & TUNNELLED and not stream.flags & ANSWERED:
+            self.timers.cancel(HANDSHAKE_TIMER, stream.id)
+        if stream.flags & LATE_PONG:
+            self.pongs.pop(stream.id, None)
+        if self.trailers is not None:
+            self.trailers.pop(stream.id, None)
+        self.outbox.drop(stream)
+        self.buffered -= stream.held
+        stream.held = 0
+        stream.state = CLOSED
+        if self.last_stream is stream:
+            self.last_stream = None
+
+    def break_stream(self, stream, error_code, reason):
+        """Reset a stream and deliver its last event."""
+        if stream.state == CLOSED and self.streams.get(stream.id) is not stream:
+            return 0
+        layer = stream.layer
+        stream.layer = DISCARDED
+        self._write_reset(stream.id, error_code)
+        self._forget(stream, RESET_BY_US)
+        if not stream.flags & OVER:
+            stream.flags |= OVER
+            layer.broken(self, stream, error_code, reason, False, False)
+        self._finish_draining()
+        return 0
+
+    def fail_stream(self, stream, error_code, reason):
+        # CVE-2025-8671: resets that the peer provokes count like its own.
+        if self._reached(self.guard.local_reset(self.now)):
+            return 0
+        return self.break_stream(stream, error_code, reason)
+
+    def _malformed(self, stream, reason):
+        # RFC 9113 section 8.1.1. Nothing of it reaches the application.
+        stream.flags |= OVER
+        if self.answer_malformed:
+            self.write_headers(stream, [(b":status", b"400")], False)
+        self.fail_stream(stream, PROTOCOL_ERROR, reason)
+
+    def _refuse(self, stream, fields):
+        # The engine itself answers a request: it ends both sides of the stream.
+        stream.flags |= OVER | ANSWERED
+        self.write_headers(stream, fields, True)
+        stream.state |= HALF_CLOSED_LOCAL
+        if stream.state == CLOSED:
+            self._settle(stream)
+        elif stream.flags & TUNNELLED:
+            self.start_closing(stream)
+        else:
+            # RFC 9113 section 8.1: a complete response may be followed by RST_STREAM(NO_ERROR).
+            self.break_stream(stream, NO_ERROR, "")
+
+    def write_headers(self, stream, fields, end_stream):
+        """Frame a field block; `fields` were prepared."""
+
+    def _finish_draining(self):
+        """All streams have ended on a connection that takes no new ones."""
+
+    def _shut_down(self):
+        """The second step of a graceful shutdown."""
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def _write_window_update(self, stream_id, increment):
+        control = self.outbox.control
+        control.head(4, WINDOW_UPDATE, 0, stream_id)
+        control.put_u32(increment)
+        return 0
+
+    def _write_reset(self, stream_id, error_code):
+        control = self.outbox.control
+        control.head(4, RST_STREAM, 0, stream_id)
+        control.put_u32(error_code)
+        self._reached(self.guard.control_frame())
+        return 0
+
+    # -- the end of the connection -------------------------------------------------------------
+
+    def _reached(self, name):
+        # A limit that was passed (its name, already counted) ends the connection; None is none.
+        if name is None:
+            return False
+        self.fail_connection(ENHANCE_YOUR_CALM, "limit reached: " + name)
+        return True
+
+    def count_hit(self, name):
+        self.guard.hit(name)
+        return 0
+
+    def fail_connection(self, error_code, reason):
+        if self.phase == DEAD:
+            return 0
+        self.write_goaway(
+            self.last_peer_id if self.last_peer_id < self.goaway_last else self.goaway_last,
+            error_code,
+            reason.encode(),
+        )
+        self.terminate(error_code, reason, False)
+        return 0
+
+    def write_goaway(self, last, error_code, debug_data):
+        """Frame a GOAWAY."""
+
+    def terminate(self, error_code, reason, remote):
+        """Nothing is read or opened any more; every stream gets its last event, then Terminated."""
+        if self.phase == DEAD:
+            return 0
+        self.phase = DEAD
+        self.draining = True
+        self.outbox.close()
+        for stream in self.streams.values():
+            self._terminate_stream(stream, error_code, reason, remote)
+        self.queue.append(Terminated(error_code, reason, remote))
+        return 0
+
+    def _terminate_stream(self, stream, error_code, reason, remote):
+        layer = stream.layer
+        stream.layer = DISCARDED
+        self._forget(stream, RESET_BY_PEER if remote else RESET_BY_US)
+        if not stream.flags & OVER:
+            stream.flags |= OVER
+            layer.broken(
+                self,
+                stream,
+                error_code,
+                reason,
+                remote,
+                stream.flags & LOCAL != 0 and stream.id > self.peer_goaway_last,
+            )

@@ -1,0 +1,524 @@
+"""One HTTP/2 connection: the verbs. What the peer may do is read below, in `control` and `heads`.
+
+    for event in conn.receive_data(data, now): ...      bytes in, events out
+    conn.send_message(stream_id, "hello")               verbs; nothing leaves by itself:
+    for buffer in conn.data_to_send(now=now): ...       bytes out, after every verb or batch of them
+    conn.next_timeout(), conn.handle_timeout(now)       time comes in as an argument
+
+A call that is wrong raises and changes nothing. What a peer did wrong is an event, and the answer
+to it is queued.
+"""
+
+from collections import deque
+from enum import IntEnum
+
+from ..errors import LocalProtocolError
+from .closed import ClosedStreams
+from .constants import (
+    ANSWERED,
+    CANCEL,
+    CLOSED,
+    DEFAULT_FRAME_SIZE,
+    DEFAULT_WINDOW,
+    END,
+    GOAWAY,
+    HALF_CLOSED_LOCAL,
+    HIGH,
+    LATE_PONG,
+    LOCAL,
+    MAX_STREAM_ID,
+    NO_ERROR,
+    OVER,
+    PING,
+    PREFACE,
+    SETTINGS,
+    SETTINGS_ENABLE_CONNECT_PROTOCOL,
+    SETTINGS_HEADER_TABLE_SIZE,
+    SETTINGS_INITIAL_WINDOW_SIZE,
+    SETTINGS_MAX_FRAME_SIZE,
+    SETTINGS_TIMEOUT,
+    TRAILED,
+    WS_PONG,
+)
+from .control import SHUTDOWN_PING
+from .events import Drained
+from .frames import AWAIT_PREFACE, DEAD, HEAD, PREFACE_SIZE
+from .guard import Guard
+from .hpack import Decoder, Encoder
+from .kernels import Pool, StreamMap, address
+from .limits import Limits
+from .masking import MaskKeys
+from .messages import FIN, MessageLayer
+from .outbox import Outbox
+from .sender import Sender
+from .settings import Settings
+from .timers import (
+    CLOSE_TIMER,
+    HANDSHAKE_TIMER,
+    HEADER_BLOCK_TIMER,
+    PREFACE_TIMER,
+    SETTINGS_ACK_TIMER,
+    SHUTDOWN_TIMER,
+    Timers,
+)
+from .window import Window
+
+
+MIN_PULL = 64  # data_to_send: a frame's head and something to show for it
+
+
+class Role(IntEnum):
+    """Which end of the connection this is."""
+
+    CLIENT = 0
+    SERVER = 1
+
+
+class Connection(Sender):
+    """One end of an HTTP/2 connection.
+
+    `auto_credit`: delivery is consumption, `consumed` need not be called. `pool`: where output
+    buffers come from, one for each event loop (None: its own). `accept_key`: answer a valid
+    `sec-websocket-key`, which RFC 8441 does not use but some clients insist on. `answer_malformed`:
+    send 400 before a malformed request is reset. `secure`: refuse requests whose `:scheme` does not
+    fit a connection with (True) or without (False) TLS; None does not look.
+    `first_stream_id`: the first stream this end opens.
+    """
+
+    __slots__ = (
+        "_accept_key",
+        "_encode_failed",
+        "_pool",
+        "_receiving",
+        "messages_sent",
+        "octets_received",
+        "octets_sent",
+        "role",
+    )
+
+    def __init__(
+        self,
+        role,
+        settings=None,
+        limits=None,
+        *,
+        auto_credit=False,
+        pool=None,
+        accept_key=True,
+        answer_malformed=False,
+        secure=None,
+        first_stream_id=None,
+    ):
+        self.role = Role(role)
+        if settings is None:
+            settings = Settings()
+        elif not isinstance(settings, Settings):
+            raise TypeError(f"settings must be a Settings, not {type(settings).__name__}")
+        if limits is None:
+            limits = Limits()
+        elif not isinstance(limits, Limits):
+            raise TypeError(f"limits must be a Limits, not {type(limits).__name__}")
+        self.settings = settings
+        self.limits = limits
+        self.client = self.role == Role.CLIENT
+        self.auto_credit = auto_credit
+        self.answer_malformed = answer_malformed
+        self.secure = secure
+        self._accept_key = accept_key
+        self._pool = Pool() if pool is None else pool
+        self._receiving = False
+        # what is read
+        self.phase = HEAD if self.client else AWAIT_PREFACE
+        self.left = 0 if self.client else PREFACE_SIZE
+        self.kind = 0
+        self.flags = 0
+        self.stream_id = 0
+        self.padding = 0
+        self.max_frame = settings.max_frame_size
+        self.max_block = 2 * settings.max_header_list_size + DEFAULT_FRAME_SIZE
+        self.partial = None
+        self.collected = None
+        self.block = None
+        self.block_id = 0
+        self.block_flags = 0
+        self.block_promised = 0
+        self.block_frames = 0
+        self.target = None
+        self.greeted = False
+        # what the peer said
+        self.peer_settings = {}
+        self.greeted_settings = False
+        self.can_connect = False
+        self.peer_max_streams = -1
+        self.peer_max_header_list = -1
+        self.peer_goaway_last = MAX_STREAM_ID
+        self.draining = False
+        # streams
+        self.streams = StreamMap()
+        self.closed = ClosedStreams(max(50, settings.max_concurrent_streams))
+        self.last_stream = None
+        self.last_peer_id = 0
+        self.goaway_last = MAX_STREAM_ID
+        self.peer_streams = 0
+        self.local_streams = 0
+        if first_stream_id is None:
+            first_stream_id = 1 if self.client else 2
+        elif (first_stream_id & 1 == 1) != self.client or not 0 < first_stream_id <= MAX_STREAM_ID:
+            raise ValueError("first_stream_id must be odd for a client, even for a server")
+        self.next_local_id = first_stream_id
+        self.trailers = None
+        self.pongs = None
+        # windows
+        self.window = Window()
+        self.window.left = DEFAULT_WINDOW
+        self.window.due = 0
+        self.window_size = settings.connection_window
+        # A window that grows is honoured when it is sent, one that shrinks when acknowledged.
+        self.local_initial = max(DEFAULT_WINDOW, settings.initial_window_size)
+        self.buffered = 0
+        self.shed_at = limits.max_buffered
+        # the rest
+        self.outbox = Outbox(limits.write_low)
+        self.decoder = Decoder(settings.max_header_list_size, limits.max_header_fields)
+        self.encoder = Encoder()
+        self.guard = Guard(limits)
+        self.timers = Timers(limits)
+        self.keys = MaskKeys()
+        self.queue = []
+        self.now = 0.0
+        self.interrupt = None
+        self.pings = None
+        self.pending_settings = deque()
+        self.shutdown_state = 0
+        self.messages_received = 0
+        self.messages_sent = 0
+        self.octets_received = 0
+        self.octets_sent = 0
+        self._greet()
+
+    def _greet(self):
+        # RFC 9113 section 3.4. At once: a client that wants a WebSocket waits for our SETTINGS.
+        control = self.outbox.control
+        if self.client:
+            control.put(PREFACE)
+        entries = self.settings.entries(self.client)
+        self.connect_enabled = (SETTINGS_ENABLE_CONNECT_PROTOCOL, 1) in entries
+        self._write_settings(entries)
+        increment = self.window_size - DEFAULT_WINDOW
+        if increment:
+            self.window.left += increment
+            self._write_window_update(0, increment)
+        self.timers.mark(PREFACE_TIMER, 0)
+
+    def _write_settings(self, entries):
+        control = self.outbox.control
+        control.head(6 * len(entries), SETTINGS, 0, 0)
+        for identifier, value in entries:
+            control.put_u16(identifier)
+            control.put_u32(value)
+            if identifier == SETTINGS_HEADER_TABLE_SIZE:
+                self.decoder.offer_max_table_size(value)
+        self.pending_settings.append(entries)
+        self.timers.mark(SETTINGS_ACK_TIMER, 0)
+
+    # -- bytes in, bytes out, time -------------------------------------------------------------
+
+    def receive_data(self, data, now=0.0):
+        """Read bytes of the transport; return the list of events they caused.
+
+        `data` is any bytes-like object, `now` a monotonic time in seconds. Nothing a peer sends
+        makes this raise. After this call, send `data_to_send()`.
+        """
+        if self._receiving:
+            raise LocalProtocolError("receive_data cannot be called from a sink; return first")
+        if type(data) is not bytes:
+            data = memoryview(data)
+            if not data.c_contiguous:
+                raise ValueError("data must be contiguous")
+            if data.ndim != 1 or data.itemsize != 1:
+                data = data.cast("B")
+        self.now = now
+        n = len(data)
+        self.octets_received += n
+        self._receiving = True
+        try:
+            self.read(address(data), n)
+        finally:
+            self._receiving = False
+        events = self.queue
+        if events:
+            self.queue = []
+        else:
+            events = []
+        if self.interrupt is not None:
+            error = self.interrupt
+            self.interrupt = None
+            raise error
+        return events
+
+    def receive_eof(self, now=0.0):
+        """The transport is gone, or the peer closed it: return the last events of everything."""
+        self.now = now
+        self.terminate(NO_ERROR, "the transport was closed", True)
+        return self.events()
+
+    def events(self):
+        """Return what verbs, timeouts and drained streams caused since the last call."""
+        events = self.queue
+        self.queue = []
+        return events
+
+    def data_to_send(self, max_bytes=65536, now=0.0):
+        """Return what is to be written now, as a list of buffers of at most `max_bytes` in all.
+
+        Call it after every verb or batch of verbs, even when nothing is expected: it also gives
+        timers their time. Each buffer is the caller's until it drops it. Call it again when the
+        transport has room; an empty list means that nothing may leave.
+        """
+        if max_bytes < MIN_PULL:
+            raise ValueError(f"max_bytes must be at least {MIN_PULL}, not {max_bytes}")
+        buffers = []
+        outbox = self.outbox
+        self.guard.pending_resets = 0
+        while max_bytes >= MIN_PULL and outbox.waiting():
+            out = self._pool.acquire()
+            outbox.fill(out, max_bytes)
+            if outbox.finished is not None:
+                self._after_drain()
+            n = out.used()
+            if n == 0:
+                out.finish()
+                break
+            max_bytes -= n
+            self.octets_sent += n
+            buffers.append(out.finish())
+        if outbox.control.size() == 0:
+            self.guard.control_frames = 0
+        self.timers.arm(now)
+        return buffers
+
+    def _after_drain(self):
+        # Streams whose queue ran low or empty: what stood behind it is due.
+        finished = self.outbox.finished
+        self.outbox.finished = None
+        for stream in finished:
+            self._drained(stream)
+
+    def _drained(self, stream):
+        if stream.state == CLOSED and self.streams.get(stream.id) is not stream:
+            return
+        if stream.flags & HIGH and stream.queued <= self.limits.write_low:
+            stream.flags &= ~HIGH
+            self.emit(stream, Drained(stream.id))
+        if stream.queued:
+            return
+        if stream.flags & LATE_PONG:
+            stream.flags &= ~LATE_PONG
+            self.write_frame(stream, FIN | WS_PONG, self.pongs.pop(stream.id))
+            return
+        if stream.flags & TRAILED:
+            stream.flags &= ~TRAILED
+            self.write_headers(stream, self.trailers.pop(stream.id), True)
+            stream.state |= HALF_CLOSED_LOCAL
+            self._settle(stream)
+        elif stream.flags & END:
+            stream.flags &= ~END
+            stream.state |= HALF_CLOSED_LOCAL
+            self._settle(stream)
+
+    def next_timeout(self):
+        """The time at which `handle_timeout` is due, or None. Valid after `data_to_send`."""
+        return self.timers.next()
+
+    def handle_timeout(self, now):
+        """Act on every deadline that has come. Then call `events()` and `data_to_send()`."""
+        self.now = now
+        for kind, stream_id in self.timers.expired(now):
+            if self.phase != DEAD:
+                self._on_timeout(kind, stream_id)
+
+    def _on_timeout(self, kind, stream_id):
+        if kind == PREFACE_TIMER:
+            self.guard.hit("preface_timeout_s")
+            self.fail_connection(SETTINGS_TIMEOUT, "no preface in time")
+        elif kind == SETTINGS_ACK_TIMER:
+            self.guard.hit("settings_timeout_s")
+            self.fail_connection(SETTINGS_TIMEOUT, "SETTINGS were not acknowledged in time")
+        elif kind == HEADER_BLOCK_TIMER:
+            self.reached("header_block_timeout_s", "field block did not end in time")
+        elif kind == SHUTDOWN_TIMER:
+            if self.shutdown_state == 1:
+                self._shut_down()
+        else:
+            stream = self.streams.get(stream_id)
+            if stream is not None:
+                self._on_stream_timeout(kind, stream)
+
+    def _on_stream_timeout(self, kind, stream):
+        if kind == HANDSHAKE_TIMER:
+            self.guard.hit("handshake_timeout_s")
+            if stream.flags & LOCAL:
+                self.break_stream(stream, CANCEL, "no answer in time")
+                return
+            layer = stream.layer
+            self.write_headers(stream, [(b":status", b"408")], True)
+            stream.state |= HALF_CLOSED_LOCAL
+            stream.flags |= ANSWERED | OVER
+            layer.broken(
+                self, stream, CANCEL, "the application did not answer in time", False, False
+            )
+            self.break_stream(stream, CANCEL, "")
+        elif kind == CLOSE_TIMER:
+            self.guard.hit("close_timeout_s")
+            # Our END_STREAM is still owed where the Close itself got out; then the slot is freed.
+            if (
+                not stream.flags & OVER
+                and stream.queued == 0
+                and not stream.state & HALF_CLOSED_LOCAL
+            ):
+                self.outbox.write_end(stream)
+                stream.state |= HALF_CLOSED_LOCAL
+            self.break_stream(stream, CANCEL, "the peer did not close in time")
+
+    # -- the connection's own ---------------------------------------------------------------
+
+    def shutdown(self, error_code=NO_ERROR, reason=b""):
+        """End the connection gracefully: RFC 9113 section 6.8. `Terminated` follows.
+
+        Every WebSocket is closed with 1001, requests run to their end, new streams are refused
+        once the peer has seen the GOAWAY.
+        """
+        if self.shutdown_state or self.phase == DEAD:
+            return
+        self.draining = True
+        self._close_websockets()
+        if self.client:
+            self.shutdown_state = 2
+            self.goaway_last = 0
+            self.write_goaway(0, error_code, reason)
+            self._finish_draining()
+            return
+        self.shutdown_state = 1
+        self.write_goaway(MAX_STREAM_ID, error_code, reason)
+        if self.pings is None:
+            self.pings = []
+        self.pings.append(SHUTDOWN_PING)
+        self.outbox.control.head(8, PING, 0, 0)
+        self.outbox.control.put(SHUTDOWN_PING)
+        self.timers.mark(SHUTDOWN_TIMER, 0)
+
+    def _close_websockets(self):
+        for stream in self.streams.values():
+            layer = stream.layer
+            if isinstance(layer, MessageLayer):
+                layer.close(self, stream, 1001, "")
+
+    def _shut_down(self):
+        # The peer has seen the first GOAWAY, or had time to: what it opened since still counts.
+        self.shutdown_state = 2
+        self.timers.cancel(SHUTDOWN_TIMER, 0)
+        self._close_websockets()
+        self.goaway_last = self.last_peer_id
+        self.write_goaway(self.last_peer_id, NO_ERROR, b"")
+        self._finish_draining()
+        return 0
+
+    def _finish_draining(self):
+        if self.phase == DEAD or len(self.streams):
+            return 0
+        if self.shutdown_state == 2:
+            self.terminate(NO_ERROR, "shut down", False)
+        elif self.shutdown_state == 0 and self.draining and self.peer_goaway_last != MAX_STREAM_ID:
+            self.terminate(NO_ERROR, "the peer takes no new streams", True)
+        return 0
+
+    def abort(self, error_code, reason=b""):
+        """End the connection at once: GOAWAY with `error_code`; `Terminated` follows."""
+        if self.phase != DEAD:
+            self.write_goaway(min(self.last_peer_id, self.goaway_last), error_code, reason)
+            self.terminate(error_code, bytes(reason).decode("utf-8", "replace"), False)
+
+    def write_goaway(self, last, error_code, debug_data):
+        control = self.outbox.control
+        control.head(8 + len(debug_data), GOAWAY, 0, 0)
+        control.put_u32(last)
+        control.put_u32(error_code)
+        control.put(bytes(debug_data))
+        return 0
+
+    def update_settings(self, values):
+        """Send SETTINGS with `values`, a dict from identifier to value.
+
+        What grows holds at once, what shrinks when the peer acknowledges: RFC 9113 section 6.5.3.
+        """
+        for identifier, value in values.items():
+            if identifier == SETTINGS_ENABLE_CONNECT_PROTOCOL and (
+                value not in (0, 1) or self.client or value < self.connect_enabled
+            ):
+                # RFC 8441 section 3: "MUST NOT send [0] after previously sending [1]".
+                raise LocalProtocolError("SETTINGS_ENABLE_CONNECT_PROTOCOL cannot be withdrawn")
+            if not 0 <= value <= 0xFFFFFFFF:
+                raise ValueError(f"a setting has 32 bits: {value}")
+            if identifier == SETTINGS_INITIAL_WINDOW_SIZE and value > 0x7FFFFFFF:
+                raise ValueError("SETTINGS_INITIAL_WINDOW_SIZE must be below 2^31")
+        entries = list(values.items())
+        for identifier, value in entries:
+            if identifier == SETTINGS_INITIAL_WINDOW_SIZE and value > self.local_initial:
+                change = self.local_initial - value
+                self.local_initial = value
+                for stream in self.streams.values():
+                    self._narrow(stream, change)
+            elif identifier == SETTINGS_MAX_FRAME_SIZE and value > self.max_frame:
+                self.max_frame = value
+            elif identifier == SETTINGS_ENABLE_CONNECT_PROTOCOL:
+                self.connect_enabled = value == 1
+        self._write_settings(entries)
+
+    # -- questions -----------------------------------------------------------------------------
+
+    def waiting(self, stream_id):
+        """Octets that wait on a stream; 0 where it is over."""
+        stream = self.streams.get(stream_id)
+        return 0 if stream is None else stream.queued
+
+    @property
+    def open_streams(self):
+        """Streams that are neither idle nor closed."""
+        return len(self.streams)
+
+    @property
+    def settings_received(self):
+        """Whether the peer's first SETTINGS have come."""
+        return self.greeted_settings
+
+    @property
+    def terminated(self):
+        """Whether the connection is over."""
+        return self.phase == DEAD
+
+    @property
+    def peer_max_concurrent_streams(self):
+        """How many streams the peer lets us have at once; None where it set no limit."""
+        return None if self.peer_max_streams < 0 else self.peer_max_streams
+
+    def stats(self):
+        """Counters by name; `limits` maps the name of each limit to how often it was reached."""
+        guard = self.guard
+        return {
+            "octets_received": self.octets_received,
+            "octets_sent": self.octets_sent,
+            "messages_received": self.messages_received,
+            "messages_sent": self.messages_sent,
+            "data_frames_sent": self.outbox.data_frames,
+            "open_streams": len(self.streams),
+            "streams": guard.streams,
+            "octets_buffered": self.buffered,
+            "octets_queued": self.outbox.queued,
+            "resets_received": guard.resets,
+            "resets_provoked": guard.local_resets,
+            "glitches": guard.glitches,
+            "control_frames": guard.control_frames,
+            "window_updates": guard.window_updates,
+            "priority_frames": guard.priority_frames,
+            "limits": dict(guard.hits) if guard.hits else {},
+        }

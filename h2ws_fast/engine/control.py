@@ -1,0 +1,310 @@
+"""Control frames that arrive: RFC 9113 sections 6.3 to 6.9, RFC 9218 section 7.1.
+
+Each is whole and of a permitted size when it comes here (`frames`). Whatever makes us answer is
+counted against the queue of answers, and whatever is merely odd as a glitch.
+"""
+
+from .closed import RESET_BY_PEER
+from .constants import (
+    ACK,
+    ANSWERED,
+    END,
+    FLOW_CONTROL_ERROR,
+    FRAME_SIZE_ERROR,
+    GOAWAY,
+    HALF_CLOSED_REMOTE,
+    LOCAL,
+    MAX_FRAME_SIZE,
+    MAX_STREAM_ID,
+    MAX_WINDOW,
+    NO_ERROR,
+    OVER,
+    PING,
+    PRIORITY,
+    PRIORITY_UPDATE,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    RST_STREAM,
+    SETTINGS,
+    SETTINGS_ENABLE_CONNECT_PROTOCOL,
+    SETTINGS_ENABLE_PUSH,
+    SETTINGS_HEADER_TABLE_SIZE,
+    SETTINGS_INITIAL_WINDOW_SIZE,
+    SETTINGS_MAX_CONCURRENT_STREAMS,
+    SETTINGS_MAX_FRAME_SIZE,
+    SETTINGS_MAX_HEADER_LIST_SIZE,
+    SETTINGS_NO_RFC7540_PRIORITIES,
+    WINDOW_UPDATE,
+)
+from .events import GoawayReceived, PingAcknowledged, SettingsAcknowledged, SettingsChanged
+from .frames import DEAD
+from .heads import Heads
+from .kernels import take, u16, u32
+from .layers import DISCARDED
+from .timers import PREFACE_TIMER, SETTINGS_ACK_TIMER
+
+# The PING that tells when the peer has seen the first GOAWAY of a graceful shutdown.
+SHUTDOWN_PING = b"shutdown"
+KNOWN_SETTINGS = frozenset(
+    (
+        SETTINGS_HEADER_TABLE_SIZE,
+        SETTINGS_ENABLE_PUSH,
+        SETTINGS_MAX_CONCURRENT_STREAMS,
+        SETTINGS_INITIAL_WINDOW_SIZE,
+        SETTINGS_MAX_FRAME_SIZE,
+        SETTINGS_MAX_HEADER_LIST_SIZE,
+        SETTINGS_ENABLE_CONNECT_PROTOCOL,
+        SETTINGS_NO_RFC7540_PRIORITIES,
+    )
+)
+
+
+class Control(Heads):
+    """Reads every frame but DATA and field blocks."""
+
+    __slots__ = ()
+
+    # -- the other frames ----------------------------------------------------------------------
+
+    def receive_frame(self, kind, flags, stream_id, p, pos, n):
+        if kind == WINDOW_UPDATE:
+            self._receive_window_update(stream_id, u32(p, pos) & MAX_WINDOW)
+        elif kind == RST_STREAM:
+            self._receive_reset(stream_id, u32(p, pos))
+        elif kind == PING:
+            self._receive_ping(flags, take(p, pos, 8))
+        elif kind == SETTINGS:
+            if flags & ACK:
+                self._receive_settings_ack()
+            else:
+                self._receive_settings(p, pos, n)
+        elif kind == GOAWAY:
+            self._receive_goaway(
+                u32(p, pos) & MAX_STREAM_ID, u32(p, pos + 4), take(p, pos + 8, n - 8)
+            )
+        elif kind == PRIORITY:
+            self._receive_priority(stream_id, n)
+        elif kind == PRIORITY_UPDATE:
+            self._receive_priority_update(u32(p, pos) & MAX_STREAM_ID)
+        return 0
+
+    def _receive_window_update(self, stream_id, increment):
+        guard = self.guard
+        guard.data_frames_sent = self.outbox.data_frames
+        self._reached(guard.window_update())
+        outbox = self.outbox
+        if stream_id == 0:
+            if increment == 0:
+                self.fail_connection(PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+            elif increment > MAX_WINDOW - outbox.window:
+                self.fail_connection(FLOW_CONTROL_ERROR, "connection window above 2^31 - 1")
+            else:
+                outbox.window += increment
+            return
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            if self._is_idle(stream_id):
+                self.fail_connection(PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream")
+        elif increment == 0:
+            self.fail_stream(stream, PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+        elif increment > MAX_WINDOW - outbox.initial - stream.extra:
+            self.fail_stream(stream, FLOW_CONTROL_ERROR, "stream window above 2^31 - 1")
+        else:
+            outbox.widen(stream, increment)
+
+    def _receive_reset(self, stream_id, error_code):
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            if self._is_idle(stream_id):
+                self.fail_connection(PROTOCOL_ERROR, "RST_STREAM on an idle stream")
+            else:
+                self._reached(self.guard.glitch(self.now))
+            return
+        if stream.state == 0 and not stream.flags & (OVER | END):
+            # CVE-2023-44487. What either side had ended, or closed properly, costs nothing:
+            # browsers and proxies finish streams so.
+            self._reached(self.guard.reset(self.now))
+            if not stream.flags & (LOCAL | ANSWERED):
+                self.guard.pending_resets += 1
+            if self.phase == DEAD:
+                return
+        layer = stream.layer
+        complete = stream.flags & (LOCAL | ANSWERED) == LOCAL | ANSWERED and (
+            stream.state & HALF_CLOSED_REMOTE and error_code == NO_ERROR
+        )
+        stream.layer = DISCARDED
+        self._forget(stream, RESET_BY_PEER)
+        if not complete and not stream.flags & OVER:
+            # RFC 9113 section 8.1: NO_ERROR after a complete response only stops the upload.
+            stream.flags |= OVER
+            layer.broken(
+                self,
+                stream,
+                error_code,
+                "reset by the peer",
+                True,
+                error_code == REFUSED_STREAM,
+            )
+        self._finish_draining()
+
+    def _receive_ping(self, flags, data):
+        if not flags & ACK:
+            self._reached(self.guard.control_frame())
+            if self.phase != DEAD:
+                self.outbox.control.head(8, PING, ACK, 0)
+                self.outbox.control.put(data)
+            return
+        pings = self.pings
+        if pings and data in pings:
+            pings.remove(data)
+            if self.shutdown_state == 1 and data == SHUTDOWN_PING:
+                self._shut_down()
+            else:
+                self.queue.append(PingAcknowledged(data))
+
+    def _receive_settings(self, p, pos, n):
+        self._reached(self.guard.control_frame())
+        if n // 6 > self.limits.max_settings:
+            self.reached("max_settings", "too many settings in a frame")
+        if self.phase == DEAD:
+            return
+        changed = {}
+        end = pos + n
+        while pos < end:
+            identifier = u16(p, pos)
+            value = u32(p, pos + 2)
+            pos += 6
+            changed[identifier] = value
+            if not self._apply_setting(identifier, value):
+                return
+        self.outbox.control.head(0, SETTINGS, ACK, 0)
+        if not self.greeted_settings:
+            self.greeted_settings = True
+            self.timers.cancel(PREFACE_TIMER, 0)
+        self.queue.append(SettingsChanged(changed))
+
+    def _apply_setting(self, identifier, value):
+        # One setting of the peer, in the order of the frame; false where the connection failed.
+        outbox = self.outbox
+        before = self.peer_settings.get(identifier)
+        if identifier == SETTINGS_HEADER_TABLE_SIZE:
+            self.encoder.set_max_table_size(value)
+        elif identifier == SETTINGS_ENABLE_PUSH:
+            if value > 1 or (value == 1 and self.client):
+                self.fail_connection(PROTOCOL_ERROR, "invalid SETTINGS_ENABLE_PUSH")
+        elif identifier == SETTINGS_MAX_CONCURRENT_STREAMS:
+            self.peer_max_streams = value
+        elif identifier == SETTINGS_INITIAL_WINDOW_SIZE:
+            if value > MAX_WINDOW:
+                self.fail_connection(FLOW_CONTROL_ERROR, "invalid SETTINGS_INITIAL_WINDOW_SIZE")
+            elif value != outbox.initial:
+                self._resize_windows(value)
+        elif identifier == SETTINGS_MAX_FRAME_SIZE:
+            if value < 16384 or value > MAX_FRAME_SIZE:
+                self.fail_connection(PROTOCOL_ERROR, "invalid SETTINGS_MAX_FRAME_SIZE")
+            else:
+                outbox.max_frame = value
+        elif identifier == SETTINGS_MAX_HEADER_LIST_SIZE:
+            self.peer_max_header_list = value
+        elif identifier == SETTINGS_ENABLE_CONNECT_PROTOCOL:
+            # RFC 8441 section 3: a boolean, and never withdrawn. From a client it means nothing.
+            if value > 1:
+                self.fail_connection(PROTOCOL_ERROR, "invalid SETTINGS_ENABLE_CONNECT_PROTOCOL")
+            elif self.client:
+                if value < (before or 0):
+                    self.fail_connection(
+                        PROTOCOL_ERROR, "SETTINGS_ENABLE_CONNECT_PROTOCOL withdrawn"
+                    )
+                self.can_connect = value == 1
+        elif identifier == SETTINGS_NO_RFC7540_PRIORITIES:
+            # RFC 9218 section 2.1: a boolean that the first SETTINGS fix.
+            if value > 1 or (self.greeted_settings and value != (before or 0)):
+                self.fail_connection(PROTOCOL_ERROR, "invalid SETTINGS_NO_RFC7540_PRIORITIES")
+        if self.phase == DEAD:
+            return False
+        if identifier in KNOWN_SETTINGS:
+            self.peer_settings[identifier] = value
+        return True
+
+    def _resize_windows(self, initial):
+        # RFC 9113 section 6.9.2. `initial` is added to every stream's `extra`, so that only a
+        # stream whose extra is already far above zero can overflow.
+        outbox = self.outbox
+        if initial > outbox.initial:
+            streams = []
+            if outbox.blocked or outbox.widest > MAX_WINDOW - initial:
+                streams = self.streams.values()
+            if outbox.widest > MAX_WINDOW - initial:
+                outbox.measure(streams)
+                if outbox.widest > MAX_WINDOW - initial:
+                    self.fail_connection(FLOW_CONTROL_ERROR, "stream window above 2^31 - 1")
+                    return
+            outbox.resize(initial, streams)
+        else:
+            outbox.resize(initial, [])
+
+    def _receive_settings_ack(self):
+        if not self.pending_settings:
+            self.fail_connection(PROTOCOL_ERROR, "SETTINGS acknowledgement of nothing")
+            return
+        self._settings_in_force(self.pending_settings.popleft())
+        if not self.pending_settings:
+            self.timers.cancel(SETTINGS_ACK_TIMER, 0)
+        self.queue.append(SettingsAcknowledged())
+
+    def _settings_in_force(self, entries):
+        # RFC 9113 section 6.5.3: what shrinks is enforced from the acknowledgement on.
+        for identifier, value in entries:
+            if identifier == SETTINGS_HEADER_TABLE_SIZE:
+                self.decoder.set_max_table_size(value)
+            elif identifier == SETTINGS_INITIAL_WINDOW_SIZE and value < self.local_initial:
+                change = self.local_initial - value
+                self.local_initial = value
+                for stream in self.streams.values():
+                    self._narrow(stream, change)
+            elif identifier == SETTINGS_MAX_FRAME_SIZE and value < self.max_frame:
+                self.max_frame = value
+
+    def _narrow(self, stream, change):
+        stream.left -= change
+
+    def _receive_goaway(self, last, error_code, debug_data):
+        self.draining = True
+        if last < self.peer_goaway_last:
+            self.peer_goaway_last = last
+        self.queue.append(GoawayReceived(last, error_code, debug_data))
+        if self.local_streams:
+            for stream in self.streams.values():
+                self._drop_unprocessed(stream)
+        self._finish_draining()
+
+    def _drop_unprocessed(self, stream):
+        # RFC 9113 section 6.8: above the last stream nothing was processed, so it can be retried.
+        if stream.flags & LOCAL and stream.id > self.peer_goaway_last:
+            layer = stream.layer
+            stream.layer = DISCARDED
+            self._forget(stream, RESET_BY_PEER)
+            if not stream.flags & OVER:
+                stream.flags |= OVER
+                layer.broken(
+                    self, stream, REFUSED_STREAM, "not processed before GOAWAY", True, True
+                )
+
+    def _receive_priority(self, stream_id, n):
+        self._reached(self.guard.priority())
+        if n != 5 and self.phase != DEAD:
+            stream = self.streams.get(stream_id)
+            if stream is not None:
+                self.fail_stream(stream, FRAME_SIZE_ERROR, "PRIORITY is not 5 octets long")
+            elif self._is_idle(stream_id):
+                self.fail_connection(FRAME_SIZE_ERROR, "PRIORITY is not 5 octets long")
+            else:
+                self._reached(self.guard.glitch(self.now))
+
+    def _receive_priority_update(self, stream_id):
+        self._reached(self.guard.priority())
+        if self.phase == DEAD:
+            return
+        if self.client or stream_id == 0:
+            # RFC 9218 section 7.1.
+            self.fail_connection(PROTOCOL_ERROR, "invalid PRIORITY_UPDATE")

@@ -1,0 +1,396 @@
+"""Reading frames: RFC 9113 section 4 and the layouts of section 6.
+
+The reader is resumable at every octet. Between two calls it holds at most nine octets of a head,
+or the payload of one frame that must be whole before it means anything (all but DATA), or the
+pieces of one field block. A DATA payload is handed on as it arrives.
+
+    PREFACE    a server waits for the client's 24 octets
+    HEAD       collecting the 9 octets of a frame's head (whole in the buffer: read in place)
+    PAD        the pad length of a DATA frame comes next
+    PAYLOAD    `left` octets of DATA are to come, for `target` (None: nobody wants them)
+    SKIP       `left` octets are of no interest: padding, unknown frames
+    COLLECT    `left` octets of a frame that must be whole are to come
+    DEAD       the connection has failed: nothing is read any more
+
+Sizes and stream numbers are checked when a head is whole, before a payload is held.
+"""
+
+from .constants import (
+    ACK,
+    CLOSED,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    ENHANCE_YOUR_CALM,
+    FRAME_SIZE_ERROR,
+    GOAWAY,
+    HEADERS,
+    MAX_STREAM_ID,
+    PADDED,
+    PING,
+    PREFACE,
+    PRIORITY,
+    PRIORITY_FLAG,
+    PRIORITY_UPDATE,
+    PROTOCOL_ERROR,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+)
+from .kernels import Buffer, address, take, u24, u32
+from .stream import Channel
+
+# FrameReader.phase
+AWAIT_PREFACE = 0
+HEAD = 1
+PAD = 2
+PAYLOAD = 3
+SKIP = 4
+COLLECT = 5
+DEAD = 6
+
+PREFACE_SIZE = 24
+
+
+class FrameReader(Channel):
+    """The state of reading; what a frame means is for the subclass to say."""
+
+    __slots__ = (
+        "block",
+        "block_flags",
+        "block_frames",
+        "block_id",
+        "block_promised",
+        "collected",
+        "flags",
+        "greeted",
+        "kind",
+        "left",
+        "max_block",
+        "max_frame",
+        "padding",
+        "partial",
+        "phase",
+        "stream_id",
+        "target",
+    )
+
+    def read(self, p, n):
+        """Read n octets of the connection."""
+        pos = 0
+        while pos < n:
+            if self.phase == HEAD:
+                if self.partial is None and n - pos >= 9:
+                    pos = self._frame(
+                        p, pos + 9, n, u24(p, pos), p[pos + 3], p[pos + 4], u32(p, pos + 5)
+                    )
+                else:
+                    pos = self._partial_head(p, pos, n)
+            elif self.phase == COLLECT:
+                pos = self._collect(p, pos, n)
+            elif self.phase == AWAIT_PREFACE:
+                pos = self._read_preface(p, pos, n)
+            elif self.phase == DEAD:
+                return 0
+            else:
+                pos = self._continue_data(p, pos, n)
+        return 0
+
+    def _read_preface(self, p, pos, n):
+        # Checked octet by octet: an HTTP/1.1 request is found out at its first.
+        while pos < n and self.left:
+            if p[pos] != PREFACE[PREFACE_SIZE - self.left]:
+                self.fail_connection(PROTOCOL_ERROR, "no HTTP/2 connection preface")
+                return n
+            pos += 1
+            self.left -= 1
+        if self.left == 0:
+            self.phase = HEAD
+        return pos
+
+    def _partial_head(self, p, pos, n):
+        partial = b"" if self.partial is None else self.partial
+        size = 9 - len(partial)
+        if size > n - pos:
+            size = n - pos
+        partial += take(p, pos, size)
+        pos += size
+        if len(partial) < 9:
+            self.partial = partial
+            return pos
+        self.partial = None
+        held = address(partial)
+        return self._frame(p, pos, n, u24(held, 0), held[3], held[4], u32(held, 5))
+
+    def _frame(self, p, pos, n, length, kind, flags, stream_id):
+        # A head is whole and its payload begins at pos. Return where reading goes on.
+        stream_id &= MAX_STREAM_ID
+        if kind == DATA and self.block_id == 0 and length <= self.max_frame and self.greeted:
+            return self._begin_data(p, pos, n, length, flags, stream_id)
+        if not self._check_head(length, kind, flags, stream_id):
+            return n
+        self.kind = kind
+        self.flags = flags
+        self.stream_id = stream_id
+        self.left = length
+        if kind > CONTINUATION and kind != PRIORITY_UPDATE:
+            # RFC 9113 section 5.5: unknown frames are discarded.
+            self.phase = SKIP if length else HEAD
+            return pos
+        if length <= n - pos:
+            self._whole(p, pos, length)
+            return pos + length
+        self.phase = COLLECT
+        return pos
+
+    def _check_head(self, length, kind, flags, stream_id):
+        # What a head alone can be refused for; False where the connection has failed.
+        error = PROTOCOL_ERROR
+        reason = None
+        if not self.greeted:
+            # RFC 9113 section 3.4: the preface of either side is followed by, or is, SETTINGS.
+            if kind != SETTINGS or flags & ACK:
+                self.fail_connection(PROTOCOL_ERROR, "the first frame is not SETTINGS")
+                return False
+            self.greeted = True
+        if self.block_id:
+            if kind != CONTINUATION or stream_id != self.block_id:
+                # RFC 9113 section 4.3: a field block is "a contiguous sequence of frames".
+                reason = "a frame within a field block"
+        elif kind == CONTINUATION:
+            reason = "CONTINUATION of nothing"
+        if reason is None:
+            if length > self.max_frame:
+                error = FRAME_SIZE_ERROR
+                reason = "frame exceeds SETTINGS_MAX_FRAME_SIZE"
+            elif kind == DATA or kind == HEADERS or kind == PRIORITY or kind == RST_STREAM:
+                if stream_id == 0:
+                    reason = "frame on stream 0"
+                elif kind == RST_STREAM and length != 4:
+                    error = FRAME_SIZE_ERROR
+                    reason = "RST_STREAM is not 4 octets long"
+            elif kind == SETTINGS or kind == PING or kind == GOAWAY or kind == PRIORITY_UPDATE:
+                if stream_id:
+                    reason = "frame of the connection on a stream"
+                elif (
+                    (kind == SETTINGS and (length % 6 or (flags & ACK and length)))
+                    or (kind == PING and length != 8)
+                    or (kind == GOAWAY and length < 8)
+                    or (kind == PRIORITY_UPDATE and length < 4)
+                ):
+                    error = FRAME_SIZE_ERROR
+                    reason = "frame of a wrong length"
+            elif kind == WINDOW_UPDATE and length != 4:
+                error = FRAME_SIZE_ERROR
+                reason = "WINDOW_UPDATE is not 4 octets long"
+            elif kind == PUSH_PROMISE and stream_id == 0:
+                reason = "PUSH_PROMISE on stream 0"
+        if reason is not None:
+            self.fail_connection(error, reason)
+            return False
+        return True
+
+    def _collect(self, p, pos, n):
+        size = self.left
+        if size > n - pos:
+            size = n - pos
+        if self.collected is None:
+            self.collected = Buffer()
+        self.collected.append(p, pos, size, 0)
+        self.left -= size
+        pos += size
+        if self.left == 0:
+            whole = self.collected.bytes()
+            self.collected = None
+            self._whole(address(whole), 0, len(whole))
+        return pos
+
+    def _whole(self, p, pos, n):
+        # A frame is whole: `kind`, `flags`, `stream_id` and n octets at pos.
+        self.phase = HEAD
+        kind = self.kind
+        if kind == HEADERS or kind == PUSH_PROMISE:
+            self._begin_block(p, pos, n)
+        elif kind == CONTINUATION:
+            self._continue_block(p, pos, n)
+        else:
+            self.receive_frame(kind, self.flags, self.stream_id, p, pos, n)
+
+    # -- DATA ----------------------------------------------------------------------------------
+
+    def _begin_data(self, p, pos, n, length, flags, stream_id):
+        if stream_id == 0:
+            self.fail_connection(PROTOCOL_ERROR, "DATA on stream 0")
+            return n
+        if flags & PADDED and length == 0:
+            self.fail_connection(FRAME_SIZE_ERROR, "padded DATA without a pad length")
+            return n
+        stream = self.begin_data(stream_id, length, flags)
+        if self.phase == DEAD:
+            return n
+        if length <= n - pos and not flags & PADDED:
+            if stream is not None:
+                # `layer` is held: the callee may put another in its place.
+                layer = stream.layer
+                if length:
+                    layer.receive(self, stream, p, pos, length)
+                if flags & END_STREAM and stream.state != CLOSED:
+                    self.end_data(stream)
+            return pos + length
+        self.target = stream
+        self.flags = flags
+        self.left = length
+        self.padding = 0
+        self.phase = PAD if flags & PADDED else PAYLOAD
+        return pos
+
+    def _continue_data(self, p, pos, n):
+        if self.phase == PAD:
+            self.padding = p[pos]
+            pos += 1
+            self.left -= 1
+            if self.padding > self.left:
+                # RFC 9113 section 6.1: padding as long as the payload or longer.
+                self.fail_connection(PROTOCOL_ERROR, "padding exceeds the frame")
+                return n
+            self.left -= self.padding
+            if self.target is not None:
+                self.credit(self.target, self.padding + 1)
+            self.padded(self.left)
+            self.phase = PAYLOAD
+        stream = self.target
+        size = self.left
+        if size > n - pos:
+            size = n - pos
+        self.left -= size
+        if self.phase == PAYLOAD:
+            if size and stream is not None and stream.state != CLOSED:
+                layer = stream.layer
+                layer.receive(self, stream, p, pos, size)
+            pos += size
+            if self.phase == DEAD or self.left:
+                return pos
+            self.left = self.padding
+            self.phase = SKIP
+        else:
+            pos += size
+        if self.left == 0:
+            self.phase = HEAD
+            if stream is not None:
+                self.target = None
+                if self.flags & END_STREAM and stream.state != CLOSED:
+                    self.end_data(stream)
+        return pos
+
+    # -- field blocks --------------------------------------------------------------------------
+
+    def _begin_block(self, p, pos, n):
+        flags = self.flags
+        end = pos + n
+        padding = 0
+        fixed = 0
+        if flags & PADDED:
+            fixed = 1
+        if self.kind == PUSH_PROMISE:
+            fixed += 4
+        elif flags & PRIORITY_FLAG:
+            # RFC 9113 section 5.3.2: the old signals are read over.
+            fixed += 5
+        if n < fixed:
+            self.fail_connection(FRAME_SIZE_ERROR, "frame too short for its fields")
+            return
+        if flags & PADDED:
+            padding = p[pos]
+        if padding > n - fixed:
+            self.fail_connection(PROTOCOL_ERROR, "padding exceeds the frame")
+            return
+        self.block_promised = 0
+        if self.kind == PUSH_PROMISE:
+            self.block_promised = u32(p, pos + fixed - 4) & MAX_STREAM_ID
+        pos += fixed
+        end -= padding
+        if self.kind == HEADERS and not self.begin_block(self.stream_id):
+            return
+        if flags & END_HEADERS:
+            self.receive_block(
+                self.stream_id, flags & END_STREAM, self.block_promised, p, pos, end - pos
+            )
+            return
+        self.block_id = self.stream_id
+        self.block_flags = flags
+        self.block_frames = 0
+        self.block = Buffer()
+        self.block.append(p, pos, end - pos, 0)
+        self.start_block()
+        if end == pos:
+            self.empty_frame()
+
+    def _continue_block(self, p, pos, n):
+        # CVE-2024-27316 and its family: bounded in frames and in octets, before anything is decoded.
+        self.block_frames += 1
+        if self.block_frames > self.limits.max_continuations:
+            self.reached("max_continuations", "too many CONTINUATION frames")
+            return
+        if n > self.max_block - self.block.size():
+            self.reached("max_header_list_size", "field block is too large")
+            return
+        self.block.append(p, pos, n, 0)
+        if not self.flags & END_HEADERS:
+            if n == 0:
+                self.empty_frame()
+            return
+        whole = self.block.bytes()
+        self.block = None
+        self.block_id = 0
+        self.end_block()
+        self.receive_block(
+            self.stream_id,
+            self.block_flags & END_STREAM,
+            self.block_promised,
+            address(whole),
+            0,
+            len(whole),
+        )
+
+    def reached(self, name, reason):
+        """A limit was passed that ends the connection."""
+        self.count_hit(name)
+        self.fail_connection(ENHANCE_YOUR_CALM, reason)
+        return 0
+
+    # -- for the subclass ----------------------------------------------------------------------
+
+    def fail_connection(self, error_code, reason):
+        """A connection error: RFC 9113 section 5.4.1."""
+
+    def count_hit(self, name):
+        """Count that a limit was reached."""
+
+    def empty_frame(self):
+        """A frame without content and without END_STREAM."""
+
+    def padded(self, content):
+        """A DATA frame is padded around so much content."""
+
+    def begin_data(self, stream_id, length, flags):
+        """A DATA frame begins: account for it; return the stream that wants it, or None."""
+
+    def end_data(self, stream):
+        """A DATA frame with END_STREAM is complete."""
+
+    def begin_block(self, stream_id):
+        """HEADERS begin; false where the connection has failed."""
+
+    def start_block(self):
+        """A field block goes on in CONTINUATION frames."""
+
+    def end_block(self):
+        """It is whole."""
+
+    def receive_block(self, stream_id, end_stream, promised, p, pos, n):
+        """A field block is whole; `promised` is the stream of a PUSH_PROMISE, else 0."""
+
+    def receive_frame(self, kind, flags, stream_id, p, pos, n):
+        """Any other frame is whole."""

@@ -1,0 +1,124 @@
+"""What the peer has used of each limit. See `limits.py` for what each one is for."""
+
+
+class Bucket:
+    """A token bucket: `burst` at once, `rate` more each second."""
+
+    __slots__ = ("burst", "level", "rate", "stamp")
+
+    def __init__(self, burst, rate):
+        self.burst = burst
+        self.rate = rate
+        self.level = burst
+        self.stamp = 0.0
+
+    def take(self, now):
+        """Take one; False where none is left."""
+        if now > self.stamp:
+            self.level += (now - self.stamp) * self.rate
+            if self.level > self.burst:
+                self.level = self.burst
+            self.stamp = now
+        if self.level < 1:
+            return False
+        self.level -= 1
+        return True
+
+
+class Guard:
+    """Counts; a method returns the name of the limit that was passed, or None."""
+
+    __slots__ = (
+        "control_frames",
+        "data_frames_sent",
+        "empty_frames",
+        "glitches",
+        "hits",
+        "limits",
+        "local_resets",
+        "pending_resets",
+        "pings",
+        "priority_frames",
+        "resets",
+        "small_data",
+        "streams",
+        "window_updates",
+        "_glitch_bucket",
+        "_reset_bucket",
+    )
+
+    def __init__(self, limits):
+        self.limits = limits
+        self._reset_bucket = Bucket(limits.reset_burst, limits.reset_rate)
+        self._glitch_bucket = Bucket(limits.glitch_burst, limits.glitch_rate)
+        self.control_frames = 0
+        self.data_frames_sent = 0
+        self.empty_frames = 0
+        self.glitches = 0
+        self.local_resets = 0
+        self.pending_resets = 0
+        self.pings = 0
+        self.priority_frames = 0
+        self.resets = 0
+        self.small_data = limits.small_data
+        self.streams = 0
+        self.window_updates = 0
+        self.hits = None
+
+    def hit(self, name):
+        """Count that a limit was reached; return its name."""
+        if self.hits is None:
+            self.hits = {}
+        self.hits[name] = self.hits.get(name, 0) + 1
+        return name
+
+    def reset(self, now):
+        """The peer reset a stream that nobody had ended."""
+        self.resets += 1
+        return None if self._reset_bucket.take(now) else self.hit("reset_burst")
+
+    def local_reset(self, now):
+        """A fault of the peer made us reset a stream."""
+        self.local_resets += 1
+        if self.local_resets > self.limits.max_local_resets:
+            return self.hit("max_local_resets")
+        return None if self._reset_bucket.take(now) else self.hit("reset_burst")
+
+    def glitch(self, now):
+        """Something odd was ignored."""
+        self.glitches += 1
+        return None if self._glitch_bucket.take(now) else self.hit("glitch_burst")
+
+    def control_frame(self):
+        """The peer caused a control frame that now waits to leave."""
+        self.control_frames += 1
+        if self.control_frames > self.limits.max_control_frames:
+            return self.hit("max_control_frames")
+        return None
+
+    def empty_frame(self):
+        """An empty frame without END_STREAM."""
+        self.empty_frames += 1
+        if self.empty_frames > self.limits.max_empty_frames:
+            return self.hit("max_empty_frames")
+        return None
+
+    def window_update(self):
+        """Envoy's formula: 5 + 2 x (streams + 10 x DATA frames sent)."""
+        self.window_updates += 1
+        allowed = 5 + 2 * self.streams + self.limits.max_window_updates * self.data_frames_sent
+        return self.hit("max_window_updates") if self.window_updates > allowed else None
+
+    def priority(self):
+        """A PRIORITY or PRIORITY_UPDATE frame."""
+        self.priority_frames += 1
+        if self.priority_frames > self.limits.max_priority_frames * (1 + self.streams):
+            return self.hit("max_priority_frames")
+        return None
+
+    def body_data(self, n):
+        """A DATA frame of n > 0 octets in a body: small ones cost, octets refund."""
+        self.small_data += n if n >= 256 else n - (256 - n)
+        if self.small_data > self.limits.small_data:
+            self.small_data = self.limits.small_data
+        return self.hit("small_data") if self.small_data < 0 else None

@@ -1,0 +1,300 @@
+"""Header blocks that arrive: RFC 9113 section 8, RFC 8441 section 4 and 5.
+
+What a block means depends on who opened the stream and on what came before, never on the role of
+this end: a request opens a stream, a response answers ours, anything later is trailers. What makes
+a message malformed is decided in `headers`; here is decided what happens to the stream.
+"""
+
+from .carrier import Carrier
+from .closed import RESET_BY_US
+from .constants import (
+    ANSWERED,
+    BODY_IN,
+    CANCEL,
+    CLOSED,
+    HALF_CLOSED_REMOTE,
+    HEAD_ONLY,
+    LOCAL,
+    OVER,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    STREAM_CLOSED,
+    TUNNELLED,
+)
+from .events import Informed, Opened, Requested, Responded, Trailers
+from .handshake import read_subprotocols, valid_key
+from .headers import (
+    MalformedMessage,
+    read_request,
+    read_response,
+    read_trailers,
+)
+from .hpack import CompressionError, HeaderListTooLarge
+from .layers import DISCARDED, TUNNEL, new_body, new_pending
+from .messages import new_message_layer
+from .stream import new_stream
+from .timers import HANDSHAKE_TIMER, HEADER_BLOCK_TIMER
+
+WEBSOCKET_VERSION_FIELDS = [(b":status", b"400"), (b"sec-websocket-version", b"13")]
+
+
+class Heads(Carrier):
+    """Reads field blocks: requests, responses, trailers, pushes."""
+
+    __slots__ = ()
+
+    # -- HEADERS -------------------------------------------------------------------------------
+
+    def begin_block(self, stream_id):
+        if self.streams.get(stream_id) is None and self._is_idle(stream_id):
+            if self.client or stream_id & 1 == 0:
+                # RFC 9113 section 5.1.1: a server's streams are even, and only pushes open them.
+                self.fail_connection(PROTOCOL_ERROR, "HEADERS on an idle stream")
+                return False
+        elif self.closed.is_skipped(stream_id):
+            self.fail_connection(PROTOCOL_ERROR, "stream identifier is not above the last one")
+            return False
+        return True
+
+    def start_block(self):
+        self.timers.mark(HEADER_BLOCK_TIMER, 0)
+        return 0
+
+    def end_block(self):
+        self.timers.cancel(HEADER_BLOCK_TIMER, 0)
+        return 0
+
+    def receive_block(self, stream_id, end_stream, promised, p, pos, n):
+        # Decoded whatever becomes of it, since the table is the connection's (section 4.3).
+        try:
+            fields = self.decoder.decode(p, pos, n)
+        except CompressionError as error:
+            self.fail_connection(error.error_code, str(error))
+            return 0
+        except HeaderListTooLarge as error:
+            self.reached("max_header_list_size", str(error))
+            return 0
+        if n == 0 and not end_stream:
+            self.empty_frame()
+        if promised:
+            self._receive_push(stream_id, promised)
+            return 0
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            self._receive_more_headers(stream, fields, end_stream)
+        elif self._is_idle(stream_id):
+            self._open_stream(stream_id, fields, end_stream)
+        else:
+            self._frame_on_closed(stream_id, "HEADERS")
+        return 0
+
+    def _open_stream(self, stream_id, fields, end_stream):
+        # The peer opens a stream: a request.
+        if stream_id > self.last_peer_id + 2:
+            self.closed.skip(self.last_peer_id + 1, stream_id - 1)
+        self.last_peer_id = stream_id
+        if stream_id > self.goaway_last:
+            return  # RFC 9113 section 6.8: after GOAWAY new streams are ignored
+        guard = self.guard
+        guard.streams += 1
+        if (
+            self.peer_streams >= self.settings.max_concurrent_streams
+            or guard.pending_resets > self.limits.max_pending_resets
+        ):
+            # RFC 9113 section 5.1.2. Safe to retry: nothing of it reached anyone.
+            if guard.pending_resets > self.limits.max_pending_resets:
+                guard.hit("max_pending_resets")
+            else:
+                guard.hit("max_concurrent_streams")
+            self.closed.add(stream_id, RESET_BY_US)
+            self._write_reset(stream_id, REFUSED_STREAM)
+            self._reached(guard.local_reset(self.now))
+            return
+        stream = new_stream(stream_id, 0, self.local_initial, DISCARDED)
+        if end_stream:
+            stream.state = HALF_CLOSED_REMOTE
+        self.streams.put(stream_id, stream)
+        self.peer_streams += 1
+        if self.decoder.too_large:
+            # RFC 9113 section 10.5.1 and RFC 6585 section 5.
+            guard.hit("max_header_list_size")
+            self._refuse(stream, [(b":status", b"431")])
+            return
+        if self.decoder.malformed is not None:
+            self._malformed(stream, self.decoder.malformed)
+            return
+        try:
+            head = read_request(fields, self.connect_enabled)
+        except MalformedMessage as error:
+            if error.refused:
+                self._refuse(stream, [(b":status", b"%d" % error.status)])
+            else:
+                self._malformed(stream, error.reason)
+            return
+        if self.secure is not None and head.scheme in ("http", "https"):
+            if (head.scheme == "https") != self.secure:
+                # RFC 8441 section 5: the scheme says how the peer must have come here.
+                self._refuse(stream, [(b":status", b"400")])
+                return
+        protocol = head.protocol
+        if head.method == "CONNECT":
+            stream.flags |= TUNNELLED
+            key = None
+            subprotocols = None
+            if protocol == "websocket":
+                if head.ws_version != b"13":
+                    # 426 would need an Upgrade field, which HTTP/2 has not.
+                    self._refuse(stream, WEBSOCKET_VERSION_FIELDS)
+                    return
+                if end_stream:
+                    self._refuse(stream, [(b":status", b"400")])
+                    return
+                try:
+                    subprotocols = read_subprotocols(head.ws_protocols)
+                except MalformedMessage:
+                    self._refuse(stream, [(b":status", b"400")])
+                    return
+                if head.ws_key is not None and valid_key(head.ws_key):
+                    key = head.ws_key
+            stream.layer = new_pending(protocol, key, subprotocols)
+            if end_stream:
+                stream.layer.ended(self, stream)
+            self.timers.mark(HANDSHAKE_TIMER, stream_id)
+        else:
+            if end_stream and head.content_length > 0:
+                self._malformed(stream, "less content than content-length")
+                return
+            if head.method == "HEAD":
+                stream.flags |= HEAD_ONLY
+            stream.flags |= BODY_IN
+            stream.layer = new_body(head.content_length)
+        self.emit(
+            stream,
+            Requested(
+                stream_id,
+                head.method,
+                head.scheme,
+                head.authority,
+                head.path,
+                protocol,
+                head.headers,
+                end_stream != 0,
+            ),
+        )
+
+    def _receive_more_headers(self, stream, fields, end_stream):
+        # HEADERS on an open stream: a response, or trailers.
+        if stream.state & HALF_CLOSED_REMOTE:
+            self.fail_stream(stream, STREAM_CLOSED, "HEADERS after END_STREAM")
+            return
+        if stream.flags & LOCAL and not stream.flags & ANSWERED:
+            self._receive_response(stream, fields, end_stream)
+            return
+        if stream.flags & OVER:
+            # Nobody listens any more; only the end of it counts.
+            if end_stream:
+                self.end_data(stream)
+            return
+        if stream.flags & TUNNELLED:
+            # RFC 9113 section 8.5: any other frame on a connected stream is a stream error.
+            self.fail_stream(stream, PROTOCOL_ERROR, "HEADERS on a tunnel")
+            return
+        reason = self.decoder.malformed
+        if self.decoder.too_large:
+            reason = "trailers are too large"
+        elif not end_stream:
+            # RFC 9113 section 8.1: malformed.
+            reason = "trailers without END_STREAM"
+        if reason is None:
+            try:
+                fields = read_trailers(fields)
+            except MalformedMessage as error:
+                reason = error.reason
+        if reason is not None:
+            self.fail_stream(stream, PROTOCOL_ERROR, reason)
+            return
+        self.emit(stream, Trailers(stream.id, fields))
+        if stream.state != CLOSED:
+            self.end_data(stream)
+
+    def _receive_response(self, stream, fields, end_stream):
+        tunnel = stream.flags & TUNNELLED != 0
+        reason = self.decoder.malformed
+        head = None
+        if self.decoder.too_large:
+            reason = "response head is too large"
+        if reason is None:
+            try:
+                head = read_response(fields, tunnel)
+            except MalformedMessage as error:
+                reason = error.reason
+        if reason is None and head.status < 200:
+            if not end_stream:
+                self.emit(stream, Informed(stream.id, head.status, head.headers))
+                return
+            reason = "1xx response with END_STREAM"
+        if reason is not None:
+            self.fail_stream(stream, PROTOCOL_ERROR, reason)
+            return
+        stream.flags |= ANSWERED
+        if tunnel:
+            self.timers.cancel(HANDSHAKE_TIMER, stream.id)
+            if head.status < 300:
+                self._open_tunnel(stream, head, end_stream)
+                return
+        expected = head.content_length
+        if stream.flags & HEAD_ONLY or head.status == 204 or head.status == 304:
+            # RFC 9113 section 8.1.1: these have no content, whatever content-length says.
+            expected = 0
+        if end_stream and expected > 0:
+            self.fail_stream(stream, PROTOCOL_ERROR, "less content than content-length")
+            return
+        stream.layer = new_body(expected)
+        self.emit(stream, Responded(stream.id, head.status, head.headers, end_stream != 0))
+        if stream.state == CLOSED:
+            return
+        if tunnel:
+            self.end(stream)  # no tunnel: our side has nothing to say
+        if end_stream and stream.state != CLOSED:
+            stream.state |= HALF_CLOSED_REMOTE
+            self._settle(stream)
+
+    def _open_tunnel(self, stream, head, end_stream):
+        # A 2xx answered our CONNECT: RFC 8441 section 5.
+        unanswered = stream.layer
+        subprotocol = None
+        if unanswered.protocol == "websocket":
+            reason = None
+            if head.ws_extensions is not None:
+                reason = "the server uses an extension that was not offered"
+            elif head.ws_protocols is not None:
+                # RFC 6455 section 4.1: one of those offered, or the connection fails.
+                subprotocol = head.ws_protocols.decode("latin-1")
+                if subprotocol not in unanswered.subprotocols:
+                    reason = "the server chose a subprotocol that was not offered"
+            if reason is not None:
+                self.break_stream(stream, CANCEL, reason)
+                return
+            stream.layer = new_message_layer(True)
+        else:
+            stream.layer = TUNNEL
+        self.emit(stream, Opened(stream.id, head.status, head.headers, subprotocol))
+        if end_stream and stream.state != CLOSED:
+            self.end_data(stream)
+
+    def _receive_push(self, stream_id, promised):
+        # Before our ENABLE_PUSH = 0 is acknowledged a push is refused, afterwards it is an error.
+        stream = self.streams.get(stream_id)
+        if not self.client:
+            self.fail_connection(PROTOCOL_ERROR, "PUSH_PROMISE from a client")
+        elif not self.pending_settings:
+            self.fail_connection(PROTOCOL_ERROR, "PUSH_PROMISE although push is disabled")
+        elif stream is None or not stream.flags & LOCAL or stream.state & HALF_CLOSED_REMOTE:
+            self.fail_connection(PROTOCOL_ERROR, "PUSH_PROMISE on a stream that cannot have one")
+        elif promised & 1 or promised <= self.last_peer_id:
+            self.fail_connection(PROTOCOL_ERROR, "PUSH_PROMISE of a stream that is not idle")
+        else:
+            self.last_peer_id = promised
+            self.closed.add(promised, RESET_BY_US)
+            self._write_reset(promised, REFUSED_STREAM)
+            self._reached(self.guard.local_reset(self.now))

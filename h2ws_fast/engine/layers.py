@@ -1,0 +1,133 @@
+"""The plain layers: what the octets of a stream are when they are not WebSocket messages."""
+
+from .constants import PROTOCOL_ERROR
+from .events import Ended, Reset
+from .kernels import Buffer, take
+from .stream import Layer
+
+
+class Body(Layer):
+    """The content of a request or response; `expected` octets of it are to come, -1: unknown."""
+
+    __slots__ = ("expected",)
+
+    def receive(self, channel, stream, p, pos, n):
+        if self.expected >= 0:
+            # RFC 9113 section 8.1.1: a content-length that "does not equal the sum of the DATA
+            # frame payload lengths" makes the message malformed; an excess shows at once.
+            if n > self.expected:
+                channel.fail_stream(stream, PROTOCOL_ERROR, "more content than content-length")
+                return 0
+            self.expected -= n
+        channel.deliver_data(stream, take(p, pos, n))
+        return 0
+
+    def ended(self, channel, stream):
+        if self.expected > 0:
+            channel.fail_stream(stream, PROTOCOL_ERROR, "less content than content-length")
+        else:
+            channel.emit(stream, Ended(stream.id))
+        return 0
+
+    def broken(self, channel, stream, error_code, reason, remote, retryable):
+        channel.emit(stream, Reset(stream.id, error_code, reason, remote, retryable))
+        return 0
+
+
+class Tunnel(Layer):
+    """The octets of an open tunnel."""
+
+    __slots__ = ()
+
+    def receive(self, channel, stream, p, pos, n):
+        channel.deliver_data(stream, take(p, pos, n))
+        return 0
+
+    def ended(self, channel, stream):
+        channel.emit(stream, Ended(stream.id))
+        return 0
+
+    def broken(self, channel, stream, error_code, reason, remote, retryable):
+        channel.emit(stream, Reset(stream.id, error_code, reason, remote, retryable))
+        return 0
+
+
+class Pending(Layer):
+    """An extended CONNECT that the application has not answered: octets are kept as they come.
+
+    They are credited only once it did, so the stream's window bounds them.
+    """
+
+    __slots__ = ("early", "has_ended", "key", "protocol", "subprotocols")
+
+    def receive(self, channel, stream, p, pos, n):
+        if self.early is None:
+            self.early = Buffer()
+        self.early.append(p, pos, n, 0)
+        stream.held += n
+        channel.buffered += n
+        return 0
+
+    def ended(self, channel, stream):
+        self.has_ended = True
+        return 0
+
+    def broken(self, channel, stream, error_code, reason, remote, retryable):
+        channel.emit(stream, Reset(stream.id, error_code, reason, remote, retryable))
+        return 0
+
+
+class Unanswered(Layer):
+    """A request of ours whose response head has not come. Content now is malformed."""
+
+    __slots__ = ("protocol", "subprotocols")
+
+    def receive(self, channel, stream, p, pos, n):
+        channel.fail_stream(stream, PROTOCOL_ERROR, "DATA before the response's head")
+        return 0
+
+    def ended(self, channel, stream):
+        channel.fail_stream(stream, PROTOCOL_ERROR, "END_STREAM before the response's head")
+        return 0
+
+    def broken(self, channel, stream, error_code, reason, remote, retryable):
+        channel.emit(stream, Reset(stream.id, error_code, reason, remote, retryable))
+        return 0
+
+
+class Discard(Layer):
+    """Nobody wants the octets any more, and the last event was given."""
+
+    __slots__ = ()
+
+    def receive(self, channel, stream, p, pos, n):
+        channel.credit(stream, n)
+        return 0
+
+
+def new_body(expected):
+    body = Body.__new__(Body)
+    body.expected = expected
+    return body
+
+
+def new_pending(protocol, key, subprotocols):
+    pending = Pending.__new__(Pending)
+    pending.early = None
+    pending.has_ended = False
+    pending.protocol = protocol
+    pending.key = key
+    pending.subprotocols = subprotocols
+    return pending
+
+
+def new_unanswered(protocol, subprotocols):
+    unanswered = Unanswered.__new__(Unanswered)
+    unanswered.protocol = protocol
+    unanswered.subprotocols = subprotocols
+    return unanswered
+
+
+# Without state of their own, so one of each serves every stream.
+TUNNEL = Tunnel()
+DISCARDED = Discard()

@@ -1,0 +1,160 @@
+"""The limits of one connection: what each is for, its default, and what others chose.
+
+The peer is hostile: every queue, buffer, count and wait has its number here. Reaching one ends the
+connection with ENHANCE_YOUR_CALM unless the comment says otherwise, and is counted by name in
+`Connection.stats()["limits"]`. None lifts a limit.
+"""
+
+UNLIMITED = 2**62
+
+
+def _number(name, value, least):
+    if value is None:
+        return UNLIMITED
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(
+            f"{name} must be an int of at least {least}, or None for no limit: {value!r}"
+        )
+    return min(value, UNLIMITED)
+
+
+def _seconds(name, value):
+    if value is None:
+        return float("inf")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+        raise ValueError(f"{name} must be a number of seconds above 0, or None for ever: {value!r}")
+    return float(value)
+
+
+class Limits:
+    """Every limit of a connection, by keyword. See the comment at each default."""
+
+    __slots__ = (
+        "max_message",
+        "max_fragments",
+        "max_empty_fragments",
+        "max_pong_backlog",
+        "max_buffered",
+        "max_queued",
+        "write_high",
+        "write_low",
+        "max_header_fields",
+        "max_continuations",
+        "max_settings",
+        "max_control_frames",
+        "max_empty_frames",
+        "small_data",
+        "max_priority_frames",
+        "max_window_updates",
+        "max_pings",
+        "max_pending_resets",
+        "reset_burst",
+        "reset_rate",
+        "max_local_resets",
+        "glitch_burst",
+        "glitch_rate",
+        "preface_timeout_s",
+        "settings_timeout_s",
+        "header_block_timeout_s",
+        "handshake_timeout_s",
+        "close_timeout_s",
+        "shutdown_timeout_s",
+    )
+
+    def __init__(
+        self,
+        *,
+        # Octets in one WebSocket message, checked before allocation (websockets: 1 MiB). None: 2**62.
+        max_message=1048576,
+        # Frames in one message, or a sixteenth of its octets where that is more: fragment floods.
+        max_fragments=1024,
+        # Empty frames in one message.
+        max_empty_fragments=64,
+        # Octets waiting on a stream above which only the latest ping is answered: ping floods.
+        max_pong_backlog=16384,
+        # Undelivered octets of a connection, partial messages included; above it the tunnel that
+        # holds most is failed with 1013.
+        max_buffered=67108864,
+        # Octets waiting to be sent on a connection; above it a send raises.
+        max_queued=268435456,
+        # Octets waiting on one stream above which a Drained event is owed ...
+        write_high=65536,
+        # ... once they have fallen to this.
+        write_low=16384,
+        # Fields of a header list (Envoy 100, Node 128).
+        max_header_fields=128,
+        # CONTINUATION frames of one header block (nghttp2 8): CVE-2024-27316 and its family.
+        max_continuations=8,
+        # Entries in one SETTINGS frame (nghttp2 32).
+        max_settings=32,
+        # Control frames that the peer caused and that still wait to leave (nghttp2, Envoy 1000):
+        # CVE-2019-9512, 9514, 9515.
+        max_control_frames=1000,
+        # Empty DATA, HEADERS or CONTINUATION frames without END_STREAM in a row: CVE-2019-9518.
+        max_empty_frames=10,
+        # Allowance for DATA frames under 256 octets in request bodies, refunded by payload (Rust h2).
+        small_data=25600,
+        # PRIORITY and PRIORITY_UPDATE frames for each stream opened, plus one: CVE-2019-9513.
+        max_priority_frames=100,
+        # WINDOW_UPDATE frames allowed for each DATA frame sent (Envoy 10 x 2), plus ten.
+        max_window_updates=20,
+        # Own PINGs that may be unanswered (Node 10).
+        max_pings=10,
+        # Streams the peer may reset before the application answered them, at once: a page that leaves
+        # during authentication resets dozens; beyond it new streams are refused: CVE-2023-44487.
+        max_pending_resets=1000,
+        # Resets by the peer, and resets its faults made us send, in a burst ... (nghttp2 1000):
+        # CVE-2023-44487, CVE-2025-8671.
+        reset_burst=1000,
+        # ... and the number a second that are forgiven (nghttp2 33).
+        reset_rate=33,
+        # Resets that the peer's faults made us send on one connection (Rust h2 1024).
+        max_local_resets=1024,
+        # Oddities that are ignored, in a burst (nghttp2) ...
+        glitch_burst=10000,
+        # ... and the number a second that are forgiven.
+        glitch_rate=330,
+        # From the first octet sent to the peer's preface.
+        preface_timeout_s=10.0,
+        # From SETTINGS to their acknowledgement.
+        settings_timeout_s=10.0,
+        # From HEADERS to END_HEADERS: slow CONTINUATION.
+        header_block_timeout_s=10.0,
+        # From an extended CONNECT to its answer.
+        handshake_timeout_s=10.0,
+        # From a WebSocket's Close to the peer's, and from our END_STREAM to the peer's.
+        close_timeout_s=10.0,
+        # From the first GOAWAY of a graceful shutdown to the PING's answer.
+        shutdown_timeout_s=10.0,
+    ):
+        self.max_message = _number("max_message", max_message, 1)
+        self.max_fragments = _number("max_fragments", max_fragments, 1)
+        self.max_empty_fragments = _number("max_empty_fragments", max_empty_fragments, 1)
+        self.max_pong_backlog = _number("max_pong_backlog", max_pong_backlog, 1)
+        self.max_buffered = _number("max_buffered", max_buffered, 1)
+        self.max_queued = _number("max_queued", max_queued, 1)
+        self.write_high = _number("write_high", write_high, 1)
+        self.write_low = _number("write_low", write_low, 0)
+        self.max_header_fields = _number("max_header_fields", max_header_fields, 1)
+        self.max_continuations = _number("max_continuations", max_continuations, 1)
+        self.max_settings = _number("max_settings", max_settings, 1)
+        self.max_control_frames = _number("max_control_frames", max_control_frames, 1)
+        self.max_empty_frames = _number("max_empty_frames", max_empty_frames, 1)
+        self.small_data = _number("small_data", small_data, 0)
+        self.max_priority_frames = _number("max_priority_frames", max_priority_frames, 1)
+        self.max_window_updates = _number("max_window_updates", max_window_updates, 1)
+        self.max_pings = _number("max_pings", max_pings, 1)
+        self.max_pending_resets = _number("max_pending_resets", max_pending_resets, 1)
+        self.reset_burst = _number("reset_burst", reset_burst, 1)
+        self.reset_rate = _number("reset_rate", reset_rate, 0)
+        self.max_local_resets = _number("max_local_resets", max_local_resets, 1)
+        self.glitch_burst = _number("glitch_burst", glitch_burst, 1)
+        self.glitch_rate = _number("glitch_rate", glitch_rate, 0)
+        self.preface_timeout_s = _seconds("preface_timeout_s", preface_timeout_s)
+        self.settings_timeout_s = _seconds("settings_timeout_s", settings_timeout_s)
+        self.header_block_timeout_s = _seconds("header_block_timeout_s", header_block_timeout_s)
+        self.handshake_timeout_s = _seconds("handshake_timeout_s", handshake_timeout_s)
+        self.close_timeout_s = _seconds("close_timeout_s", close_timeout_s)
+        self.shutdown_timeout_s = _seconds("shutdown_timeout_s", shutdown_timeout_s)
+        if self.write_low > self.write_high:
+            raise ValueError("write_low must not exceed write_high")

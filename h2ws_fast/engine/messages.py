@@ -1,0 +1,523 @@
+"""WebSocket messages over any channel: RFC 6455 sections 5 to 8.
+
+One MessageLayer stands on one stream. Octets come in by `receive`, in any split, and go through
+two states:
+
+    HEAD      collecting the 2 to 14 octets of a frame's head (whole in the buffer: read in place)
+    PAYLOAD   `left` octets of the frame are still to come
+
+A message that arrives whole goes from the receive buffer into its final object in one step. Any
+other is gathered in an Assembly that exists only meanwhile. Heads, control frames and incomplete
+messages are credited at once; a complete message carries its credit to whoever takes it.
+
+Once our Close is out, frames are still read, but only to find the peer's Close (DRAIN). When their
+boundaries are lost, or the peer's Close was seen, octets are only credited (DISCARD).
+
+    ours first:    Close ->     <- Close, END_STREAM ->      (END_STREAM waits for the peer's Close)
+    theirs first:  <- Close     Close, END_STREAM ->         (at once)
+
+Firefox reports an unclean close where END_STREAM comes before its own Close was answered, and
+browsers stop using HTTP/2 for WebSockets to an origin that resets instead.
+"""
+
+from .constants import (
+    ABNORMAL_CLOSURE,
+    BINARY,
+    CLOSE,
+    CONTINUATION_FRAME,
+    INVALID_DATA,
+    MESSAGE_TOO_BIG,
+    NO_STATUS_RCVD,
+    POLICY_VIOLATION,
+    TEXT,
+    WS_PING,
+    WS_PONG,
+    WS_PROTOCOL_ERROR,
+)
+from .events import Closed, Pinged, Ponged
+from .kernels import Buffer, address, mask_key, rotate, take, u16, u64, unmask, unmask_text
+from .stream import Layer
+
+# MessageLayer.phase
+HEAD = 0
+PAYLOAD = 1
+DISCARD = 2
+
+# MessageLayer.bits
+CLIENT = 0x1  # this end is the client of the WebSocket: it masks, the peer must not
+CLOSE_SENT = 0x2
+CLOSE_RECEIVED = 0x4
+FAILED = 0x8  # we failed the WebSocket: the application sees our code
+REPORTED = 0x10  # Closed was delivered
+OURS_FIRST = 0x20  # our Close went out before theirs came
+
+FIN = 0x80
+
+
+def is_close_code(code):
+    """May this close code stand in a Close frame? RFC 6455 section 7.4 and the IANA registry."""
+    if 1000 <= code <= 1014:
+        return code != 1004 and code != NO_STATUS_RCVD and code != ABNORMAL_CLOSURE
+    return 3000 <= code <= 4999
+
+
+def check_close(code, reason, client):
+    """Raise ValueError or TypeError for what must not stand in a Close frame of ours."""
+    if not isinstance(reason, str):
+        raise TypeError("reason must be str")
+    if code == NO_STATUS_RCVD:
+        if reason:
+            raise ValueError("a Close without a code has no reason")
+        return
+    if not isinstance(code, int) or not is_close_code(code) or (code == 1010 and not client):
+        raise ValueError(f"close code {code!r} must not be sent: RFC 6455 section 7.4")
+    if len(reason.encode()) > 123:
+        raise ValueError("reason must not exceed 123 octets of UTF-8")
+
+
+def payload(data):
+    """Return what a frame can hold by reference: ASCII `str` and `bytes` as they are."""
+    if type(data) is str:
+        return data if data.isascii() else data.encode()
+    if type(data) is bytes:
+        return data
+    if isinstance(data, str):
+        return str(data).encode()
+    return bytes(memoryview(data))
+
+
+class Assembly:
+    """A message that is still arriving."""
+
+    __slots__ = ("buffer", "opcode", "utf8", "frames", "empty_frames")
+
+
+class Closing:
+    """The Close frames of a WebSocket, each way: code 1005 stands for a frame without a code."""
+
+    __slots__ = ("received_code", "received_reason", "sent_code", "sent_reason")
+
+
+class MessageLayer(Layer):
+    """Reads and writes the messages of one WebSocket."""
+
+    # 64 octets when compiled; what a message needs only while it arrives is in its Assembly.
+    __slots__ = (
+        "assembly",
+        "partial",
+        "closing",
+        "left",
+        "key",
+        "phase",
+        "opcode",
+        "sending",
+        "bits",
+    )
+
+    # -- octets in -----------------------------------------------------------------------------
+
+    def receive(self, channel, stream, p, pos, n):
+        end = pos + n
+        while pos < end:
+            if self.phase == PAYLOAD:
+                n = end - pos
+                if n > self.left:
+                    n = self.left
+                self.left -= n
+                self._payload(channel, stream, p, pos, n)
+                pos += n
+            elif self.phase == HEAD:
+                n = end - pos
+                if self.partial is None and n >= 2:
+                    first = p[pos]
+                    second = p[pos + 1]
+                    size = second & 0x7F
+                    # Theirs is masked where we are the server: 4 octets more.
+                    head = 2 + (second >> 5 & 4)
+                    if size > 125:
+                        head += 2 if size == 126 else 8
+                    if n >= head:
+                        if self._begin(channel, stream, p, pos, first, second, head):
+                            pos += head
+                            # The usual case, a frame whole in the buffer, without another turn.
+                            n = end - pos
+                            if n >= self.left:
+                                n = self.left
+                                self.left = 0
+                                self._payload(channel, stream, p, pos, n)
+                                pos += n
+                        else:
+                            pos += head
+                        continue
+                pos = self._partial_head(channel, stream, p, pos, end)
+            else:
+                channel.credit(stream, end - pos)
+                return 0
+        return 0
+
+    def _partial_head(self, channel, stream, p, pos, end):
+        # Octet by octet until the head is whole; a head is at most 14 octets long.
+        partial = b"" if self.partial is None else self.partial
+        while pos < end:
+            partial += take(p, pos, 1)
+            pos += 1
+            if len(partial) < 2:
+                continue
+            held = address(partial)
+            size = held[1] & 0x7F
+            head = 2 + (held[1] >> 5 & 4)
+            if size > 125:
+                head += 2 if size == 126 else 8
+            if len(partial) == head:
+                self.partial = None
+                if self._begin(channel, stream, held, 0, held[0], held[1], head) and not self.left:
+                    self._payload(channel, stream, p, pos, 0)
+                return pos
+        self.partial = partial
+        return pos
+
+    def _begin(self, channel, stream, p, pos, first, second, head):
+        # A frame's head is whole: check it, and say in `left` how much payload follows.
+        # False where the WebSocket failed with the boundaries of frames lost.
+        channel.credit(stream, head)
+        size = second & 0x7F
+        at = pos + 2
+        if size == 126:
+            size = u16(p, at)
+            at += 2
+            if size < 126:
+                # RFC 6455 section 5.2: "the minimal number of bytes MUST be used".
+                self.fail(channel, stream, WS_PROTOCOL_ERROR, "length is not minimal")
+        elif size == 127:
+            if p[at] & 0x80:
+                # RFC 6455 section 5.2: "the most significant bit MUST be 0".
+                self.fail(channel, stream, WS_PROTOCOL_ERROR, "length above 63 bits")
+                self.phase = DISCARD
+                return False
+            size = u64(p, at)
+            at += 8
+            if size < 65536:
+                self.fail(channel, stream, WS_PROTOCOL_ERROR, "length is not minimal")
+        masked = second & 0x80
+        self.key = mask_key(p, at) if masked else 0
+        self.left = size
+        self.opcode = first
+        self.phase = PAYLOAD
+        if self.bits & (CLOSE_SENT | CLOSE_RECEIVED):
+            # Draining: of every frame only its boundaries matter.
+            return self._drain_head(first, size)
+        if (first & 0x70) or (masked == 0) != (self.bits & CLIENT != 0):
+            if first & 0x70:
+                # RFC 6455 section 5.2: RSV "MUST be 0 unless an extension is negotiated".
+                self.fail(channel, stream, WS_PROTOCOL_ERROR, "reserved bits are set")
+            elif masked:
+                self.fail(channel, stream, WS_PROTOCOL_ERROR, "frame from a server is masked")
+            else:
+                self.fail(channel, stream, WS_PROTOCOL_ERROR, "frame from a client is not masked")
+            return self._drain_head(first, size)
+        opcode = first & 0x0F
+        if opcode >= 8:
+            if opcode > WS_PONG:
+                self.fail(channel, stream, WS_PROTOCOL_ERROR, "reserved opcode")
+            elif size > 125:
+                self.fail(channel, stream, WS_PROTOCOL_ERROR, "control frame above 125 octets")
+            elif not first & FIN:
+                self.fail(channel, stream, WS_PROTOCOL_ERROR, "control frame is fragmented")
+        elif opcode > BINARY:
+            self.fail(channel, stream, WS_PROTOCOL_ERROR, "reserved opcode")
+        elif self.assembly is None:
+            if opcode == CONTINUATION_FRAME:
+                self.fail(channel, stream, WS_PROTOCOL_ERROR, "continuation of no message")
+            elif size > channel.limits.max_message:
+                self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
+        elif opcode != CONTINUATION_FRAME:
+            self.fail(channel, stream, WS_PROTOCOL_ERROR, "message inside a message")
+        else:
+            self._count_fragment(channel, stream, size)
+        if self.bits & CLOSE_SENT:
+            return self._drain_head(first, size)
+        return True
+
+    def _drain_head(self, first, size):
+        if size > 125 and first & 0x0F == CLOSE:
+            self.phase = DISCARD
+            return False
+        return True
+
+    def _count_fragment(self, channel, stream, size):
+        # A continuation begins: the whole message stays within its limits (SEC-5-1, SEC-5-3).
+        limits = channel.limits
+        assembly = self.assembly
+        have = assembly.buffer.size()
+        if size > limits.max_message - have:
+            self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
+            return
+        if size == 0 and not self.opcode & FIN:
+            assembly.empty_frames += 1
+            if assembly.empty_frames > limits.max_empty_fragments:
+                self.fail(channel, stream, POLICY_VIOLATION, "too many empty fragments")
+        else:
+            assembly.frames += 1
+            if assembly.frames > limits.max_fragments and assembly.frames > have >> 4:
+                self.fail(channel, stream, POLICY_VIOLATION, "too many fragments")
+
+    def _payload(self, channel, stream, p, pos, n):
+        # n octets of the current frame, unmasked by `key`; the frame is whole where left is 0.
+        opcode = self.opcode & 0x0F
+        if self.left == 0:
+            self.phase = HEAD
+        if opcode >= 8:
+            self._control(channel, stream, opcode, p, pos, n)
+        elif self.bits & CLOSE_SENT:
+            if n:
+                channel.credit(stream, n)
+        elif self.assembly is None and self.left == 0 and self.opcode & FIN:
+            # A whole message in one piece.
+            if opcode == TEXT:
+                text = unmask_text(p, pos, n, self.key)
+                if text is None:
+                    channel.credit(stream, n)
+                    self.fail(channel, stream, INVALID_DATA, "text is not UTF-8")
+                else:
+                    channel.deliver(stream, text, n, 0)
+            else:
+                channel.deliver(stream, unmask(p, pos, n, self.key), n, 0)
+        else:
+            self._gather(channel, stream, opcode, p, pos, n)
+        return 0
+
+    def _gather(self, channel, stream, opcode, p, pos, n):
+        # A piece of a message that is not whole yet, or that began earlier.
+        assembly = self.assembly
+        if assembly is None:
+            assembly = Assembly.__new__(Assembly)
+            assembly.buffer = Buffer()
+            assembly.opcode = opcode
+            assembly.utf8 = 0
+            assembly.frames = 1
+            assembly.empty_frames = 0
+            self.assembly = assembly
+        buffer = assembly.buffer
+        early = buffer.size()
+        if assembly.opcode == TEXT:
+            # RFC 6455 section 8.1, and at the first octet that cannot be part of any text.
+            assembly.utf8 = buffer.append_text(p, pos, n, self.key, assembly.utf8)
+        else:
+            buffer.append(p, pos, n, self.key)
+        self.key = rotate(self.key, n)
+        complete = self.left == 0 and self.opcode & FIN
+        if assembly.utf8 < 0 or (complete and assembly.utf8 != 0):
+            channel.hold(stream, n)
+            self.fail(channel, stream, INVALID_DATA, "text is not UTF-8")
+        elif complete:
+            self.assembly = None
+            data = buffer.text() if assembly.opcode == TEXT else buffer.bytes()
+            channel.deliver(stream, data, early + n, early)
+        elif n:
+            channel.hold(stream, n)
+
+    # -- control frames ------------------------------------------------------------------------
+
+    def _control(self, channel, stream, opcode, p, pos, n):
+        channel.credit(stream, n)
+        if self.bits & CLOSE_RECEIVED or (self.bits & CLOSE_SENT and opcode != CLOSE):
+            return
+        data = unmask(p, pos, n, self.key)
+        self.key = rotate(self.key, n)
+        if self.partial is not None:
+            data = self.partial + data
+        if self.left:
+            self.partial = data
+            return
+        self.partial = None
+        if opcode == CLOSE:
+            self._receive_close(channel, stream, data)
+        elif opcode == WS_PING:
+            # RFC 6455 section 5.5.2: answered "as soon as is practical", before it is reported.
+            # A peer that pings and never reads gets one late pong for all of them (SEC-5-4).
+            if stream.queued > channel.limits.max_pong_backlog:
+                channel.delay_pong(stream, data)
+            else:
+                channel.write_frame(stream, FIN | WS_PONG, data)
+            channel.emit(stream, Pinged(stream.id, data))
+        else:
+            channel.emit(stream, Ponged(stream.id, data))
+
+    def _receive_close(self, channel, stream, data):
+        code = NO_STATUS_RCVD
+        reason = ""
+        n = len(data)
+        fault = 0
+        if n == 1:
+            fault = WS_PROTOCOL_ERROR
+            reason = "close code is cut short"
+        elif n:
+            p = address(data)
+            code = u16(p, 0)
+            text = unmask_text(p, 2, n - 2, 0)
+            if not is_close_code(code):
+                fault = WS_PROTOCOL_ERROR
+                reason = "close code is not allowed"
+            elif text is None:
+                fault = INVALID_DATA
+                reason = "close reason is not UTF-8"
+            else:
+                reason = text
+        if self.bits & CLOSE_SENT:
+            # The answer to ours. Faults in it change nothing any more.
+            self.bits |= CLOSE_RECEIVED
+            self.phase = DISCARD
+            if not fault:
+                self.closing.received_code = code
+                self.closing.received_reason = reason
+            self._report(channel, stream, -1)
+            channel.end(stream)
+            return
+        if fault:
+            # Both Close frames cross the wire now: nothing is left to wait for.
+            self.fail(channel, stream, fault, reason)
+            self.bits |= CLOSE_RECEIVED
+            self.phase = DISCARD
+            self._report(channel, stream, -1)
+            channel.end(stream)
+            return
+        # RFC 6455 section 5.5.1: the answer "typically echos the status code it received".
+        self.bits |= CLOSE_RECEIVED
+        self._close_details(code, reason, 0, "")
+        self._write_close(channel, stream, code, "")
+        self.phase = DISCARD
+        self._report(channel, stream, -1)
+        channel.end(stream)
+
+    def _close_details(self, received_code, received_reason, sent_code, sent_reason):
+        closing = self.closing
+        if closing is None:
+            closing = Closing.__new__(Closing)
+            closing.received_code = 0
+            closing.received_reason = ""
+            closing.sent_code = 0
+            closing.sent_reason = ""
+            self.closing = closing
+        if received_code:
+            closing.received_code = received_code
+            closing.received_reason = received_reason
+        if sent_code:
+            closing.sent_code = sent_code
+            closing.sent_reason = sent_reason
+
+    def _write_close(self, channel, stream, code, reason):
+        self.bits |= CLOSE_SENT
+        self._close_details(0, "", code, reason)
+        if code == NO_STATUS_RCVD:
+            channel.write_frame(stream, FIN | CLOSE, b"")
+        else:
+            channel.write_frame(stream, FIN | CLOSE, code.to_bytes(2, "big") + reason.encode())
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def fail(self, channel, stream, code, reason):
+        # _Fail the WebSocket Connection_: RFC 6455 section 7.1.7.
+        if self.bits & (CLOSE_SENT | CLOSE_RECEIVED):
+            return 1
+        self.bits |= FAILED | OURS_FIRST
+        self._drop_assembly(channel, stream)
+        self._write_close(channel, stream, code, reason)
+        channel.start_closing(stream)
+        return 1
+
+    def close(self, channel, stream, code, reason):
+        """Start the closing handshake, once: RFC 6455 section 7.1.2. The arguments were checked."""
+        if self.bits & (CLOSE_SENT | CLOSE_RECEIVED):
+            return 0
+        self.bits |= OURS_FIRST
+        self._drop_assembly(channel, stream)
+        self._write_close(channel, stream, code, reason)
+        channel.start_closing(stream)
+        return 0
+
+    def _drop_assembly(self, channel, stream):
+        if self.assembly is not None:
+            stream.held -= self.assembly.buffer.size()
+            channel.buffered -= self.assembly.buffer.size()
+            self.assembly = None
+
+    def ended(self, channel, stream):
+        # END_STREAM without a Close is an abnormal closure: RFC 8441 section 5.
+        self._report(channel, stream, -1)
+        self.phase = DISCARD
+        channel.end(stream)
+        return 0
+
+    def broken(self, channel, stream, error_code, reason, remote, retryable):
+        self.phase = DISCARD
+        self._report(channel, stream, error_code if remote else -1)
+        return 0
+
+    def _report(self, channel, stream, error_code):
+        # Deliver Closed, once. error_code -1: the peer did not reset the stream.
+        if self.bits & REPORTED:
+            return
+        self.bits |= REPORTED
+        self._drop_assembly(channel, stream)
+        closing = self.closing
+        received = sent = None
+        received_first = None
+        code = ABNORMAL_CLOSURE
+        reason = ""
+        if closing is not None:
+            if closing.received_code:
+                received = (closing.received_code, closing.received_reason)
+                code = closing.received_code
+                reason = closing.received_reason
+            if closing.sent_code:
+                sent = (closing.sent_code, closing.sent_reason)
+                if self.bits & FAILED:
+                    code = closing.sent_code
+                    reason = closing.sent_reason
+            if received is not None and sent is not None:
+                received_first = not self.bits & OURS_FIRST
+        channel.emit(
+            stream,
+            Closed(
+                stream.id,
+                code,
+                reason,
+                received,
+                sent,
+                received_first,
+                error_code if error_code >= 0 else None,
+            ),
+        )
+        channel.over(stream)
+
+    def writable(self):
+        """May messages still be sent?"""
+        return not self.bits & (CLOSE_SENT | CLOSE_RECEIVED)
+
+    # -- messages out --------------------------------------------------------------------------
+
+    def send(self, channel, stream, opcode, data, final):
+        """Queue one frame of a message; `data` is `bytes` or ASCII `str`. The call was checked."""
+        if self.sending:
+            opcode = CONTINUATION_FRAME
+            if final:
+                self.sending = 0
+        elif not final:
+            self.sending = opcode
+        channel.write_frame(stream, opcode | FIN if final else opcode, data)
+        return 0
+
+
+def new_message_layer(client):
+    """Make the layer of a WebSocket that has just opened."""
+    layer = MessageLayer.__new__(MessageLayer)
+    layer.assembly = None
+    layer.partial = None
+    layer.closing = None
+    layer.left = 0
+    layer.key = 0
+    layer.phase = HEAD
+    layer.opcode = 0
+    layer.sending = 0
+    layer.bits = CLIENT if client else 0
+    return layer

@@ -1,0 +1,478 @@
+"""What this end does to streams: requests, responses, messages, ends.
+
+A call that is wrong raises and changes nothing: everything is checked before anything is queued.
+"""
+
+from ..errors import (
+    ExtendedConnectUnsupported,
+    LocalProtocolError,
+    NoAvailableStreams,
+    StreamClosed,
+)
+from .constants import (
+    ANSWERED,
+    BINARY,
+    CANCEL,
+    CLOSED,
+    CONTINUATION,
+    END,
+    END_HEADERS,
+    END_STREAM,
+    HALF_CLOSED_LOCAL,
+    HALF_CLOSED_REMOTE,
+    HEADERS,
+    HEAD_ONLY,
+    HIGH,
+    LOCAL,
+    MAX_STREAM_ID,
+    NO_STATUS_RCVD,
+    OVER,
+    PING,
+    REFUSED_STREAM,
+    TEXT,
+    TRAILED,
+    TUNNELLED,
+    WS_PING,
+    WS_PONG,
+)
+from .control import Control
+from .handshake import accept_value
+from .kernels import address
+from .layers import TUNNEL, Pending, new_unanswered
+from .messages import FIN, MessageLayer, check_close, new_message_layer, payload
+from .prepare import prepare
+from .sink import CallbackSink, Sink
+from .stream import new_stream
+from .timers import HANDSHAKE_TIMER
+
+
+class Sender(Control):
+    """The verbs that act on streams."""
+
+    __slots__ = ()
+
+    # -- requests and responses ----------------------------------------------------------------
+
+    def request(self, headers, end_stream=True):
+        """Open a stream with a request; return its identifier. For clients.
+
+        `headers` are pairs (name, value) of `str` or `bytes` with the pseudo-headers `:method`,
+        `:scheme`, `:authority`, `:path`; with `:method` CONNECT and `:protocol` it is an extended
+        CONNECT for any token (RFC 8441; then give `end_stream=False`). `Responded` or `Opened`
+        follows, or `Reset`. Raises `ExtendedConnectUnsupported`, `NoAvailableStreams`,
+        `ValueError`.
+        """
+        fields = prepare(headers, "request")
+        protocol = None
+        head_only = False
+        connect = False
+        for field in fields:
+            if field[0] == b":protocol":
+                protocol = field[1].decode("ascii").lower()
+            elif field[0] == b":method":
+                head_only = field[1] == b"HEAD"
+                connect = field[1] == b"CONNECT"
+        return self._open(fields, protocol, connect, head_only, (), end_stream)
+
+    def connect_websocket(
+        self, authority, path="/", *, scheme="https", headers=(), subprotocols=(), origin=None
+    ):
+        """Ask for a WebSocket; return the stream's identifier. For clients.
+
+        `Opened` follows, or `Responded` where the server refuses, or `Reset`. `subprotocols` in
+        order of preference. Raises as `request` does.
+        """
+        if isinstance(subprotocols, str | bytes):
+            raise TypeError("subprotocols must be a sequence of str, not one str")
+        offered = tuple(subprotocols)
+        if len(set(offered)) != len(offered) or "" in offered:
+            raise ValueError("subprotocols must be different and not empty: RFC 6455 section 4.1")
+        fields = [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", scheme),
+            (":authority", authority),
+            (":path", path),
+            ("sec-websocket-version", "13"),
+        ]
+        if offered:
+            fields.append(("sec-websocket-protocol", ", ".join(offered)))
+        if origin is not None:
+            fields.append(("origin", origin))
+        fields.extend(headers)
+        return self._open(prepare(fields, "request"), "websocket", True, False, offered, False)
+
+    def _open(self, fields, protocol, connect, head_only, subprotocols, end_stream):
+        if not self.client:
+            raise LocalProtocolError("only a client opens streams; a server answers with respond()")
+        if protocol is not None and not self.can_connect:
+            if self.greeted_settings:
+                raise ExtendedConnectUnsupported(
+                    "the server does not support extended CONNECT; use HTTP/1.1 instead"
+                )
+            raise ExtendedConnectUnsupported(
+                "the server's SETTINGS have not come; wait for SettingsChanged"
+            )
+        if self.draining:
+            raise NoAvailableStreams("the connection takes no new streams; open another one")
+        if self.next_local_id > MAX_STREAM_ID:
+            raise NoAvailableStreams("all stream identifiers are used; open another connection")
+        if 0 <= self.peer_max_streams <= self.local_streams:
+            raise NoAvailableStreams(
+                f"the server allows {self.peer_max_streams} streams at once; wait for one to end"
+            )
+        self._check_list_size(fields)
+        stream_id = self.next_local_id
+        self.next_local_id = stream_id + 2
+        stream = new_stream(
+            stream_id, LOCAL, self.local_initial, new_unanswered(protocol, subprotocols)
+        )
+        if connect:
+            stream.flags |= TUNNELLED
+            self.timers.mark(HANDSHAKE_TIMER, stream_id)
+        if head_only:
+            stream.flags |= HEAD_ONLY
+        if end_stream:
+            stream.state = HALF_CLOSED_LOCAL
+        self.streams.put(stream_id, stream)
+        self.local_streams += 1
+        self.guard.streams += 1
+        self.write_headers(stream, fields, end_stream)
+        return stream_id
+
+    def _check_list_size(self, fields):
+        # RFC 9113 section 10.5.1: advisory, and better found out here.
+        if self.peer_max_header_list >= 0:
+            size = 0
+            for field in fields:
+                size += len(field[0]) + len(field[1]) + 32
+            if size > self.peer_max_header_list:
+                raise LocalProtocolError(
+                    f"the header list counts {size} octets, the peer accepts "
+                    f"{self.peer_max_header_list}; send fewer headers"
+                )
+
+    def respond(self, stream_id, headers, end_stream=False):
+        """Answer a request. `headers` begin with `:status`; a 1xx may come before the final one.
+
+        A 2xx to an extended CONNECT opens the tunnel (for `websocket` use `accept_websocket`).
+        After the final response `send_data` or `send_trailers` follows, unless `end_stream`.
+        """
+        stream = self._answerable(stream_id)
+        layer = stream.layer
+        pending = layer if isinstance(layer, Pending) else None
+        tunnel = pending is not None
+        fields = prepare(headers, "response")
+        status = int(fields[0][1])
+        if tunnel and 200 <= status < 300:
+            if pending.protocol == "websocket":
+                raise LocalProtocolError("accept a WebSocket with accept_websocket()")
+            fields = prepare(headers, "tunnel")
+        if status < 200:
+            if end_stream:
+                raise LocalProtocolError("a 1xx response cannot end the stream")
+            self._check_list_size(fields)
+            self.write_headers(stream, fields, False)
+            return
+        self._check_list_size(fields)
+        stream.flags |= ANSWERED
+        self.write_headers(stream, fields, end_stream)
+        if tunnel:
+            self.timers.cancel(HANDSHAKE_TIMER, stream_id)
+            if status < 300:
+                stream.layer = TUNNEL
+                if end_stream:
+                    stream.state |= HALF_CLOSED_LOCAL
+                self._release_early(stream, pending)
+                return
+            # No tunnel: what the peer may still send is of no interest.
+            self.over(stream)
+            if not end_stream:
+                return
+            if not stream.state & HALF_CLOSED_REMOTE:
+                self.start_closing(stream)
+        if end_stream:
+            stream.state |= HALF_CLOSED_LOCAL
+            self._settle(stream)
+
+    def accept_websocket(self, stream_id, subprotocol=None, *, headers=()):
+        """Open the WebSocket that a `Requested` with protocol "websocket" asks for.
+
+        `subprotocol` must be one the client offered, or None. `headers` are added to the response.
+        Messages may be sent at once.
+        """
+        stream = self._answerable(stream_id)
+        layer = stream.layer
+        pending = layer if isinstance(layer, Pending) else None
+        if pending is None or pending.protocol != "websocket":
+            raise LocalProtocolError(f"stream {stream_id} does not ask for a WebSocket")
+        if subprotocol is not None and subprotocol not in pending.subprotocols:
+            raise LocalProtocolError(
+                f"subprotocol {subprotocol!r} was not offered; choose one of {pending.subprotocols}"
+            )
+        fields = [(b":status", b"200")]
+        if subprotocol is not None:
+            fields.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
+        if pending.key is not None and self._accept_key:
+            fields.append((b"sec-websocket-accept", accept_value(pending.key)))
+        if headers:
+            fields.extend(headers)
+            fields = prepare(fields, "tunnel")
+            self._check_list_size(fields)
+        stream.flags |= ANSWERED
+        self.timers.cancel(HANDSHAKE_TIMER, stream_id)
+        self.write_headers(stream, fields, False)
+        stream.layer = new_message_layer(False)
+        self._release_early(stream, pending)
+
+    def _release_early(self, stream, pending):
+        # What came before the answer now means something.
+        early = pending.early
+        pending.early = None
+        if early is not None:
+            n = early.size()
+            stream.held -= n
+            self.buffered -= n
+            data = early.bytes()
+            layer = stream.layer
+            layer.receive(self, stream, address(data), 0, n)
+        if pending.has_ended and stream.state != CLOSED:
+            layer = stream.layer
+            layer.ended(self, stream)
+        self._settle(stream)
+
+    def _answerable(self, stream_id):
+        stream = self._stream(stream_id)
+        if stream.flags & LOCAL:
+            raise LocalProtocolError(f"stream {stream_id} was opened here; its peer responds")
+        if stream.flags & (ANSWERED | OVER):
+            raise LocalProtocolError(f"stream {stream_id} was answered already")
+        return stream
+
+    def _stream(self, stream_id):
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            if 0 < stream_id <= MAX_STREAM_ID and not self._is_idle(stream_id):
+                raise StreamClosed(f"stream {stream_id} is over")
+            raise LocalProtocolError(f"there is no stream {stream_id}")
+        return stream
+
+    def send_data(self, stream_id, data, end_stream=False):
+        """Queue octets of a body or tunnel; return how many now wait on the stream.
+
+        `bytes` are kept by reference until they leave, other buffers are copied. With `end_stream`
+        our side ends behind them.
+        """
+        stream = self._stream(stream_id)
+        self._check_writable(stream)
+        if isinstance(stream.layer, MessageLayer):
+            raise LocalProtocolError(f"stream {stream_id} is a WebSocket; use send_message()")
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))
+        if data:
+            self._check_queue(len(data))
+            self.outbox.append(stream, self.outbox.chunks.push(data))
+            if stream.queued > self.limits.write_high:
+                stream.flags |= HIGH
+        if end_stream:
+            self.end(stream)
+        return stream.queued
+
+    def _check_writable(self, stream):
+        if stream.state & HALF_CLOSED_LOCAL or stream.flags & (END | TRAILED):
+            raise LocalProtocolError(f"our side of stream {stream.id} has ended")
+        if stream.flags & OVER:
+            raise StreamClosed(f"stream {stream.id} is over")
+        if not stream.flags & ANSWERED:
+            if not stream.flags & LOCAL:
+                raise LocalProtocolError(f"answer stream {stream.id} with respond() first")
+            if stream.flags & TUNNELLED:
+                raise LocalProtocolError(f"stream {stream.id} is not open; wait for Opened")
+
+    def _check_queue(self, n):
+        if self.outbox.queued > self.limits.max_queued - n:
+            self.guard.hit("max_queued")
+            raise LocalProtocolError(
+                f"{self.outbox.queued} octets wait on this connection; send less until Drained"
+            )
+
+    def send_trailers(self, stream_id, headers):
+        """End our side of a message with trailer fields, behind what is queued."""
+        stream = self._stream(stream_id)
+        self._check_writable(stream)
+        if stream.flags & TUNNELLED:
+            raise LocalProtocolError("a tunnel has no trailers")
+        fields = prepare(headers, "trailers")
+        self._check_list_size(fields)
+        if stream.queued:
+            if self.trailers is None:
+                self.trailers = {}
+            self.trailers[stream_id] = fields
+            stream.flags |= TRAILED
+            return
+        self.write_headers(stream, fields, True)
+        stream.state |= HALF_CLOSED_LOCAL
+        self._settle(stream)
+
+    def write_headers(self, stream, fields, end_stream):
+        # One piece in `control`, so that nothing comes between HEADERS and CONTINUATION.
+        block = self.encoder.encode(fields)
+        control = self.outbox.control
+        flags = END_STREAM if end_stream else 0
+        n = len(block)
+        limit = self.outbox.max_frame
+        if n <= limit:
+            control.head(n, HEADERS, flags | END_HEADERS, stream.id)
+            control.put(block)
+            return 0
+        control.head(limit, HEADERS, flags, stream.id)
+        control.put(block[:limit])
+        at = limit
+        while at < n:
+            size = n - at
+            flags = END_HEADERS
+            if size > limit:
+                size = limit
+                flags = 0
+            control.head(size, CONTINUATION, flags, stream.id)
+            control.put(block[at : at + size])
+            at += size
+        return 0
+
+    # -- WebSocket messages --------------------------------------------------------------------
+
+    def send_message(self, stream_id, data):
+        """Queue a WebSocket message, text from `str`, binary from bytes-like.
+
+        Returns how many octets now wait on the stream; above `Limits.write_high` wait for
+        `Drained`. `bytes` and ASCII `str` are kept by reference until they leave.
+        """
+        stream = self.last_stream
+        if stream is None or stream.id != stream_id:
+            stream = self._stream(stream_id)
+        layer = self._open_websocket(stream)
+        if layer.sending:
+            raise LocalProtocolError("a fragmented message is being sent; end it first")
+        opcode = TEXT if type(data) is str else BINARY
+        data = payload(data)
+        self._check_queue(len(data))
+        layer.send(self, stream, opcode, data, True)
+        self.messages_sent += 1
+        return stream.queued
+
+    def send_fragment(self, stream_id, data, final):
+        """Queue a part of a WebSocket message; all its parts are `str`, or all bytes-like."""
+        stream = self._stream(stream_id)
+        layer = self._open_websocket(stream)
+        opcode = TEXT if isinstance(data, str) else BINARY
+        if layer.sending and layer.sending != opcode:
+            raise LocalProtocolError("the parts of a message must be of one type")
+        data = payload(data)
+        self._check_queue(len(data))
+        layer.send(self, stream, opcode, data, final)
+        if final:
+            self.messages_sent += 1
+        return stream.queued
+
+    def send_many(self, stream_ids, data):
+        """Queue one message on many WebSockets; streams that are over are passed over."""
+        opcode = TEXT if isinstance(data, str) else BINARY
+        data = payload(data)
+        for stream_id in stream_ids:
+            self._send_one_of_many(self.streams.get(stream_id), opcode, data)
+
+    def _send_one_of_many(self, stream, opcode, data):
+        if stream is None or stream.flags & OVER or not isinstance(stream.layer, MessageLayer):
+            return
+        layer = stream.layer
+        if layer.writable() and not layer.sending:
+            self._check_queue(len(data))
+            layer.send(self, stream, opcode, data, True)
+            self.messages_sent += 1
+
+    def _open_websocket(self, stream):
+        # The message layer of an open WebSocket that may still send.
+        layer = stream.layer
+        if not isinstance(layer, MessageLayer):
+            if stream.flags & OVER or stream.state == CLOSED:
+                raise StreamClosed(f"the WebSocket on stream {stream.id} is closed")
+            raise LocalProtocolError(f"stream {stream.id} is not an open WebSocket")
+        if not layer.writable():
+            raise StreamClosed(f"the WebSocket on stream {stream.id} is closing")
+        return layer
+
+    def ping(self, stream_id, data=b""):
+        """Send a WebSocket ping of at most 125 octets, or on stream 0 an HTTP/2 PING of eight."""
+        data = bytes(data)
+        if stream_id:
+            self._send_control(stream_id, WS_PING, data)
+            return
+        if len(data) != 8:
+            raise ValueError(f"an HTTP/2 PING has 8 octets, not {len(data)}")
+        if self.pings is None:
+            self.pings = []
+        if len(self.pings) >= self.limits.max_pings:
+            self.guard.hit("max_pings")
+            raise LocalProtocolError(f"{len(self.pings)} PINGs are not answered yet")
+        self.pings.append(data)
+        self.outbox.control.head(8, PING, 0, 0)
+        self.outbox.control.put(data)
+
+    def pong(self, stream_id, data=b""):
+        """Send an unsolicited WebSocket pong; pings are answered by themselves."""
+        self._send_control(stream_id, WS_PONG, bytes(data))
+
+    def _send_control(self, stream_id, opcode, data):
+        stream = self._stream(stream_id)
+        self._open_websocket(stream)
+        if len(data) > 125:
+            raise ValueError(f"a control frame has at most 125 octets, not {len(data)}")
+        self.write_frame(stream, FIN | opcode, data)
+
+    def close_websocket(self, stream_id, code=1000, reason=""):
+        """Start the closing handshake; `Closed` follows. Does nothing on one that is closing.
+
+        `code` None sends a Close without one. Raises `ValueError` for a code that must not be sent
+        (RFC 6455 section 7.4) or a reason of more than 123 octets.
+        """
+        stream = self._stream(stream_id)
+        code = NO_STATUS_RCVD if code is None else code
+        check_close(code, reason, stream.flags & LOCAL != 0)
+        layer = stream.layer
+        if isinstance(layer, MessageLayer):
+            layer.close(self, stream, code, reason)
+        elif not stream.flags & OVER:
+            raise LocalProtocolError(f"stream {stream_id} is not an open WebSocket")
+
+    # -- credit, ends, sinks -------------------------------------------------------------------
+
+    def consumed(self, stream_id, credit):
+        """The application took what an event brought: the peer may send as much again."""
+        stream = self.last_stream
+        if stream is None or stream.id != stream_id:
+            stream = self.streams.get(stream_id)
+            if stream is None:
+                return
+        if credit < 0 or credit > stream.held:
+            raise ValueError(f"stream {stream_id} holds {stream.held} octets, not {credit}")
+        if credit:
+            self.release(stream, credit)
+
+    def reset(self, stream_id, error_code=CANCEL):
+        """End a stream at once: what is queued is dropped. Its last event follows."""
+        stream = self._stream(stream_id)
+        if error_code == REFUSED_STREAM and not stream.flags & LOCAL:
+            # RFC 9113 section 8.7: it would promise that nothing was processed.
+            raise LocalProtocolError("REFUSED_STREAM after the request was delivered; use CANCEL")
+        if not 0 <= error_code <= 0xFFFFFFFF:
+            raise ValueError(f"error_code must be a number of 32 bits: {error_code}")
+        self.break_stream(stream, error_code, "reset by this end")
+
+    def attach(self, stream_id, sink):
+        """Deliver a stream's events to a `Sink`, or to a callable `sink(event)`; None: to the list."""
+        stream = self._stream(stream_id)
+        if sink is not None and not isinstance(sink, Sink):
+            if not callable(sink):
+                raise TypeError("sink must be a Sink, a callable or None")
+            sink = CallbackSink(stream_id, sink)
+        stream.sink = sink

@@ -1,0 +1,89 @@
+"""What this end advertises: RFC 9113 section 6.5.2, RFC 8441 section 3, RFC 9218 section 2.1."""
+
+import os
+
+from .constants import (
+    DEFAULT_FRAME_SIZE,
+    MAX_FRAME_SIZE,
+    MAX_WINDOW,
+    SETTINGS_ENABLE_CONNECT_PROTOCOL,
+    SETTINGS_ENABLE_PUSH,
+    SETTINGS_HEADER_TABLE_SIZE,
+    SETTINGS_INITIAL_WINDOW_SIZE,
+    SETTINGS_MAX_CONCURRENT_STREAMS,
+    SETTINGS_MAX_FRAME_SIZE,
+    SETTINGS_MAX_HEADER_LIST_SIZE,
+    SETTINGS_NO_RFC7540_PRIORITIES,
+)
+
+
+def _check(name, value, low, high):
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"{name} must be an int between {low} and {high}: {value!r}")
+    return value
+
+
+class Settings:
+    """Settings of this end, by keyword.
+
+    `enable_connect_protocol` is for a server: None means yes, unless the environment holds
+    `H2WS_FAST_CONNECT=0`. `connection_window` is no setting on the wire: it is announced by a
+    WINDOW_UPDATE right after the SETTINGS.
+    """
+
+    __slots__ = (
+        "connection_window",
+        "enable_connect_protocol",
+        "header_table_size",
+        "initial_window_size",
+        "max_concurrent_streams",
+        "max_frame_size",
+        "max_header_list_size",
+    )
+
+    def __init__(
+        self,
+        *,
+        header_table_size=4096,
+        # Long-lived streams are the normal case for WebSockets; 128 is enough for requests.
+        max_concurrent_streams=1000,
+        initial_window_size=262144,
+        max_frame_size=DEFAULT_FRAME_SIZE,
+        # Twice as much ends the connection: CVE-2016-6581.
+        max_header_list_size=65536,
+        enable_connect_protocol=None,
+        connection_window=16 * 2**20,
+    ):
+        self.header_table_size = _check("header_table_size", header_table_size, 0, 2**16)
+        self.max_concurrent_streams = _check(
+            "max_concurrent_streams", max_concurrent_streams, 0, 2**31 - 1
+        )
+        self.initial_window_size = _check("initial_window_size", initial_window_size, 0, MAX_WINDOW)
+        self.max_frame_size = _check(
+            "max_frame_size", max_frame_size, DEFAULT_FRAME_SIZE, MAX_FRAME_SIZE
+        )
+        self.max_header_list_size = _check(
+            "max_header_list_size", max_header_list_size, 0, 2**32 - 1
+        )
+        if enable_connect_protocol is None:
+            enable_connect_protocol = os.environ.get("H2WS_FAST_CONNECT") != "0"
+        self.enable_connect_protocol = bool(enable_connect_protocol)
+        # RFC 9113 section 6.9.2: it starts at 65535, and only grows.
+        self.connection_window = _check("connection_window", connection_window, 65535, MAX_WINDOW)
+
+    def entries(self, client):
+        """The (identifier, value) pairs of the first SETTINGS frame, in order."""
+        entries = [
+            (SETTINGS_HEADER_TABLE_SIZE, self.header_table_size),
+            (SETTINGS_INITIAL_WINDOW_SIZE, self.initial_window_size),
+            (SETTINGS_MAX_FRAME_SIZE, self.max_frame_size),
+            (SETTINGS_MAX_HEADER_LIST_SIZE, self.max_header_list_size),
+            (SETTINGS_NO_RFC7540_PRIORITIES, 1),
+        ]
+        if client:
+            entries.insert(1, (SETTINGS_ENABLE_PUSH, 0))
+        else:
+            entries.insert(1, (SETTINGS_MAX_CONCURRENT_STREAMS, self.max_concurrent_streams))
+            if self.enable_connect_protocol:
+                entries.append((SETTINGS_ENABLE_CONNECT_PROTOCOL, 1))
+        return entries

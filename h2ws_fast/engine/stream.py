@@ -1,0 +1,106 @@
+"""A stream, the layer above it and the channel below it.
+
+    layer      what the octets of a stream mean: a body, a tunnel, WebSocket messages
+    Stream     its state and its windows: plain data, no behaviour
+    channel    what carries it: an HTTP/2 connection, or one upgraded HTTP/1.1 connection
+
+A layer calls its channel, a channel calls the layer; each hands the stream along, so neither keeps
+a reference to the other and an idle stream stays small.
+"""
+
+from .constants import OPEN
+from .window import Window
+
+
+class Stream(Window):
+    """One live stream. `extra` + the peer's INITIAL_WINDOW_SIZE is what we may still send on it."""
+
+    __slots__ = (
+        "id",
+        "state",
+        "flags",
+        "first",
+        "last",
+        "queued",
+        "extra",
+        "held",
+        "layer",
+        "sink",
+        "next",
+    )
+
+
+def new_stream(stream_id, flags, window, layer):
+    """Make an open stream whose peer may send `window` octets."""
+    stream = Stream.__new__(Stream)
+    stream.id = stream_id
+    stream.state = OPEN
+    stream.flags = flags
+    stream.left = window
+    stream.due = 0
+    stream.first = 0
+    stream.last = 0
+    stream.queued = 0
+    stream.extra = 0
+    stream.held = 0
+    stream.layer = layer
+    stream.sink = None
+    stream.next = None
+    return stream
+
+
+class Layer:
+    """What the octets of a stream mean."""
+
+    __slots__ = ()
+
+    def receive(self, channel, stream, p, pos, n):
+        """n octets arrived (n > 0)."""
+
+    def ended(self, channel, stream):
+        """The peer ended its side."""
+
+    def fail(self, channel, stream, code, reason):
+        """Fail it in its own way, if it has one; false where the stream must be reset."""
+
+    def broken(self, channel, stream, error_code, reason, remote, retryable):
+        """The stream is over before both sides were done: deliver its last event."""
+
+
+class Channel:
+    """What a layer may ask of the connection that carries its stream."""
+
+    __slots__ = ("auto_credit", "buffered", "limits")
+
+    def write_frame(self, stream, first_octet, data):
+        """Queue one WebSocket frame, masked where this end is the client of the stream."""
+
+    def credit(self, stream, n):
+        """n received octets need nobody to consume them."""
+
+    def delay_pong(self, stream, data):
+        """Send a pong once nothing waits any more; only the latest is kept."""
+
+    def deliver(self, stream, data, credit, early):
+        """Hand over a message that `credit` octets brought; `early` of them were credited before."""
+
+    def deliver_data(self, stream, data):
+        """Hand over octets as they are; their number is their credit."""
+
+    def hold(self, stream, n):
+        """n octets of an incomplete message stay here: credit them, and count them as buffered."""
+
+    def emit(self, stream, event):
+        """Hand over any other event."""
+
+    def end(self, stream):
+        """End our side behind what is queued."""
+
+    def over(self, stream):
+        """The layer gave its last event; the stream only waits for both sides to end."""
+
+    def start_closing(self, stream):
+        """Give the peer `close_timeout_s` from now."""
+
+    def fail_stream(self, stream, error_code, reason):
+        """A stream error: RFC 9113 section 5.4.2."""

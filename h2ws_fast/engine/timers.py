@@ -1,0 +1,92 @@
+"""Deadlines of one connection. Time comes in as an argument.
+
+Each kind has one duration, so its deadlines fall in the order in which they were armed: a queue
+for each kind, and every operation takes constant time. Verbs only mark; `arm` gives what was marked
+its deadline, so that a verb needs no clock.
+"""
+
+from collections import OrderedDict
+
+# Kinds, with the limit that gives each its duration.
+PREFACE_TIMER = 0
+SETTINGS_ACK_TIMER = 1
+HEADER_BLOCK_TIMER = 2
+HANDSHAKE_TIMER = 3
+CLOSE_TIMER = 4
+SHUTDOWN_TIMER = 5
+
+INFINITY = float("inf")
+
+
+class Timers:
+    """Which kinds of deadline run, for which stream (0: the connection)."""
+
+    __slots__ = ("_durations", "_marked", "_queues")
+
+    def __init__(self, limits):
+        self._durations = (
+            limits.preface_timeout_s,
+            limits.settings_timeout_s,
+            limits.header_block_timeout_s,
+            limits.handshake_timeout_s,
+            limits.close_timeout_s,
+            limits.shutdown_timeout_s,
+        )
+        self._queues = None
+        self._marked = None
+
+    def mark(self, kind, stream_id):
+        """Let a deadline begin at the next `arm`; one that runs already begins anew."""
+        if self._marked is None:
+            self._marked = []
+        self._marked.append((kind, stream_id))
+
+    def cancel(self, kind, stream_id):
+        """Forget a deadline, marked or armed, if there is one."""
+        if self._marked is not None and (kind, stream_id) in self._marked:
+            self._marked.remove((kind, stream_id))
+        if self._queues is not None:
+            queue = self._queues.get(kind)
+            if queue is not None:
+                queue.pop(stream_id, None)
+                if not queue:
+                    del self._queues[kind]
+
+    def arm(self, now):
+        """Give what was marked its deadline."""
+        marked = self._marked
+        if marked is None:
+            return
+        self._marked = None
+        for kind, stream_id in marked:
+            duration = self._durations[kind]
+            if duration == INFINITY:
+                continue
+            if self._queues is None:
+                self._queues = {}
+            queue = self._queues.get(kind)
+            if queue is None:
+                queue = self._queues[kind] = OrderedDict()
+            queue.pop(stream_id, None)
+            queue[stream_id] = now + duration
+
+    def next(self):
+        """The earliest deadline, or None."""
+        if not self._queues:
+            return None
+        return min([next(iter(queue.values())) for queue in self._queues.values()])
+
+    def expired(self, now):
+        """Remove and return the (kind, stream id) whose deadline has come."""
+        due = []
+        if self._queues:
+            for kind, queue in list(self._queues.items()):
+                while queue:
+                    stream_id, deadline = next(iter(queue.items()))
+                    if deadline > now:
+                        break
+                    del queue[stream_id]
+                    due.append((kind, stream_id))
+                if not queue:
+                    del self._queues[kind]
+        return due
