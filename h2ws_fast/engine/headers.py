@@ -194,7 +194,7 @@ def read_request(fields, connect_enabled):
         name = field[0]
         found = MEANINGS.get(name)
         if found is None:
-            if name[:1] == b":":
+            if len(name) > 0 and name[0] == 0x3A:  # a colon
                 raise MalformedMessage(f"unknown pseudo-header {name[:64]!r}")
             headers.append(field)
             continue
@@ -297,7 +297,7 @@ def read_request(fields, connect_enabled):
     elif head.method == "CONNECT":
         _read_classic_connect(head, scheme, path, authority, host)
         if content_length is not None:
-            _drop_content_length(head)
+            head.headers = _without_content_length(headers)
         return head
 
     if scheme is None:
@@ -345,7 +345,7 @@ def read_request(fields, connect_enabled):
         elif head.protocol in CAPSULE_PROTOCOLS:
             raise MalformedMessage("content-length beside capsules")
         else:
-            _drop_content_length(head)
+            head.headers = _without_content_length(headers)
     return head
 
 
@@ -370,13 +370,13 @@ def _read_classic_connect(head, scheme, path, authority, host):
     head.authority = authority.decode("ascii")
 
 
-def _drop_content_length(head):
+def _without_content_length(headers):
     """A tunnel has no content: the field means nothing, and nobody behind us shall trust it."""
-    headers = []
-    for field in head.headers:
+    kept = []
+    for field in headers:
         if field[0] != b"content-length":
-            headers.append(field)
-    head.headers = headers
+            kept.append(field)
+    return kept
 
 
 def _join_cookies(cookies):
@@ -410,7 +410,7 @@ def read_response(fields, tunnel=False):
         name = field[0]
         found = MEANINGS.get(name)
         if found is None:
-            if name[:1] == b":":
+            if len(name) > 0 and name[0] == 0x3A:  # a colon
                 raise MalformedMessage(f"unknown pseudo-header {name[:64]!r}")
             headers.append(field)
             continue
@@ -450,18 +450,10 @@ def read_response(fields, tunnel=False):
         raise MalformedMessage("status 101")
     if content_length is not None:
         if tunnel and 200 <= head.status < 300:
-            _drop_content_length_of_response(head)
+            head.headers = _without_content_length(headers)
         else:
             head.content_length = read_content_length(content_length)
     return head
-
-
-def _drop_content_length_of_response(head):
-    headers = []
-    for field in head.headers:
-        if field[0] != b"content-length":
-            headers.append(field)
-    head.headers = headers
 
 
 def read_trailers(fields):
@@ -469,9 +461,12 @@ def read_trailers(fields):
     for field in fields:
         name = field[0]
         # RFC 9113 section 8.1: "Trailers MUST NOT include pseudo-header fields".
-        if name[:1] == b":":
+        if len(name) > 0 and name[0] == 0x3A:  # a colon
             raise MalformedMessage("pseudo-header in trailers")
         found = MEANINGS.get(name)
-        if found is not None and (found == HOP_BY_HOP or found == TE):
+        if found is None:
+            continue
+        meaning = found
+        if meaning == HOP_BY_HOP or meaning == TE:
             raise MalformedMessage(f"connection-specific field {name!r}")
     return fields

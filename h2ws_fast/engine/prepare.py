@@ -39,7 +39,7 @@ def prepare(headers, kind):
             clean = field
         else:
             clean = (name, value)
-        if name[:1] == b":":
+        if name[0] == 0x3A:  # a colon
             pseudo.append(clean)
         else:
             regular.append(clean)
@@ -56,9 +56,10 @@ def prepare(headers, kind):
         found = MEANINGS.get(field[0])
         if found is None:
             continue
-        if found == HOP_BY_HOP:
+        meaning = found
+        if meaning == HOP_BY_HOP:
             raise ValueError(f"HTTP/2 has no field {_text(field[0])}; leave it out")
-        if found == TE and (kind != "request" or field[1].lower() != b"trailers"):
+        if meaning == TE and (kind != "request" or field[1].lower() != b"trailers"):
             raise ValueError("te may only stand in requests and only say trailers; leave it out")
     return pseudo + regular
 

@@ -811,9 +811,9 @@ def test_names_that_are_none(hpack, name):
 def test_every_octet_in_a_value(hpack):
     for octet in range(256):
         raw = bytes([octet])
-        control = octet < 0x20 and octet != 0x09 or octet == 0x7F
+        control = (octet < 0x20 and octet != 0x09) or octet == 0x7F
         for value in (raw, raw + b"ab", b"ab" + raw, b"a" + raw + b"b"):
-            edge = octet in b" \t" and value[0] != 0x61 or value[-1:] in (b" ", b"\t")
+            edge = (octet in b" \t" and value[0] != 0x61) or value[-1:] in (b" ", b"\t")
             decoder = hpack.Decoder()
             assert decode(decoder, literal(b"x", value)) == [(b"x", value)]
             assert (decoder.malformed is not None) == (control or edge), value

@@ -1,0 +1,23 @@
+cimport cython
+from .fields cimport made_of, name_fault, value_fault
+from .headers cimport read_content_length, read_request, same_host
+
+cdef int HOP_BY_HOP
+cdef int TE
+cdef dict KNOWN_NAMES
+cdef dict MEANINGS
+cdef bytes DIGIT_OCTETS
+cdef tuple OK_FIELD
+
+
+@cython.locals(pseudo=list, regular=list, name=bytes, value=bytes, meaning=cython.int)
+cpdef list prepare(object headers, str kind)
+cdef str _text(bytes name)
+cdef bytes _prepare_name(object name)
+cdef bytes _prepare_value(bytes name, object value)
+@cython.locals(status=bytes)
+cdef int _check_response(list pseudo, list regular, str kind) except -1
+@cython.locals(length=bytes)
+cdef int _check_content_length(list regular, bint refused) except -1
+@cython.locals(names=list, kept=list, authority=bytes, scheme=str)
+cdef int _check_request(list pseudo, list regular) except -1
