@@ -1,7 +1,6 @@
 /* The Huffman code of HPACK. Bits stand at the top of a 64-bit word while they wait. */
 
 #include "h2ws.h"
-
 #include "huffman_code.h"
 
 size_t h2ws_huffman_size(const uint8_t *p, size_t n) {

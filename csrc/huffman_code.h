@@ -1,3 +1,4 @@
+/* clang-format off */
 /* The Huffman code of RFC 7541 appendix B, as the encoder and the decoder want it; the pure twin has
    it in engine/huffman.py. */
 
@@ -40,7 +41,7 @@ static const struct {
     {0xffffffb, 28}, /* 0x1f */
     {0x14, 6}, /* ' ' */
     {0x3f8, 10}, /* '!' */
-    {0x3f9, 10}, /* ''' */
+    {0x3f9, 10}, /* '"' */
     {0xffa, 12}, /* '#' */
     {0x1ff9, 13}, /* '$' */
     {0x15, 6}, /* '%' */

@@ -2,9 +2,8 @@
    at the last octet and overlaps the one before it, its key rotated to its place. It is loaded
    before anything is written, so that masking in place does not mask an octet twice. */
 
-#include "widths.h"
-
 #include "simd.h"
+#include "widths.h"
 
 /* The key as it lies in memory before octet `at`. */
 static inline uint32_t key_at(uint32_t key, size_t at) {

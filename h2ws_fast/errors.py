@@ -55,7 +55,7 @@ class ConnectionTerminated(H2WSError):
 
     error_code = NO_ERROR
 
-    def __init__(self, error_code=NO_ERROR, reason=""):
+    def __init__(self, error_code: int = NO_ERROR, reason: str = "") -> None:
         super().__init__(reason or "the connection is closed")
         self.error_code = error_code
         self.reason = reason
@@ -66,7 +66,7 @@ class StreamReset(H2WSError):
 
     error_code = CANCEL
 
-    def __init__(self, error_code=CANCEL, reason="", retryable=False):
+    def __init__(self, error_code: int = CANCEL, reason: str = "", retryable: bool = False) -> None:
         super().__init__(reason or f"the stream was reset with error code {error_code:#x}")
         self.error_code = error_code
         self.reason = reason

@@ -1,0 +1,1 @@
+"""Benchmarks of h2ws_fast beside its peers: `python -m bench --help`."""

@@ -1,0 +1,103 @@
+"""`python -m bench`: what h2ws_fast does beside its peers, on this machine, in one run."""
+
+import argparse
+import contextlib
+import importlib
+import sys
+
+from . import contenders
+from .demands import DEMANDS
+from .report import Report, first_line
+
+SECTIONS = {
+    "kernels": "masking, UTF-8, Huffman beside memcpy; frame heads",
+    "engine": "receive, send, echo and broadcast without sockets",
+    "splitting": "DATA cut to tiny and ordinary windows",
+    "handshakes": "Chromium's extended CONNECT, cold and warm",
+    "memory": "octets an idle WebSocket",
+    "loopback": "echo over sockets and uvloop, cleartext and TLS, beside other servers",
+    "connections": "resident octets a connection (default: 2000 connections; --only: 20 000)",
+    "growth": "ten million messages, a million streams",
+    "instructions": "instructions a message, by valgrind (not in the default run)",
+}
+DEFAULT = [name for name in SECTIONS if name != "instructions"]
+
+
+class Bench(Report):
+    """What a section gets: the contenders, how long to run, and where to put what it finds."""
+
+    def __init__(self, twin, options, contenders, quick, only):
+        super().__init__(twin, options)
+        self.contenders = contenders
+        self.quick = quick
+        self.only = only
+        self.runs = 3 if quick else 10
+        self.seconds = 0.005 if quick else 0.02
+
+    @contextlib.contextmanager
+    def another(self, name):
+        """A second process of a contender: to compare two of its cases."""
+        contender = contenders.Contender(name)
+        try:
+            yield contender
+        finally:
+            contender.stop()
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog="sections: " + "; ".join(f"{name}: {what}" for name, what in SECTIONS.items()),
+    )
+    parser.add_argument(
+        "--only",
+        metavar="SECTION",
+        action="append",
+        choices=SECTIONS,
+        help="run this section alone, in full (may be repeated)",
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: a smoke test")
+    parser.add_argument("--json", metavar="FILE", help="write everything for machines")
+    parser.add_argument(
+        "--check", action="store_true", help="exit 1 where a measured figure misses its demand"
+    )
+    return parser.parse_args(argv)
+
+
+def twin_that_runs(running):
+    if contenders.COMPILED in running:
+        return "the compiled twin beside the pure one"
+    if contenders.PURE in running:
+        return "the pure twin alone, not compiled"
+    return "no twin of ours runs"
+
+
+def main(argv=None):
+    options = arguments(argv)
+    running, absent = contenders.available()
+    twin = twin_that_runs(running)
+    print(first_line(twin), flush=True)
+    bench = Bench(twin, vars(options), running, options.quick, bool(options.only))
+    for why in absent:
+        bench.note(f"left out: {why}")
+        print(f"left out: {why}", file=sys.stderr, flush=True)
+    try:
+        for name in options.only or DEFAULT:
+            bench.section = name
+            importlib.import_module(f"bench.{name}").run(bench)
+    except contenders.Different as error:
+        print(f"python -m bench: {error}", file=sys.stderr)
+        return 2
+    finally:
+        for contender in running.values():
+            contender.stop()
+    print(bench.text(DEMANDS))
+    if options.json:
+        bench.write(options.json, DEMANDS)
+    missed = [d for d in DEMANDS if d.key in bench.figures and not d.met(bench.figures[d.key])]
+    return 1 if options.check and missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Resident octets of a server for each connection with one idle WebSocket, beside a bare echo's."""
+
+import subprocess
+import sys
+import time
+
+from .hold import raise_file_limit
+from .memory import resident
+from .report import Table
+from .servers import BARE, PEERS, NotStarted, Server, certificate
+
+WANTED = 20_000
+
+
+def run(bench):
+    wanted = WANTED if bench.only and not bench.quick else 500 if bench.quick else 2000
+    count = min(wanted, raise_file_limit() - 64)
+    if count < wanted:
+        bench.note(f"{count} connections: this process may not open more files")
+    table = Table(
+        f"connections: resident octets of the server for each of {count}, one idle WebSocket each",
+        ["bare echo", "h2ws_fast", "over it", "ratio"],
+        ["", "", "", "x"],
+        "after one 31 octet message was echoed on each; kernel memory is not counted",
+    )
+    ours = next(peer for peer in PEERS if peer.module == "callback")
+    with certificate() as files:
+        for transport, key in (("cleartext", "connections"), ("TLS", "connections tls")):
+            try:
+                bare, held = (each(bench, peer, count, transport, files) for peer in (BARE, ours))
+            except NotStarted as error:
+                bench.note(f"left out: connections over {transport}: {error}")
+                continue
+            table.add(transport, bare, held, held - bare, held / bare)
+            bench.figure(key, (held - bare) / 1024 if key == "connections" else held / bare)
+    bench.table(table)
+
+
+def each(bench, peer, count, transport, files):
+    """Octets a connection."""
+    bench.progress(f"{count} connections to {peer.name} over {transport}")
+    tls = transport == "TLS"
+    server = Server(peer, files if tls else None)
+    try:
+        hold(server, 50, tls).stop()  # what the first connections alone cost
+        time.sleep(0.3)
+        before = resident(server.pid)
+        client = hold(server, count, tls)
+        time.sleep(0.5)
+        held = resident(server.pid)
+        client.stop()
+    finally:
+        server.stop()
+    return (held - before) / count
+
+
+class Hold:
+    def __init__(self, process):
+        self.process = process
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def hold(server, count, tls):
+    protocol = "raw" if server.peer is BARE else "h2"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.hold", protocol, str(server.port), str(count)]
+        + ["tls"] * tls,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if process.stdout.readline() != f"held {count}\n":
+        process.kill()
+        process.wait()
+        raise NotStarted("the connections could not all be opened")
+    return Hold(process)

@@ -1,0 +1,73 @@
+"""What the engine must reach, beside its peers or beside physics, measured in one run.
+
+Ratios are medians of the ratios of interleaved runs, in CPU time, for 125 octet masked binary
+messages unless the text says otherwise.
+"""
+
+import sys
+from dataclasses import dataclass
+
+NEWER = sys.version_info >= (3, 12)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One figure: `key` is what the section calls it, `section` where it is measured."""
+
+    key: str
+    section: str
+    text: str
+    sense: str  # ">=" or "<="
+    limit: float
+    unit: str = ""
+
+    def met(self, value):
+        return value >= self.limit if self.sense == ">=" else value <= self.limit
+
+    def verdict(self, value):
+        if value is None:
+            return f"not measured (--only {self.section})"
+        return "met" if self.met(value) else "MISSED"
+
+
+DEMANDS = [
+    Demand(
+        "receive",
+        "engine",
+        "receive, 100 streams, compiled against h2+wsproto",
+        ">=",
+        200 if NEWER else 300,
+        "x",
+    ),
+    Demand(
+        "instructions", "instructions", "receive, 100 streams: instructions a message", "<=", 750
+    ),
+    Demand("echo", "engine", "echo through a Python callback against h2+wsproto", ">=", 250, "x"),
+    Demand("many", "engine", "10 000 streams against 100, time a message", "<=", 1.6, "x"),
+    Demand("text", "engine", "ASCII text against binary, time a message", "<=", 1.15, "x"),
+    Demand("frames twins", "engine", "frame parsing, compiled against pure", ">=", 10, "x"),
+    Demand("mask twins", "kernels", "unmasking 1 KiB, compiled against pure", ">=", 10, "x"),
+    Demand("split twins", "splitting", "DATA splitting, compiled against pure", ">=", 10, "x"),
+    Demand("pure", "engine", "receive, pure against h2+wsproto", ">=", 5, "x"),
+    Demand("memcpy", "kernels", "unmask kernel against memcpy, 1 KiB and up", "<=", 1.3, "x"),
+    Demand("send", "engine", "send 1 MiB against memcpy of 1 MiB", "<=", 2, "x"),
+    Demand("handshake", "handshakes", "extended CONNECT accepted, warm, against h2", ">=", 20, "x"),
+    Demand("idle", "memory", "engine octets an idle WebSocket", "<=", 240),
+    Demand(
+        "connections",
+        "connections",
+        "20 000 connections: KiB each over a bare uvloop echo server's",
+        "<=",
+        4,
+    ),
+    Demand(
+        "connections tls",
+        "connections",
+        "20 000 TLS connections: against a bare uvloop TLS echo server's",
+        "<=",
+        1.2,
+        "x",
+    ),
+    Demand("growth messages", "growth", "ten million messages: KiB grown", "<=", 1024),
+    Demand("growth streams", "growth", "a million streams: KiB grown", "<=", 1024),
+]

@@ -1,0 +1,76 @@
+"""A client that opens many connections, has one message echoed on each, and holds them idle.
+
+`python -m bench.hold PROTOCOL PORT CONNECTIONS [tls]` prints `held N` and stays until its standard
+input ends. PROTOCOL is h2 (a WebSocket on each connection) or raw (the same octets, echoed).
+"""
+
+import socket
+import ssl
+import sys
+
+from . import wire
+
+MESSAGE = b"an idle WebSocket's one message"
+
+
+def main():
+    protocol, port, connections = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    raise_file_limit()
+    context = None
+    if "tls" in sys.argv[4:]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+    opening = wire.opening(1)
+    message = wire.data_frames(1, wire.websocket_frame(MESSAGE, key=b"key!"))
+    held = []
+    for _ in range(connections):
+        link = socket.create_connection(("127.0.0.1", port), 20)
+        if context:
+            link = context.wrap_socket(link)
+        if protocol == "h2":
+            link.sendall(opening)
+            until(link, lambda got: any(f[0] == wire.HEADERS for f in whole(got)))
+            link.sendall(message)
+            until(link, lambda got: MESSAGE in got)
+        else:
+            link.sendall(opening + message)
+            until(link, lambda got: len(got) == len(opening + message))
+        held.append(link)
+    print("held", len(held), flush=True)
+    sys.stdin.read()
+
+
+def until(link, done):
+    got = b""
+    while not done(got):
+        data = link.recv(65536)
+        if not data:
+            raise SystemExit("the server closed the connection")
+        got += data
+
+
+def whole(octets):
+    """The frames that arrived whole."""
+    at = 0
+    while at + 9 <= len(octets):
+        length = int.from_bytes(octets[at : at + 3], "big")
+        if at + 9 + length > len(octets):
+            return
+        yield from wire.frames(octets[at : at + 9 + length])
+        at += 9 + length
+
+
+def raise_file_limit():
+    """As many open files as may be; return how many that is."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return 1 << 20
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+if __name__ == "__main__":
+    main()

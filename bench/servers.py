@@ -1,0 +1,121 @@
+"""Echo servers in processes of their own, each on a port of its own."""
+
+import contextlib
+import datetime
+import importlib.util
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A module of `bench.peers`, what it needs installed, what it speaks."""
+
+    name: str
+    module: str
+    needs: tuple
+    protocol: str = "h2"
+
+
+PEERS = [
+    Peer("h2ws_fast, callback", "callback", ()),
+    Peer("h2ws_fast, async for", "awaiting", ()),
+    Peer("h2+wsproto by hand", "h2wsproto", ("h2", "wsproto")),
+    Peer("hypercorn", "hypercorn", ("hypercorn",)),
+    Peer("picows, HTTP/1.1", "picows", ("picows",), "h1"),
+    Peer("websockets, HTTP/1.1", "websockets", ("websockets",), "h1"),
+]
+BARE = Peer("bare echo", "bare", (), "raw")
+
+
+class NotStarted(Exception):
+    pass
+
+
+def missing(peer):
+    """What is not installed that this peer needs."""
+    return [name for name in peer.needs if importlib.util.find_spec(name) is None]
+
+
+def processors():
+    """Where the server and the client run: apart, if there are two."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None, None
+    usable = sorted(os.sched_getaffinity(0))
+    return (usable[0], usable[1]) if len(usable) > 1 else (None, None)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    def __init__(self, peer, certificate=None):
+        self.peer = peer
+        self.port = free_port()
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", f"bench.peers.{peer.module}", str(self.port)]
+            + [str(path) for path in certificate or ()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+        self.pid = self.process.pid
+        readable, _, _ = select.select([self.process.stdout], [], [], 20)
+        if not readable or self.process.stdout.readline() != "ready\n":
+            self.stop()
+            self.log.seek(0)
+            lines = self.log.read().strip().splitlines()
+            raise NotStarted(lines[-1] if lines else "it said nothing")
+        cpu, _ = processors()
+        if cpu is not None:
+            os.sched_setaffinity(self.pid, {cpu})
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@contextlib.contextmanager
+def certificate():
+    """A certificate for 127.0.0.1 and its key, made on the spot: (path, path)."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        paths = Path(folder, "cert.pem"), Path(folder, "key.pem")
+        paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        paths[1].write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        yield paths
