@@ -1,9 +1,11 @@
 """What the octets of a field may be: RFC 9113 section 8.2.1, RFC 9110 sections 5.1 and 5.5.
 
 A field is a tuple `(name, value)` of `bytes`; a `Sensitive` one must stay a never-indexed literal
-on every hop. What octets are allowed is said by tables of 256 octets, for `made_of`.
+on every hop. What octets are allowed is said by tables of 256 octets, for the kernel
+`made_of`.
 """
 
+from .kernels import made_of
 from .static_table import KNOWN_NAMES
 
 __all__ = [
@@ -11,7 +13,6 @@ __all__ = [
     "DIGIT_OCTETS",
     "TOKEN_OCTETS",
     "Sensitive",
-    "made_of",
     "mark_all_but",
     "name_fault",
     "value_fault",
@@ -37,11 +38,6 @@ DIGIT_OCTETS = mark_all_but(_DIGITS)
 TOKEN_OCTETS = mark_all_but(_MARKS + ALNUM)
 NAME_OCTETS = mark_all_but(_MARKS + _DIGITS + _LOWER)
 VALUE_OCTETS = mark_all_but(bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100))))
-
-
-def made_of(value, octets):
-    """Whether value is one or more octets that the table keeps."""
-    return len(value) > 0 and value.translate(octets) == value
 
 
 def name_fault(name):

@@ -6,8 +6,9 @@ Not on a hot path, and never compiled.
 import binascii
 import hashlib
 
-from .fields import TOKEN_OCTETS, made_of
+from .fields import TOKEN_OCTETS
 from .headers import MalformedMessage
+from .kernels import made_of
 
 __all__ = ["accept_value", "read_subprotocols", "split_list", "valid_key"]
 

@@ -1,6 +1,6 @@
 cimport cython
 from libc.stdint cimport int64_t
-from .fields cimport made_of
+from .kernels cimport made_of
 
 cdef int METHOD
 cdef int SCHEME

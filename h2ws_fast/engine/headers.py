@@ -8,7 +8,8 @@ literal is decoded (`hpack`), so a repeated block is not scanned again.
 
 from ..errors import H2WSError
 from .constants import PROTOCOL_ERROR
-from .fields import DIGIT_OCTETS, TOKEN_OCTETS, Sensitive, made_of
+from .fields import DIGIT_OCTETS, TOKEN_OCTETS, Sensitive
+from .kernels import made_of
 from .vocabulary import (
     ADDRESS_OCTETS,
     AUTHORITY,
@@ -77,10 +78,9 @@ def _split_port(authority):
 
 def _authority_fault(authority, port_needed):
     """Say what is wrong with `host[:port]`, or return None: RFC 3986 section 3.2."""
-    host = authority
-    port = None
-    if authority.translate(HOST_OCTETS) != authority:
-        host, port = _split_port(authority)
+    if not port_needed and made_of(authority, HOST_OCTETS):
+        return None
+    host, port = _split_port(authority)
     if host[:1] == b"[" and host[len(host) - 1 :] == b"]":
         if not made_of(host[1 : len(host) - 1], ADDRESS_OCTETS):
             return "invalid address in :authority"
@@ -317,7 +317,7 @@ def read_request(fields, connect_enabled):
     if len(path) == 0:
         if is_http or protocol is not None:
             raise MalformedMessage("empty :path")
-    elif path.translate(PATH_OCTETS) != path:
+    elif not made_of(path, PATH_OCTETS):
         raise MalformedMessage("invalid octet in :path")
     elif is_http and path[0] != 0x2F and (path != b"*" or head.method != "OPTIONS"):
         raise MalformedMessage(":path does not start with a slash")
@@ -335,7 +335,7 @@ def read_request(fields, connect_enabled):
         reason = _authority_fault(authority, False)
         if reason is not None:
             raise MalformedMessage(reason)
-    elif authority.translate(PATH_OCTETS) != authority:
+    elif len(authority) > 0 and not made_of(authority, PATH_OCTETS):
         raise MalformedMessage("invalid octet in :authority")
     head.authority = authority.decode("ascii")
 

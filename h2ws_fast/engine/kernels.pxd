@@ -53,6 +53,8 @@ cpdef bytes unmask(octets p, Py_ssize_t pos, Py_ssize_t n, unsigned int key)
 cpdef str unmask_text(octets p, Py_ssize_t pos, Py_ssize_t n, unsigned int key)
 cpdef int utf8_check(octets p, Py_ssize_t pos, Py_ssize_t n, int state) noexcept
 
+cpdef bint made_of(bytes data, bytes table) except -1
+
 cpdef Py_ssize_t huffman_size(bytes data) except -1
 cpdef bytes huffman_encode(bytes data)
 cpdef bytes huffman_decode(octets p, Py_ssize_t pos, Py_ssize_t n, Py_ssize_t limit)

@@ -93,6 +93,14 @@ def utf8_check(p, pos, n, state):
         return len(rest) << 24 | int.from_bytes(rest, "big")
 
 
+# -- allowed octets --------------------------------------------------------------------------
+
+
+def made_of(data, table):
+    """Whether `bytes` are one or more octets that a table of 256 octets maps to themselves."""
+    return len(data) > 0 and data.translate(table) == data
+
+
 # -- Huffman code: RFC 7541 section 5.2 ------------------------------------------------------
 
 _BITS = [format(code, f"0{length}b") for code, length in CODES[:EOS]]

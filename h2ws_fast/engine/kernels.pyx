@@ -117,6 +117,20 @@ cpdef int utf8_check(octets p, Py_ssize_t pos, Py_ssize_t n, int state) noexcept
     return h2ws_utf8(p + pos, n, state)
 
 
+# -- allowed octets --------------------------------------------------------------------------
+
+
+cpdef bint made_of(bytes data, bytes table) except -1:
+    cdef octets p = data
+    cdef octets kept = table
+    cdef Py_ssize_t n = len(data)
+    cdef Py_ssize_t i
+    for i in range(n):
+        if kept[p[i]] != p[i]:
+            return False
+    return n > 0
+
+
 # -- Huffman ---------------------------------------------------------------------------------
 
 

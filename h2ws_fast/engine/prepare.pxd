@@ -1,6 +1,7 @@
 cimport cython
-from .fields cimport made_of, name_fault, value_fault
+from .fields cimport name_fault, value_fault
 from .headers cimport read_content_length, read_request, same_host
+from .kernels cimport made_of
 
 cdef int HOP_BY_HOP
 cdef int TE

@@ -4,8 +4,9 @@ Accepts `str` and `bytes`; refuses what the receiver would have to refuse (`head
 before anything is encoded.
 """
 
-from .fields import DIGIT_OCTETS, Sensitive, made_of, name_fault, value_fault
+from .fields import DIGIT_OCTETS, Sensitive, name_fault, value_fault
 from .headers import MalformedMessage, read_content_length, read_request, same_host
+from .kernels import made_of
 from .static_table import KNOWN_NAMES
 from .vocabulary import HOP_BY_HOP, MEANINGS, TE
 

@@ -234,6 +234,16 @@ def test_the_twins_agree_on_utf8_at_any_split(parts, cuts):
     assert all(seen == verdicts[0] for seen in verdicts)
 
 
+# -- allowed octets --------------------------------------------------------------------------
+
+
+@given(data=st.binary(max_size=80), allowed=st.binary(max_size=200))
+def test_made_of(kernels, data, allowed):
+    table = bytes(octet if octet in allowed else octet ^ 0x80 for octet in range(256))
+    assert kernels.made_of(data, table) == (data != b"" and set(data) <= set(allowed))
+    assert kernels.made_of(allowed, table) == (allowed != b"")
+
+
 # -- Huffman ---------------------------------------------------------------------------------
 
 
