@@ -58,7 +58,7 @@ CONNECT_BLOCK = b"".join(
         (b":path", b"/chat"),
         (b":authority", b"server.example.com"),
         (b"sec-websocket-version", b"13"),
-        (b"origin", b"https://www.example.com"),
+        (b"origin", b"https://server.example.com"),
     )
 )
 
