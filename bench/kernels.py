@@ -226,7 +226,7 @@ def run(bench):
     from .engine import COLUMNS, FORMATS, compared
 
     in_c(bench)
-    table = Table("kernels from Python", COLUMNS, FORMATS, "CPU µs a call")
+    table = Table("kernels from Python", COLUMNS, FORMATS, "CPU µs a call, a head")
     for size, name in SIZES:
         compared(bench, table, f"unmask {name}", "unmask", names=(COMPILED, PURE), size=size)
         if size == 1024 and table.rows[-1][1][-1] is not None:
@@ -234,7 +234,7 @@ def run(bench):
     compared(
         bench,
         table,
-        "frame heads: 13 octet WINDOW_UPDATEs",
+        "frame heads, of frames to ignore",
         "heads",
         names=(COMPILED, PURE, THEIRS),
         count=4000,

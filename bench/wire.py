@@ -129,6 +129,11 @@ def outgoing(size, kind):
     return data if kind == "binary" else data.decode()
 
 
+def heads(count):
+    """Reads full of frames without a payload, of a type that is to be ignored."""
+    return reads(frame(0xBE, 0, 1) * count)
+
+
 @functools.lru_cache(maxsize=4)
 def messages(size, streams, count, kind="binary"):
     """`count` masked messages, dealt to the streams in turn, as a list of reads.
