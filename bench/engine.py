@@ -17,7 +17,7 @@ def count(size):
 
 def compared(bench, table, label, case, names=(COMPILED, PURE, THEIRS), **parameters):
     """Compare a case in the contenders named and add its row, in µs; return the runs."""
-    bench.progress(f"{table.title.partition(': ')[2]}: {label}")
+    bench.progress(f"{case}: {label}")
     contenders = [bench.contenders[name] for name in names if name in bench.contenders]
     times = compare(contenders, case, bench.runs, bench.seconds, **parameters)
     table.add(label, *micros(times), *ratios(times))

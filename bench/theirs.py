@@ -388,7 +388,6 @@ class Idle(Case):
         from .memory import resident
 
         self._connection()  # what the first connection alone costs: imports, caches, pools
-        self.kept.clear()
         before = resident()
         for _ in range(self.websockets // self.streams):
             self._connection()
