@@ -9,16 +9,20 @@ from h2ws_fast import _twins
 REQUIRE_COMPILED = os.environ.get("H2WS_FAST_REQUIRE_COMPILED", "") not in ("", "0")
 
 
+def available_twins():
+    if _twins.COMPILED or REQUIRE_COMPILED:
+        return ("compiled", "pure")
+    return ("pure",)
+
+
 def pytest_report_header():
-    return f"h2ws_fast: the {'compiled' if _twins.COMPILED else 'pure'} twin runs"
+    runs = "compiled" if _twins.COMPILED else "pure"
+    return (
+        f"h2ws_fast: the {runs} twin runs; tests of the engine take {', '.join(available_twins())}"
+    )
 
 
-@pytest.fixture(scope="session", params=("compiled", "pure"))
+@pytest.fixture(scope="session", params=available_twins())
 def twin(request):
     """The `engine` package of each twin in turn: `twin.Connection(...)`."""
-    try:
-        return _twins.load(request.param)
-    except ImportError as error:
-        if REQUIRE_COMPILED:
-            raise
-        pytest.skip(f"no compiled twin here: {error}")
+    return _twins.load(request.param)
