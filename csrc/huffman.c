@@ -33,11 +33,14 @@ ptrdiff_t h2ws_huffman_decode(uint8_t *to, size_t room, const uint8_t *p, size_t
         uint32_t window;
         unsigned symbol;
         int length;
-        while (bits <= 56 && p < end) {
-            waiting ^= (uint64_t)(*p++ ^ 0xFF) << (56 - bits);
-            bits += 8;
-        }
+        if (bits < LONGEST) /* fill up once for several symbols */
+            while (bits <= 56 && p < end) {
+                waiting ^= (uint64_t)(*p++ ^ 0xFF) << (56 - bits);
+                bits += 8;
+            }
         window = (uint32_t)(waiting >> 32);
+        /* Fewer than 8 bits, all ones: the end, without a search for the code of many ones. */
+        if (bits < 8 && window >> 24 == 0xFF) return (ptrdiff_t)written;
         if (FIRST[window >> 24]) {
             symbol = FIRST[window >> 24] & 0xFF;
             length = FIRST[window >> 24] >> 8;
@@ -52,12 +55,7 @@ ptrdiff_t h2ws_huffman_decode(uint8_t *to, size_t room, const uint8_t *p, size_t
             else if (length <= bits)
                 return -1;
         }
-        if (length > bits) {
-            /* The input ends here: fewer than 8 bits, all ones. */
-            if (bits > 7 || (uint8_t)(window >> 24) != 0xFF) return -1;
-            return (ptrdiff_t)written;
-        }
-        if (written == room) return -1;
+        if (length > bits || written == room) return -1;
         to[written++] = (uint8_t)symbol;
         waiting = waiting << length | ((UINT64_C(1) << length) - 1);
         bits -= length;

@@ -134,13 +134,17 @@ class Decoder:
             octet = p[self._pos]
             if octet & 0x80:
                 field = self._indexed(p, end, 0x7F)
+                name = field[0]
+                value = field[1]
                 if type(field) is not tuple:
-                    self._check(field[0], field[1])
+                    self._check(name, value)
             elif octet & 0xE0 == 0x20:
                 raise CompressionError("a table size update after a field: RFC 7541 section 4.2")
             else:
                 field = self._literal(p, end)
-            self._list_size += len(field[0]) + len(field[1]) + 32
+                name = field[0]
+                value = field[1]
+            self._list_size += len(name) + len(value) + 32
             self._count += 1
             if self._list_size <= self._max_list_size and self._count <= self._max_fields:
                 fields.append(field)

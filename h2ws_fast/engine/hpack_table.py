@@ -44,7 +44,9 @@ class DynamicTable:
 
     def insert(self, field):
         """Add the newest entry, evicting the oldest; one larger than the table empties it."""
-        need = len(field[0]) + len(field[1]) + ENTRY_OVERHEAD
+        name = field[0]
+        value = field[1]
+        need = len(name) + len(value) + ENTRY_OVERHEAD
         if need > self.max_size:
             # RFC 7541 section 4.4: "It is not an error to attempt to add an entry that is larger
             # than the maximum size; an attempt to add an entry larger than the maximum size
@@ -55,7 +57,7 @@ class DynamicTable:
         if self._numbers is not None:
             number = self._dropped + len(self._entries)
             self._numbers[field] = number
-            self._numbers[field[0]] = number
+            self._numbers[name] = number
         self._entries.append(field)
         self.size += need
 
@@ -69,7 +71,9 @@ class DynamicTable:
         while self.size > size:
             field = self._entries[self._first]
             self._entries[self._first] = None
-            self.size -= len(field[0]) + len(field[1]) + ENTRY_OVERHEAD
+            name = field[0]
+            value = field[1]
+            self.size -= len(name) + len(value) + ENTRY_OVERHEAD
             if self._numbers is not None:
                 self._forget(field, self._dropped + self._first)
             self._first += 1

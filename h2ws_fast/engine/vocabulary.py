@@ -4,6 +4,7 @@ This module is never compiled and nothing in it changes after import.
 """
 
 from .fields import ALNUM, mark_all_but
+from .static_table import KNOWN_NAMES, STATIC_TABLE
 
 # What a field's name means to the engine; the names that are not here mean nothing to it.
 METHOD = 1
@@ -24,32 +25,36 @@ WS_PROTOCOL = 14
 WS_EXTENSIONS = 15
 
 MEANINGS = {
-    b":method": METHOD,
-    b":scheme": SCHEME,
-    b":authority": AUTHORITY,
-    b":path": PATH,
-    b":protocol": PROTOCOL,
-    b":status": STATUS,
-    b"connection": HOP_BY_HOP,
-    b"keep-alive": HOP_BY_HOP,
-    b"proxy-connection": HOP_BY_HOP,
-    b"transfer-encoding": HOP_BY_HOP,
-    b"upgrade": HOP_BY_HOP,
-    b"te": TE,
-    b"host": HOST,
-    b"content-length": CONTENT_LENGTH,
-    b"cookie": COOKIE,
-    b"sec-websocket-version": WS_VERSION,
-    b"sec-websocket-key": WS_KEY,
-    b"sec-websocket-protocol": WS_PROTOCOL,
-    b"sec-websocket-extensions": WS_EXTENSIONS,
+    # The tables' own objects: where the keys are the same object a dict does not compare octets.
+    KNOWN_NAMES[name]: meaning
+    for name, meaning in {
+        b":method": METHOD,
+        b":scheme": SCHEME,
+        b":authority": AUTHORITY,
+        b":path": PATH,
+        b":protocol": PROTOCOL,
+        b":status": STATUS,
+        b"connection": HOP_BY_HOP,
+        b"keep-alive": HOP_BY_HOP,
+        b"proxy-connection": HOP_BY_HOP,
+        b"transfer-encoding": HOP_BY_HOP,
+        b"upgrade": HOP_BY_HOP,
+        b"te": TE,
+        b"host": HOST,
+        b"content-length": CONTENT_LENGTH,
+        b"cookie": COOKIE,
+        b"sec-websocket-version": WS_VERSION,
+        b"sec-websocket-key": WS_KEY,
+        b"sec-websocket-protocol": WS_PROTOCOL,
+        b"sec-websocket-extensions": WS_EXTENSIONS,
+    }.items()
 }
 
 METHODS = {
     method.encode(): method
     for method in ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 }
-SCHEMES = {b"http": "http", b"https": "https"}
+SCHEMES = {STATIC_TABLE[6][1]: "http", STATIC_TABLE[7][1]: "https"}
 PROTOCOLS = {
     token.encode(): token for token in ("websocket", "connect-udp", "connect-ip", "bytestream")
 }
