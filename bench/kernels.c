@@ -47,7 +47,7 @@ __attribute__((visibility("default"))) double h2ws_bench(int kernel, uint8_t *to
     return now() - started;
 }
 
-__attribute__((visibility("default"))) int h2ws_bench_init(void) { return h2ws_init(H2WS_AVX2); }
+__attribute__((visibility("default"))) int h2ws_bench_init(void) { return h2ws_init(H2WS_AVX512); }
 
 __attribute__((visibility("default"))) size_t h2ws_bench_huffman(uint8_t *to, const uint8_t *from,
                                                                  size_t n) {

@@ -17,6 +17,7 @@ enum {
     H2WS_SCALAR = 0, /* 64-bit words */
     H2WS_VECTOR = 1, /* 16 octets: SSE2, NEON */
     H2WS_AVX2 = 2,   /* 32 octets */
+    H2WS_AVX512 = 3, /* 64 octets, for masking */
 };
 
 /* Choose the widest instructions of this machine, `limit` at most. Returns what was chosen.
@@ -35,7 +36,7 @@ extern int (*h2ws_mask_ascii)(uint8_t *to, const uint8_t *from, size_t n, uint32
 /* Return the key as seen n octets further on. */
 static inline uint32_t h2ws_rotate(uint32_t key, size_t n) {
     unsigned shift = (unsigned)(n & 3) * 8;
-    return shift ? key >> shift | key << (32 - shift) : key;
+    return key >> shift | key << (-shift & 31);
 }
 
 /* -- UTF-8: RFC 3629 ---------------------------------------------------------------------- */

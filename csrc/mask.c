@@ -1,12 +1,16 @@
-/* Masking. Every width follows one plan: whole vectors from the front, then one vector that ends
-   at the last octet and overlaps the one before it, its key rotated to its place. It is loaded
-   before anything is written, so that masking in place does not mask an octet twice. */
+/* Masking. Every width but the widest follows one plan: whole vectors from the front, then one
+   vector that ends at the last octet and overlaps the one before it, its key rotated to its place.
+   It is loaded before anything is written, so that masking in place does not mask an octet twice.
+   AVX-512 can also read and write a part of a vector. */
 
 #include "simd.h"
 #include "widths.h"
 
 /* The key as it lies in memory before octet `at`. */
 static inline uint32_t key_at(uint32_t key, size_t at) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return h2ws_rotate(key, at); /* compilers take the octets below through memory */
+#else
     uint32_t word;
     uint8_t octets[4];
     key = h2ws_rotate(key, at);
@@ -16,6 +20,7 @@ static inline uint32_t key_at(uint32_t key, size_t at) {
     octets[3] = (uint8_t)(key >> 24);
     memcpy(&word, octets, 4);
     return word;
+#endif
 }
 
 static inline uint64_t masked64(const uint8_t *from, uint32_t word) {
@@ -116,14 +121,14 @@ int h2ws_mask_ascii_vector(uint8_t *to, const uint8_t *from, size_t n, uint32_t 
 #endif
 
 #if HAVE_AVX2
-AVX2 static inline __m256i mask32(uint8_t *to, const uint8_t *from, __m256i key) {
+AVX2 INLINE __m256i mask32(uint8_t *to, const uint8_t *from, __m256i key) {
     __m256i value = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)from), key);
     _mm256_storeu_si256((__m256i *)to, value);
     return value;
 }
 
 /* n >= 32 */
-AVX2 static inline __m256i mask_avx2(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+AVX2 INLINE __m256i mask_avx2(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     __m256i word = _mm256_set1_epi32((int)key_at(key, 0));
     __m256i last = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(from + n - 32)),
                                     _mm256_set1_epi32((int)key_at(key, n - 32)));
@@ -151,5 +156,56 @@ AVX2 void h2ws_mask_avx2(uint8_t *to, const uint8_t *from, size_t n, uint32_t ke
 AVX2 int h2ws_mask_ascii_avx2(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     if (n < 32) return h2ws_mask_ascii_vector(to, from, n, key);
     return _mm256_movemask_epi8(mask_avx2(to, from, n, key)) == 0;
+}
+
+AVX512 INLINE __m512i mask64x8(uint8_t *to, const uint8_t *from, __m512i key) {
+    __m512i value = _mm512_xor_si512(_mm512_loadu_si512(from), key);
+    _mm512_storeu_si512(to, value);
+    return value;
+}
+
+/* The first n octets of a vector; n <= 64. */
+AVX512 INLINE __m512i mask_part(uint8_t *to, const uint8_t *from, size_t n, __m512i key) {
+    __mmask64 part = n ? ~UINT64_C(0) >> (64 - n) : 0;
+    __m512i value = _mm512_xor_si512(_mm512_maskz_loadu_epi8(part, from), key);
+    value = _mm512_maskz_mov_epi8(part, value);
+    _mm512_mask_storeu_epi8(to, part, value);
+    return value;
+}
+
+/* The octets written, ORed. */
+AVX512 INLINE __m512i mask_avx512(uint8_t *to, const uint8_t *from, size_t n,
+                                         uint32_t key) {
+    __m512i word = _mm512_set1_epi32((int)key_at(key, 0));
+    __m512i last, seen;
+    size_t i = 0;
+    if (n <= 64) return mask_part(to, from, n, word);
+    last = _mm512_xor_si512(_mm512_loadu_si512(from + n - 64),
+                            _mm512_set1_epi32((int)key_at(key, n - 64)));
+    seen = last;
+    if (n >= 512 && to != from) {
+        /* Stores that cross a cache line cost twice: align them, the first vector overlaps. */
+        seen = _mm512_or_si512(seen, mask64x8(to, from, word));
+        i = 64 - ((uintptr_t)to & 63);
+        word = _mm512_set1_epi32((int)key_at(key, i));
+    }
+    for (; n - i >= 256; i += 256) {
+        __m512i a = mask64x8(to + i, from + i, word);
+        __m512i b = mask64x8(to + i + 64, from + i + 64, word);
+        __m512i c = mask64x8(to + i + 128, from + i + 128, word);
+        __m512i d = mask64x8(to + i + 192, from + i + 192, word);
+        seen = _mm512_or_si512(seen, _mm512_or_si512(_mm512_or_si512(a, b), _mm512_or_si512(c, d)));
+    }
+    for (; n - i >= 64; i += 64) seen = _mm512_or_si512(seen, mask64x8(to + i, from + i, word));
+    _mm512_storeu_si512(to + n - 64, last);
+    return seen;
+}
+
+AVX512 void h2ws_mask_avx512(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    mask_avx512(to, from, n, key);
+}
+
+AVX512 int h2ws_mask_ascii_avx512(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    return _mm512_movepi8_mask(mask_avx512(to, from, n, key)) == 0;
 }
 #endif

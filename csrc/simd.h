@@ -31,11 +31,13 @@ typedef uint8x16_t vector;
 #define HAVE_VECTOR 0
 #endif
 
-/* AVX2 is compiled on any x86-64 and chosen at run time. */
+/* AVX2 and AVX-512 are compiled on any x86-64 and chosen at run time. */
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <immintrin.h>
 #define HAVE_AVX2 1
 #define AVX2 __attribute__((target("avx2")))
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
+#define INLINE static inline __attribute__((always_inline))
 #else
 #define HAVE_AVX2 0
 #endif

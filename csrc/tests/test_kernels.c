@@ -265,7 +265,7 @@ static void test_map(void) {
 int main(void) {
     int last = -1;
     test_rotate();
-    for (int width = H2WS_SCALAR; width <= H2WS_AVX2; width++) {
+    for (int width = H2WS_SCALAR; width <= H2WS_AVX512; width++) {
         int chosen = h2ws_init(width);
         if (chosen == last) continue; /* this machine has no wider ones */
         last = chosen;

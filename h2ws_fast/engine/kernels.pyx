@@ -32,6 +32,7 @@ cdef extern from "Python.h":
 cdef extern from "h2ws.h":
     enum:
         H2WS_AVX2
+        H2WS_AVX512
     int h2ws_init(int limit) noexcept
     void (*h2ws_mask)(uint8_t* to, const uint8_t* p, size_t n, uint32_t key) noexcept
     int (*h2ws_mask_ascii)(uint8_t* to, const uint8_t* p, size_t n, uint32_t key) noexcept
@@ -44,9 +45,9 @@ cdef extern from "h2ws.h":
 
 
 NONE = 0
-WIDTHS = ("scalar", "vector", "avx2")
+WIDTHS = ("scalar", "vector", "avx2", "avx512")
 
-h2ws_init(H2WS_AVX2)
+h2ws_init(H2WS_AVX512)
 
 
 def choose(int width):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from h2ws_fast import _twins
 
-WIDTHS = ("scalar", "vector", "avx2")
+WIDTHS = ("scalar", "vector", "avx2", "avx512")
 
 
 def kernels_of(engine):
