@@ -15,6 +15,7 @@ from .constants import (
     BODY_IN,
     CLOSED,
     CLOSING,
+    DEAD,
     END,
     END_STREAM,
     ENHANCE_YOUR_CALM,
@@ -36,7 +37,7 @@ from .constants import (
     WS_INTERNAL_ERROR,
 )
 from .events import SinkFailed, Terminated
-from .frames import DEAD, FrameReader
+from .frames import FrameReader
 from .kernels import bytes_message, data_event, text_message
 from .layers import DISCARDED
 from .timers import CLOSE_TIMER, HANDSHAKE_TIMER
@@ -64,6 +65,7 @@ class Carrier(FrameReader):
         "last_stream",
         "local_initial",
         "local_streams",
+        "max_streams",
         "messages_received",
         "next_local_id",
         "now",
@@ -268,7 +270,8 @@ class Carrier(FrameReader):
 
     def fail_application(self, stream):
         """The application failed on a stream: 1011 for a WebSocket, else INTERNAL_ERROR."""
-        if stream.layer.fail(self, stream, WS_INTERNAL_ERROR, ""):
+        layer = stream.layer
+        if layer.fail(self, stream, WS_INTERNAL_ERROR, ""):
             return 0
         self.break_stream(stream, INTERNAL_ERROR, "the application failed")
         return 0
@@ -281,10 +284,11 @@ class Carrier(FrameReader):
             if not stream.flags & (OVER | CLOSING) and (worst is None or stream.held > worst.held):
                 worst = stream
         self.guard.hit("max_buffered")
-        if worst is not None and not worst.layer.fail(
-            self, worst, TRY_AGAIN_LATER, "too much is waiting to be read"
-        ):
-            self.break_stream(worst, ENHANCE_YOUR_CALM, "too much is waiting to be read")
+        if worst is not None:
+            reason = "too much is waiting to be read"
+            layer = worst.layer
+            if not layer.fail(self, worst, TRY_AGAIN_LATER, reason):
+                self.break_stream(worst, ENHANCE_YOUR_CALM, reason)
 
     def release(self, stream, n):
         """The application took n octets."""

@@ -16,11 +16,14 @@ from ..errors import LocalProtocolError
 from .closed import ClosedStreams
 from .constants import (
     ANSWERED,
+    AWAIT_PREFACE,
     CANCEL,
     CLOSED,
+    DEAD,
     DEFAULT_FRAME_SIZE,
     DEFAULT_WINDOW,
     END,
+    FIN,
     GOAWAY,
     HALF_CLOSED_LOCAL,
     HIGH,
@@ -31,6 +34,7 @@ from .constants import (
     OVER,
     PING,
     PREFACE,
+    READ_HEAD,
     SETTINGS,
     SETTINGS_ENABLE_CONNECT_PROTOCOL,
     SETTINGS_HEADER_TABLE_SIZE,
@@ -42,13 +46,12 @@ from .constants import (
 )
 from .control import SHUTDOWN_PING
 from .events import Drained
-from .frames import AWAIT_PREFACE, DEAD, HEAD, PREFACE_SIZE
 from .guard import Guard
 from .hpack import Decoder, Encoder
 from .kernels import Pool, StreamMap, address
 from .limits import Limits
 from .masking import MaskKeys
-from .messages import FIN, MessageLayer
+from .messages import MessageLayer
 from .outbox import Outbox
 from .sender import Sender
 from .settings import Settings
@@ -86,11 +89,8 @@ class Connection(Sender):
     """
 
     __slots__ = (
-        "_accept_key",
-        "_encode_failed",
         "_pool",
         "_receiving",
-        "messages_sent",
         "octets_received",
         "octets_sent",
         "role",
@@ -119,17 +119,18 @@ class Connection(Sender):
         elif not isinstance(limits, Limits):
             raise TypeError(f"limits must be a Limits, not {type(limits).__name__}")
         self.settings = settings
+        self.max_streams = settings.max_concurrent_streams
         self.limits = limits
         self.client = self.role == Role.CLIENT
         self.auto_credit = auto_credit
         self.answer_malformed = answer_malformed
         self.secure = secure
-        self._accept_key = accept_key
+        self.accept_key = accept_key
         self._pool = Pool() if pool is None else pool
         self._receiving = False
         # what is read
-        self.phase = HEAD if self.client else AWAIT_PREFACE
-        self.left = 0 if self.client else PREFACE_SIZE
+        self.phase = READ_HEAD if self.client else AWAIT_PREFACE
+        self.left = 0 if self.client else len(PREFACE)
         self.kind = 0
         self.flags = 0
         self.stream_id = 0
@@ -411,7 +412,8 @@ class Connection(Sender):
         for stream in self.streams.values():
             layer = stream.layer
             if isinstance(layer, MessageLayer):
-                layer.close(self, stream, 1001, "")
+                messages = layer
+                messages.close(self, stream, 1001, "")
 
     def _shut_down(self):
         # The peer has seen the first GOAWAY, or had time to: what it opened since still counts.

@@ -82,6 +82,7 @@ BINARY = 0x2
 CLOSE = 0x8
 WS_PING = 0x9
 WS_PONG = 0xA
+FIN = 0x80  # in a frame's first octet
 
 # WebSocket close codes: RFC 6455 section 7.4
 NORMAL_CLOSURE = 1000
@@ -119,3 +120,12 @@ TRAILERS_IN = 0x400  # trailers came in: nothing may follow
 OVER = 0x800  # its last event was given
 BODY_IN = 0x1000  # content in small DATA frames costs: a request's body
 OWED = HIGH | END | TRAILED | LATE_PONG  # something follows once its queue has run low
+
+# FrameReader.phase: see the head of `frames.py`.
+AWAIT_PREFACE = 0
+READ_HEAD = 1
+READ_PAD = 2
+READ_PAYLOAD = 3
+READ_SKIP = 4
+READ_WHOLE = 5
+DEAD = 6

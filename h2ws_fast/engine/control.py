@@ -8,6 +8,7 @@ from .closed import RESET_BY_PEER
 from .constants import (
     ACK,
     ANSWERED,
+    DEAD,
     END,
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
@@ -37,7 +38,6 @@ from .constants import (
     WINDOW_UPDATE,
 )
 from .events import GoawayReceived, PingAcknowledged, SettingsAcknowledged, SettingsChanged
-from .frames import DEAD
 from .heads import Heads
 from .kernels import take, u16, u32
 from .layers import DISCARDED

@@ -4,22 +4,24 @@ The reader is resumable at every octet. Between two calls it holds at most nine 
 or the payload of one frame that must be whole before it means anything (all but DATA), or the
 pieces of one field block. A DATA payload is handed on as it arrives.
 
-    PREFACE    a server waits for the client's 24 octets
-    HEAD       collecting the 9 octets of a frame's head (whole in the buffer: read in place)
-    PAD        the pad length of a DATA frame comes next
-    PAYLOAD    `left` octets of DATA are to come, for `target` (None: nobody wants them)
-    SKIP       `left` octets are of no interest: padding, unknown frames
-    COLLECT    `left` octets of a frame that must be whole are to come
-    DEAD       the connection has failed: nothing is read any more
+    AWAIT_PREFACE  a server waits for the client's 24 octets
+    READ_HEAD      collecting the 9 octets of a frame's head (whole in the buffer: read in place)
+    READ_PAD       the pad length of a DATA frame comes next
+    READ_PAYLOAD   `left` octets of DATA are to come, for `target` (None: nobody wants them)
+    READ_SKIP      `left` octets are of no interest: padding, unknown frames
+    READ_WHOLE     `left` octets of a frame that must be whole are to come
+    DEAD           the connection has failed: nothing is read any more
 
 Sizes and stream numbers are checked when a head is whole, before a payload is held.
 """
 
 from .constants import (
     ACK,
+    AWAIT_PREFACE,
     CLOSED,
     CONTINUATION,
     DATA,
+    DEAD,
     END_HEADERS,
     END_STREAM,
     ENHANCE_YOUR_CALM,
@@ -35,23 +37,17 @@ from .constants import (
     PRIORITY_UPDATE,
     PROTOCOL_ERROR,
     PUSH_PROMISE,
+    READ_HEAD,
+    READ_PAD,
+    READ_PAYLOAD,
+    READ_SKIP,
+    READ_WHOLE,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
 )
 from .kernels import Buffer, address, take, u24, u32
 from .stream import Channel
-
-# FrameReader.phase
-AWAIT_PREFACE = 0
-HEAD = 1
-PAD = 2
-PAYLOAD = 3
-SKIP = 4
-COLLECT = 5
-DEAD = 6
-
-PREFACE_SIZE = 24
 
 
 class FrameReader(Channel):
@@ -81,14 +77,14 @@ class FrameReader(Channel):
         """Read n octets of the connection."""
         pos = 0
         while pos < n:
-            if self.phase == HEAD:
+            if self.phase == READ_HEAD:
                 if self.partial is None and n - pos >= 9:
                     pos = self._frame(
                         p, pos + 9, n, u24(p, pos), p[pos + 3], p[pos + 4], u32(p, pos + 5)
                     )
                 else:
                     pos = self._partial_head(p, pos, n)
-            elif self.phase == COLLECT:
+            elif self.phase == READ_WHOLE:
                 pos = self._collect(p, pos, n)
             elif self.phase == AWAIT_PREFACE:
                 pos = self._read_preface(p, pos, n)
@@ -101,13 +97,13 @@ class FrameReader(Channel):
     def _read_preface(self, p, pos, n):
         # Checked octet by octet: an HTTP/1.1 request is found out at its first.
         while pos < n and self.left:
-            if p[pos] != PREFACE[PREFACE_SIZE - self.left]:
+            if p[pos] != PREFACE[len(PREFACE) - self.left]:
                 self.fail_connection(PROTOCOL_ERROR, "no HTTP/2 connection preface")
                 return n
             pos += 1
             self.left -= 1
         if self.left == 0:
-            self.phase = HEAD
+            self.phase = READ_HEAD
         return pos
 
     def _partial_head(self, p, pos, n):
@@ -137,12 +133,12 @@ class FrameReader(Channel):
         self.left = length
         if kind > CONTINUATION and kind != PRIORITY_UPDATE:
             # RFC 9113 section 5.5: unknown frames are discarded.
-            self.phase = SKIP if length else HEAD
+            self.phase = READ_SKIP if length else READ_HEAD
             return pos
         if length <= n - pos:
             self._whole(p, pos, length)
             return pos + length
-        self.phase = COLLECT
+        self.phase = READ_WHOLE
         return pos
 
     def _check_head(self, length, kind, flags, stream_id):
@@ -209,7 +205,7 @@ class FrameReader(Channel):
 
     def _whole(self, p, pos, n):
         # A frame is whole: `kind`, `flags`, `stream_id` and n octets at pos.
-        self.phase = HEAD
+        self.phase = READ_HEAD
         kind = self.kind
         if kind == HEADERS or kind == PUSH_PROMISE:
             self._begin_block(p, pos, n)
@@ -243,11 +239,11 @@ class FrameReader(Channel):
         self.flags = flags
         self.left = length
         self.padding = 0
-        self.phase = PAD if flags & PADDED else PAYLOAD
+        self.phase = READ_PAD if flags & PADDED else READ_PAYLOAD
         return pos
 
     def _continue_data(self, p, pos, n):
-        if self.phase == PAD:
+        if self.phase == READ_PAD:
             self.padding = p[pos]
             pos += 1
             self.left -= 1
@@ -259,13 +255,13 @@ class FrameReader(Channel):
             if self.target is not None:
                 self.credit(self.target, self.padding + 1)
             self.padded(self.left)
-            self.phase = PAYLOAD
+            self.phase = READ_PAYLOAD
         stream = self.target
         size = self.left
         if size > n - pos:
             size = n - pos
         self.left -= size
-        if self.phase == PAYLOAD:
+        if self.phase == READ_PAYLOAD:
             if size and stream is not None and stream.state != CLOSED:
                 layer = stream.layer
                 layer.receive(self, stream, p, pos, size)
@@ -273,11 +269,11 @@ class FrameReader(Channel):
             if self.phase == DEAD or self.left:
                 return pos
             self.left = self.padding
-            self.phase = SKIP
+            self.phase = READ_SKIP
         else:
             pos += size
         if self.left == 0:
-            self.phase = HEAD
+            self.phase = READ_HEAD
             if stream is not None:
                 self.target = None
                 if self.flags & END_STREAM and stream.state != CLOSED:

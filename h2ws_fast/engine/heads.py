@@ -98,7 +98,7 @@ class Heads(Carrier):
         guard = self.guard
         guard.streams += 1
         if (
-            self.peer_streams >= self.settings.max_concurrent_streams
+            self.peer_streams >= self.max_streams
             or guard.pending_resets > self.limits.max_pending_resets
         ):
             # RFC 9113 section 5.1.2. Safe to retry: nothing of it reached anyone.
@@ -156,9 +156,10 @@ class Heads(Carrier):
                     return
                 if head.ws_key is not None and valid_key(head.ws_key):
                     key = head.ws_key
-            stream.layer = new_pending(protocol, key, subprotocols)
+            layer = new_pending(protocol, key, subprotocols)
+            stream.layer = layer
             if end_stream:
-                stream.layer.ended(self, stream)
+                layer.ended(self, stream)
             self.timers.mark(HANDSHAKE_TIMER, stream_id)
         else:
             if end_stream and head.content_length > 0:

@@ -25,6 +25,7 @@ from .constants import (
     BINARY,
     CLOSE,
     CONTINUATION_FRAME,
+    FIN,
     INVALID_DATA,
     MESSAGE_TOO_BIG,
     NO_STATUS_RCVD,
@@ -50,8 +51,6 @@ CLOSE_RECEIVED = 0x4
 FAILED = 0x8  # we failed the WebSocket: the application sees our code
 REPORTED = 0x10  # Closed was delivered
 OURS_FIRST = 0x20  # our Close went out before theirs came
-
-FIN = 0x80
 
 
 def is_close_code(code):

@@ -72,11 +72,12 @@ class Outbox:
     def _enter(self, stream):
         # A stream has octets to send from now on. It may still stand in the ring from before.
         if stream.flags & READY:
-            return
+            return 0
         if self.initial + stream.extra <= 0:
             self.blocked += 1
         else:
             self.schedule(stream)
+        return 0
 
     def schedule(self, stream):
         """Give a stream its turn, unless it has one."""

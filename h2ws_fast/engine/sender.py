@@ -18,6 +18,7 @@ from .constants import (
     END,
     END_HEADERS,
     END_STREAM,
+    FIN,
     HALF_CLOSED_LOCAL,
     HALF_CLOSED_REMOTE,
     HEADERS,
@@ -39,7 +40,7 @@ from .control import Control
 from .handshake import accept_value
 from .kernels import address
 from .layers import TUNNEL, Pending, new_unanswered
-from .messages import FIN, MessageLayer, check_close, new_message_layer, payload
+from .messages import MessageLayer, check_close, new_message_layer, payload
 from .prepare import prepare
 from .sink import CallbackSink, Sink
 from .stream import new_stream
@@ -49,7 +50,7 @@ from .timers import HANDSHAKE_TIMER
 class Sender(Control):
     """The verbs that act on streams."""
 
-    __slots__ = ()
+    __slots__ = ("accept_key", "messages_sent")
 
     # -- requests and responses ----------------------------------------------------------------
 
@@ -159,8 +160,7 @@ class Sender(Control):
         After the final response `send_data` or `send_trailers` follows, unless `end_stream`.
         """
         stream = self._answerable(stream_id)
-        layer = stream.layer
-        pending = layer if isinstance(layer, Pending) else None
+        pending = self._pending(stream)
         tunnel = pending is not None
         fields = prepare(headers, "response")
         status = int(fields[0][1])
@@ -202,8 +202,7 @@ class Sender(Control):
         Messages may be sent at once.
         """
         stream = self._answerable(stream_id)
-        layer = stream.layer
-        pending = layer if isinstance(layer, Pending) else None
+        pending = self._pending(stream)
         if pending is None or pending.protocol != "websocket":
             raise LocalProtocolError(f"stream {stream_id} does not ask for a WebSocket")
         if subprotocol is not None and subprotocol not in pending.subprotocols:
@@ -213,7 +212,7 @@ class Sender(Control):
         fields = [(b":status", b"200")]
         if subprotocol is not None:
             fields.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
-        if pending.key is not None and self._accept_key:
+        if pending.key is not None and self.accept_key:
             fields.append((b"sec-websocket-accept", accept_value(pending.key)))
         if headers:
             fields.extend(headers)
@@ -240,6 +239,10 @@ class Sender(Control):
             layer = stream.layer
             layer.ended(self, stream)
         self._settle(stream)
+
+    def _pending(self, stream):
+        layer = stream.layer
+        return layer if isinstance(layer, Pending) else None
 
     def _answerable(self, stream_id):
         stream = self._stream(stream_id)
@@ -384,10 +387,10 @@ class Sender(Control):
     def _send_one_of_many(self, stream, opcode, data):
         if stream is None or stream.flags & OVER or not isinstance(stream.layer, MessageLayer):
             return
-        layer = stream.layer
-        if layer.writable() and not layer.sending:
+        messages = stream.layer
+        if messages.writable() and not messages.sending:
             self._check_queue(len(data))
-            layer.send(self, stream, opcode, data, True)
+            messages.send(self, stream, opcode, data, True)
             self.messages_sent += 1
 
     def _open_websocket(self, stream):
@@ -397,9 +400,10 @@ class Sender(Control):
             if stream.flags & OVER or stream.state == CLOSED:
                 raise StreamClosed(f"the WebSocket on stream {stream.id} is closed")
             raise LocalProtocolError(f"stream {stream.id} is not an open WebSocket")
-        if not layer.writable():
+        messages = layer
+        if not messages.writable():
             raise StreamClosed(f"the WebSocket on stream {stream.id} is closing")
-        return layer
+        return messages
 
     def ping(self, stream_id, data=b""):
         """Send a WebSocket ping of at most 125 octets, or on stream 0 an HTTP/2 PING of eight."""
@@ -440,7 +444,8 @@ class Sender(Control):
         check_close(code, reason, stream.flags & LOCAL != 0)
         layer = stream.layer
         if isinstance(layer, MessageLayer):
-            layer.close(self, stream, code, reason)
+            messages = layer
+            messages.close(self, stream, code, reason)
         elif not stream.flags & OVER:
             raise LocalProtocolError(f"stream {stream_id} is not an open WebSocket")
 

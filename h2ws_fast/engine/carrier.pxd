@@ -1,0 +1,119 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from .closed cimport ClosedStreams
+from .frames cimport FrameReader
+from .guard cimport Guard
+from .hpack cimport Decoder, Encoder
+from .kernels cimport (
+    Buffer,
+    StreamMap,
+    bytes_message,
+    data_event,
+    octets,
+    text_message,
+)
+from .limits cimport Limits
+from .masking cimport MaskKeys
+from .outbox cimport Outbox
+from .sink cimport Sink
+from .stream cimport Layer, Stream
+from .timers cimport Timers
+from .window cimport Window
+
+cdef unsigned int ANSWERED, BODY_IN, CLOSED, CLOSING, END, END_STREAM, ENHANCE_YOUR_CALM
+cdef unsigned int FLOW_CONTROL_ERROR, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HIGH, INTERNAL_ERROR
+cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, OVER, PROTOCOL_ERROR, RST_STREAM, STREAM_CLOSED
+cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR
+cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, CLOSE_TIMER, HANDSHAKE_TIMER
+cdef Layer DISCARDED
+
+
+cdef class Carrier(FrameReader):
+    cdef readonly bint can_connect
+    cdef readonly bint client
+    cdef readonly bint draining
+    cdef bint answer_malformed, connect_enabled, greeted_settings
+    cdef object secure
+    cdef readonly object settings
+    cdef object interrupt
+    cdef ClosedStreams closed
+    cdef Decoder decoder
+    cdef Encoder encoder
+    cdef Guard guard
+    cdef MaskKeys keys
+    cdef Outbox outbox
+    cdef StreamMap streams
+    cdef Stream last_stream
+    cdef Timers timers
+    cdef Window window
+    cdef list queue
+    cdef list pings
+    cdef dict pongs
+    cdef dict trailers
+    cdef dict peer_settings
+    cdef object pending_settings
+    cdef unsigned int last_peer_id, goaway_last, peer_goaway_last
+    cdef int64_t next_local_id
+    cdef int64_t local_initial, window_size, max_streams
+    cdef int64_t local_streams, peer_streams
+    cdef int64_t peer_max_streams, peer_max_header_list
+    cdef int64_t shed_at
+    cdef int64_t messages_received
+    cdef int shutdown_state
+    cdef double now
+
+    @cython.locals(window=Window, increment=int64_t, stream=Stream)
+    cdef Stream begin_data(self, unsigned int stream_id, Py_ssize_t length, unsigned int flags)
+    @cython.locals(layer=Layer)
+    cdef int end_data(self, Stream stream) except -1
+    cdef int padded(self, Py_ssize_t content) except -1
+    cdef int empty_frame(self) except -1
+    @cython.locals(how=int)
+    cdef void _frame_on_closed(self, unsigned int stream_id, str what) except *
+    cdef bint _is_idle(self, unsigned int stream_id) noexcept
+
+    @cython.locals(outbox=Outbox, node="unsigned int")
+    cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
+    cdef int delay_pong(self, Stream stream, bytes data) except -1
+    @cython.locals(increment=int64_t)
+    cdef int credit(self, Stream stream, int64_t n) except -1
+    cdef int hold(self, Stream stream, int64_t n) except -1
+    @cython.locals(sink=Sink)
+    cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
+    @cython.locals(sink=Sink, credit=int64_t)
+    cdef int deliver_data(self, Stream stream, bytes data) except -1
+    @cython.locals(sink=Sink)
+    cdef int emit(self, Stream stream, object event) except -1
+    cdef void _sink_failed(self, Stream stream, object error) except *
+    @cython.locals(layer=Layer)
+    cdef int fail_application(self, Stream stream) except -1
+    @cython.locals(worst=Stream, stream=Stream, layer=Layer)
+    cdef int _shed(self) except -1
+    cdef int release(self, Stream stream, int64_t n) except -1
+    cdef int over(self, Stream stream) except -1
+    cdef int start_closing(self, Stream stream) except -1
+    cdef int end(self, Stream stream) except -1
+
+    cdef int _settle(self, Stream stream) except -1
+    cdef int _forget(self, Stream stream, int how) except -1
+    @cython.locals(layer=Layer)
+    cdef int break_stream(self, Stream stream, unsigned int error_code, str reason) except -1
+    cdef int fail_stream(self, Stream stream, unsigned int error_code, str reason) except -1
+    cdef int _malformed(self, Stream stream, str reason) except -1
+    cdef int _refuse(self, Stream stream, list fields) except -1
+    cdef int write_headers(self, Stream stream, list fields, bint end_stream) except -1
+    cdef int _finish_draining(self) except -1
+    cdef int _shut_down(self) except -1
+
+    @cython.locals(control=Buffer)
+    cdef int _write_window_update(self, unsigned int stream_id, int64_t increment) except -1
+    @cython.locals(control=Buffer)
+    cdef int _write_reset(self, unsigned int stream_id, unsigned int error_code) except -1
+    cdef bint _reached(self, object name) except -1
+    cdef int count_hit(self, str name) except -1
+    cdef int fail_connection(self, unsigned int error_code, str reason) except -1
+    cdef int write_goaway(self, unsigned int last, unsigned int error_code, object debug_data) except -1
+    cdef int terminate(self, unsigned int error_code, str reason, bint remote) except -1
+    @cython.locals(layer=Layer)
+    cdef int _terminate_stream(self, Stream stream, unsigned int error_code, str reason, bint remote) except -1

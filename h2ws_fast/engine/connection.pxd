@@ -1,0 +1,55 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from .guard cimport Guard
+from .kernels cimport Buffer, OutBuffer, Pool, StreamMap, address
+from .limits cimport Limits
+from .masking cimport MaskKeys
+from .messages cimport MessageLayer
+from .outbox cimport Outbox
+from .sender cimport Sender
+from .stream cimport Layer, Stream
+from .timers cimport Timers
+from .window cimport Window
+
+cdef unsigned int ANSWERED, CANCEL, CLOSED, DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, END, GOAWAY
+cdef unsigned int HALF_CLOSED_LOCAL, HIGH, LATE_PONG, LOCAL, MAX_STREAM_ID, NO_ERROR, OVER, PING
+cdef unsigned int SETTINGS, SETTINGS_ENABLE_CONNECT_PROTOCOL, SETTINGS_HEADER_TABLE_SIZE
+cdef unsigned int SETTINGS_INITIAL_WINDOW_SIZE, SETTINGS_MAX_FRAME_SIZE, SETTINGS_TIMEOUT
+cdef unsigned int TRAILED, WS_PONG
+cdef int AWAIT_PREFACE, DEAD, READ_HEAD, FIN, MIN_PULL
+cdef int CLOSE_TIMER, HANDSHAKE_TIMER, HEADER_BLOCK_TIMER, PREFACE_TIMER, SETTINGS_ACK_TIMER
+cdef int SHUTDOWN_TIMER
+cdef bytes SHUTDOWN_PING, PREFACE
+
+
+cdef class Connection(Sender):
+    cdef readonly object role
+    cdef bint _receiving
+    cdef Pool _pool
+    cdef int64_t octets_received, octets_sent
+
+    @cython.locals(control=Buffer)
+    cdef int _greet(self) except -1
+    @cython.locals(control=Buffer)
+    cdef int _write_settings(self, list entries) except -1
+    @cython.locals(n="Py_ssize_t", events=list)
+    cpdef list receive_data(self, data, double now=*)
+    cpdef list events(self)
+    @cython.locals(buffers=list, outbox=Outbox, out=OutBuffer, n="Py_ssize_t")
+    cpdef list data_to_send(self, int64_t max_bytes=*, double now=*)
+    @cython.locals(finished=list)
+    cdef int _after_drain(self) except -1
+    cdef void _drained(self, Stream stream) except *
+    @cython.locals(stream=Stream)
+    cdef int _on_timeout(self, int kind, unsigned int stream_id) except -1
+    @cython.locals(layer=Layer)
+    cdef void _on_stream_timeout(self, int kind, Stream stream) except *
+    @cython.locals(stream=Stream, layer=Layer, messages=MessageLayer)
+    cdef int _close_websockets(self) except -1
+    cdef int _shut_down(self) except -1
+    cdef int _finish_draining(self) except -1
+    @cython.locals(control=Buffer)
+    cdef int write_goaway(self, unsigned int last, unsigned int error_code, object debug_data) except -1
+    @cython.locals(stream=Stream)
+    cpdef int64_t waiting(self, unsigned int stream_id) except -1

@@ -1,0 +1,28 @@
+from libc.stdint cimport int64_t
+
+from .limits cimport Limits
+
+
+cdef class Bucket:
+    cdef double burst, rate, level, stamp
+
+    cdef bint take(self, double now) noexcept
+
+
+cdef class Guard:
+    cdef Limits limits
+    cdef Bucket _reset_bucket, _glitch_bucket
+    cdef int64_t control_frames, data_frames_sent, empty_frames, glitches, local_resets
+    cdef int64_t pending_resets, pings, priority_frames, resets, small_data, streams
+    cdef int64_t window_updates
+    cdef dict hits
+
+    cdef object hit(self, str name)
+    cdef object reset(self, double now)
+    cdef object local_reset(self, double now)
+    cdef object glitch(self, double now)
+    cdef object control_frame(self)
+    cdef object empty_frame(self)
+    cdef object window_update(self)
+    cdef object priority(self)
+    cdef object body_data(self, int64_t n)

@@ -1,0 +1,79 @@
+cimport cython
+from libc.stdint cimport int64_t, uint32_t
+
+from .kernels cimport Buffer, address, mask_key, octets, rotate, take, u16, u64, unmask, unmask_text
+from .limits cimport Limits
+from .stream cimport Channel, Layer, Stream
+
+cdef int TEXT, BINARY, CLOSE, CONTINUATION_FRAME, WS_PING, WS_PONG
+cdef int ABNORMAL_CLOSURE, INVALID_DATA, MESSAGE_TOO_BIG, NO_STATUS_RCVD, POLICY_VIOLATION
+cdef int WS_PROTOCOL_ERROR
+cdef int HEAD, PAYLOAD, DISCARD
+cdef int CLIENT, CLOSE_SENT, CLOSE_RECEIVED, FAILED, REPORTED, OURS_FIRST
+cdef int FIN
+
+cpdef bint is_close_code(int code)
+cpdef object payload(object data)
+
+
+@cython.final
+cdef class Assembly:
+    cdef Buffer buffer
+    cdef int opcode
+    cdef int64_t utf8
+    cdef int64_t frames
+    cdef int64_t empty_frames
+
+
+@cython.final
+cdef class Closing:
+    cdef int received_code
+    cdef int sent_code
+    cdef str received_reason
+    cdef str sent_reason
+
+
+cdef class MessageLayer(Layer):
+    cdef Assembly assembly
+    cdef bytes partial
+    cdef Closing closing
+    cdef int64_t left
+    cdef uint32_t key
+    cdef unsigned char phase
+    cdef unsigned char opcode
+    cdef unsigned char sending
+    cdef unsigned char bits
+
+    @cython.locals(end="Py_ssize_t", first=int, second=int, size="Py_ssize_t", head="Py_ssize_t")
+    cdef int receive(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    @cython.locals(partial=bytes, held=octets, size="Py_ssize_t", head="Py_ssize_t")
+    cdef Py_ssize_t _partial_head(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t end) except -1
+    @cython.locals(size=int64_t, at="Py_ssize_t", masked=int, opcode=int, limits=Limits)
+    cdef int _begin(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, int first, int second, Py_ssize_t head) except -1
+    cdef int _drain_head(self, int first, int64_t size) except -1
+    @cython.locals(limits=Limits, assembly=Assembly, have=int64_t)
+    cdef void _count_fragment(self, Channel channel, Stream stream, int64_t size) except *
+    @cython.locals(opcode=int)
+    cdef int _payload(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    @cython.locals(assembly=Assembly, buffer=Buffer, early=int64_t, complete=bint)
+    cdef int _gather(self, Channel channel, Stream stream, int opcode, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    @cython.locals(data=bytes)
+    cdef void _control(self, Channel channel, Stream stream, int opcode, octets p, Py_ssize_t pos, Py_ssize_t n) except *
+    @cython.locals(code=int, n="Py_ssize_t", fault=int, p=octets)
+    cdef void _receive_close(self, Channel channel, Stream stream, bytes data) except *
+    @cython.locals(closing=Closing)
+    cdef int _close_details(self, int received_code, str received_reason, int sent_code, str sent_reason) except -1
+    cdef int _write_close(self, Channel channel, Stream stream, int code, str reason) except -1
+    cdef int fail(self, Channel channel, Stream stream, int code, str reason) except -1
+    cdef int close(self, Channel channel, Stream stream, int code, str reason) except -1
+    cdef int _drop_assembly(self, Channel channel, Stream stream) except -1
+    cdef int ended(self, Channel channel, Stream stream) except -1
+    cdef int broken(self, Channel channel, Stream stream, unsigned int error_code, str reason, bint remote, bint retryable) except -1
+    @cython.locals(closing=Closing, code=int)
+    cdef void _report(self, Channel channel, Stream stream, int64_t error_code) except *
+    cdef bint writable(self) noexcept
+    cdef int send(self, Channel channel, Stream stream, int opcode, object data, bint final) except -1
+
+
+@cython.locals(layer=MessageLayer)
+cpdef MessageLayer new_message_layer(bint client)

@@ -1,0 +1,55 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from .kernels cimport octets
+from .limits cimport Limits
+from .sink cimport Sink
+from .window cimport Window
+
+cdef int OPEN
+
+cdef class Layer
+cdef class Channel
+
+
+cdef class Stream(Window):
+    cdef readonly unsigned int id
+    cdef unsigned short flags
+    cdef unsigned char state
+    cdef unsigned int first
+    cdef unsigned int last
+    cdef int64_t queued
+    cdef int64_t extra
+    cdef int64_t held
+    cdef Layer layer
+    cdef Sink sink
+    cdef Stream next
+
+
+@cython.locals(stream=Stream)
+cpdef Stream new_stream(unsigned int stream_id, unsigned int flags, int64_t window, Layer layer)
+
+
+cdef class Layer:
+    cdef int receive(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    cdef int ended(self, Channel channel, Stream stream) except -1
+    cdef int fail(self, Channel channel, Stream stream, int code, str reason) except -1
+    cdef int broken(self, Channel channel, Stream stream, unsigned int error_code, str reason, bint remote, bint retryable) except -1
+
+
+cdef class Channel:
+    cdef readonly Limits limits
+    cdef readonly bint auto_credit
+    cdef int64_t buffered  # undelivered octets: incomplete messages and what nobody consumed yet
+
+    cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
+    cdef int delay_pong(self, Stream stream, bytes data) except -1
+    cdef int credit(self, Stream stream, int64_t n) except -1
+    cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
+    cdef int deliver_data(self, Stream stream, bytes data) except -1
+    cdef int hold(self, Stream stream, int64_t n) except -1
+    cdef int emit(self, Stream stream, object event) except -1
+    cdef int end(self, Stream stream) except -1
+    cdef int over(self, Stream stream) except -1
+    cdef int start_closing(self, Stream stream) except -1
+    cdef int fail_stream(self, Stream stream, unsigned int error_code, str reason) except -1
