@@ -16,6 +16,7 @@ cdef int64_t STATIC_ENTRIES
 cdef int64_t NO_UPDATE
 cdef int64_t MAX_INTEGER
 cdef int MAX_INTEGER_SHIFT
+cdef Py_ssize_t MAX_REMEMBERED
 cdef int INDEXED
 cdef int NEVER_INDEXED
 cdef int SHORT_SECRET
@@ -27,6 +28,7 @@ cdef Py_ssize_t SHORT_SECRET_SIZE
 cdef class Decoder:
     cdef readonly str malformed
     cdef readonly bint too_large
+    cdef bint _changed
     cdef DynamicTable _table
     cdef int64_t _table_size
     cdef int64_t _limit
@@ -37,10 +39,14 @@ cdef class Decoder:
     cdef Py_ssize_t _list_size
     cdef Py_ssize_t _count
     cdef Py_ssize_t _pos
+    cdef bytes _block
+    cdef list _fields
 
     cpdef int offer_max_table_size(self, int64_t max_table_size) except -1
     cpdef int set_max_table_size(self, int64_t max_table_size) except -1
-    @cython.locals(fields=list, end=Py_ssize_t, octet=cython.uint, name=bytes, value=bytes)
+    @cython.locals(
+        block=bytes, fields=list, end=Py_ssize_t, octet=cython.uint, name=bytes, value=bytes
+    )
     cpdef list decode(self, octets p, Py_ssize_t pos, Py_ssize_t n)
     cdef int _overflow(self) except -1
     cdef int _check(self, bytes name, bytes value) except -1

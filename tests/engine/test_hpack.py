@@ -926,6 +926,49 @@ def test_what_others_encode_we_decode(hpack, steps):
         assert decode(decoder, block) == fields
 
 
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(range(4)), st.none() | st.integers(0, 300)), max_size=30
+    )
+)
+def test_blocks_that_come_again(hpack, steps):
+    """The same octets mean the same only as long as the table is the same."""
+    blocks = [b"\x82\xbe", b"\x40\x01a\x011", b"\x00\x01b\x012", b"\x40\x01c\x012\xbe\xbf"]
+    decoder, other = hpack.Decoder(), reference.Decoder()
+    for choice, size in steps:
+        block = blocks[choice]
+        if size is not None:
+            block = bytes([0x20 | min(size, 31)])
+            if size >= 31:
+                block = reference.hpack.encode_integer(size, 5)
+                block[0] |= 0x20
+            block = bytes(block) + blocks[choice]
+        try:
+            expected = [tuple(field) for field in other.decode(block, raw=True)]
+        except reference.HPACKError:
+            with pytest.raises(hpack.CompressionError):
+                decode(decoder, block)
+            return
+        fields = decode(decoder, block)
+        assert fields == expected
+        fields.append("the caller owns the list")
+
+
+def test_a_block_that_comes_again_is_checked_again(hpack):
+    decoder = hpack.Decoder(max_fields=2)
+    for _ in range(3):
+        decode(decoder, b"\x00\x01A\x011")
+        assert decoder.malformed
+        decode(decoder, b"\x82")
+        assert decoder.malformed is None
+        assert len(decode(decoder, b"\x82" * 3)) == 2
+        assert decoder.too_large
+    decode(decoder, b"\x82")
+    decoder.set_max_table_size(100)
+    with pytest.raises(hpack.CompressionError):
+        decode(decoder, b"\x82")
+
+
 @settings(max_examples=300)
 @given(blocks=st.lists(st.binary(max_size=60), max_size=4))
 def test_any_octets_end_in_fields_or_in_a_listed_error(hpack, blocks):
