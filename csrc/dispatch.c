@@ -6,12 +6,11 @@ int (*h2ws_mask_ascii)(uint8_t *, const uint8_t *, size_t, uint32_t) = h2ws_mask
 int32_t (*h2ws_utf8)(const uint8_t *, size_t, int32_t) = h2ws_utf8_scalar;
 
 int h2ws_init(int limit) {
-#if HAVE_AVX2
+#if HAVE_AVX
     __builtin_cpu_init();
-    /* VBMI2 came with Ice Lake and Zen 4: the processors before them slow down for a while where
-       they meet 64 octets at once. */
-    if (limit >= H2WS_AVX512 && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi2")) {
+    /* VBMI2 came with the processors whose clock does not fall when 64 octets are used. */
+    if (limit >= H2WS_AVX512 && __builtin_cpu_supports("avx512vbmi2") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
         h2ws_mask = h2ws_mask_avx512;
         h2ws_mask_ascii = h2ws_mask_ascii_avx512;
         h2ws_utf8 = h2ws_utf8_avx2;

@@ -17,7 +17,7 @@ enum {
     H2WS_SCALAR = 0, /* 64-bit words */
     H2WS_VECTOR = 1, /* 16 octets: SSE2, NEON */
     H2WS_AVX2 = 2,   /* 32 octets */
-    H2WS_AVX512 = 3, /* 64 octets, for masking */
+    H2WS_AVX512 = 3, /* 64 octets */
 };
 
 /* Choose the widest instructions of this machine, `limit` at most. Returns what was chosen.

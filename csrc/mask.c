@@ -1,7 +1,5 @@
-/* Masking. Every width but the widest follows one plan: whole vectors from the front, then one
-   vector that ends at the last octet and overlaps the one before it, its key rotated to its place.
-   It is loaded before anything is written, so that masking in place does not mask an octet twice.
-   AVX-512 can also read and write a part of a vector. */
+/* Masking at each width. Which octet of the key meets which octet of the data is settled by
+   `key_at` alone: everything else XORs whole words that begin where a key begins. */
 
 #include "simd.h"
 #include "widths.h"
@@ -23,29 +21,20 @@ static inline uint32_t key_at(uint32_t key, size_t at) {
 #endif
 }
 
-static inline uint64_t masked64(const uint8_t *from, uint32_t word) {
-    return load64(from) ^ ((uint64_t)word << 32 | word);
-}
-
-static inline uint64_t mask64(uint8_t *to, const uint8_t *from, uint32_t word) {
-    uint64_t value = masked64(from, word);
-    memcpy(to, &value, 8);
-    return value;
-}
-
-/* n < 16. Returns the octets written, ORed. */
+/* n < 16. Returns the octets written, ORed. Loads come before stores here as well. */
 static inline uint64_t mask_short(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     uint64_t seen = 0;
     if (n >= 8) {
-        uint64_t first = masked64(from, key_at(key, 0));
-        uint64_t last = masked64(from + n - 8, key_at(key, n - 8));
+        uint64_t word = (uint64_t)key_at(key, 0) * UINT64_C(0x100000001);
+        uint64_t first = load64(from) ^ word;
+        uint64_t last = load64(from + n - 8) ^ (uint64_t)key_at(key, n) * UINT64_C(0x100000001);
         memcpy(to, &first, 8);
         memcpy(to + n - 8, &last, 8);
         return first | last;
     }
     if (n >= 4) {
         uint32_t first = load32(from) ^ key_at(key, 0);
-        uint32_t last = load32(from + n - 4) ^ key_at(key, n - 4);
+        uint32_t last = load32(from + n - 4) ^ key_at(key, n);
         memcpy(to, &first, 4);
         memcpy(to + n - 4, &last, 4);
         return first | last;
@@ -57,55 +46,50 @@ static inline uint64_t mask_short(uint8_t *to, const uint8_t *from, size_t n, ui
     return seen;
 }
 
-static inline uint64_t mask_words(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
-    uint32_t word = key_at(key, 0);
-    uint64_t last, seen;
-    size_t i = 0;
-    if (n < 16) return mask_short(to, from, n, key);
-    last = seen = masked64(from + n - 8, key_at(key, n - 8));
-    for (; n - i >= 32; i += 32) {
-        seen |= mask64(to + i, from + i, word);
-        seen |= mask64(to + i + 8, from + i + 8, word);
-        seen |= mask64(to + i + 16, from + i + 16, word);
-        seen |= mask64(to + i + 24, from + i + 24, word);
-    }
-    for (; n - i >= 8; i += 8) seen |= mask64(to + i, from + i, word);
-    memcpy(to + n - 8, &last, 8);
-    return seen;
-}
+/* Without this the compiler turns the two pointers into one index, which costs an instruction with
+   every load and store: 8.8 against 10.0 ns at 1 KiB with AVX2. */
+#if defined(__GNUC__)
+#define KEEP_POINTERS(a, b) __asm__("" : "+r"(a), "+r"(b))
+#else
+#define KEEP_POINTERS(a, b) (void)0
+#endif
+
+#define ALIGNED_FROM 512
+
+#define NAME mask_words
+#define TARGET
+#define WIDTH 8
+#define VECTOR uint64_t
+#define LOAD(p) load64(p)
+#define STORE(p, v) store64(p, v)
+#define XOR(a, b) ((a) ^ (b))
+#define OR(a, b) ((a) | (b))
+#define FILL32(x) ((uint64_t)(x)*UINT64_C(0x100000001))
+#include "mask_width.h"
 
 void h2ws_mask_scalar(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
-    mask_words(to, from, n, key);
+    if (n < 8)
+        mask_short(to, from, n, key);
+    else
+        mask_words(to, from, n, key);
 }
 
 int h2ws_mask_ascii_scalar(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
-    return (mask_words(to, from, n, key) & HIGH64) == 0;
+    uint64_t seen = n < 8 ? mask_short(to, from, n, key) : mask_words(to, from, n, key);
+    return (seen & HIGH64) == 0;
 }
 
 #if HAVE_VECTOR
-static inline vector mask16(uint8_t *to, const uint8_t *from, vector key) {
-    vector value = XOR(LOAD(from), key);
-    STORE(to, value);
-    return value;
-}
-
-/* n >= 16 */
-static inline vector mask_vectors(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
-    vector word = FILL32(key_at(key, 0));
-    vector last = XOR(LOAD(from + n - 16), FILL32(key_at(key, n - 16)));
-    vector seen = last;
-    size_t i = 0;
-    for (; n - i >= 64; i += 64) {
-        vector a = mask16(to + i, from + i, word);
-        vector b = mask16(to + i + 16, from + i + 16, word);
-        vector c = mask16(to + i + 32, from + i + 32, word);
-        vector d = mask16(to + i + 48, from + i + 48, word);
-        seen = OR(seen, OR(OR(a, b), OR(c, d)));
-    }
-    for (; n - i >= 16; i += 16) seen = OR(seen, mask16(to + i, from + i, word));
-    STORE(to + n - 16, last);
-    return seen;
-}
+#define NAME mask_vectors
+#define TARGET
+#define WIDTH 16
+#define VECTOR vector
+#define LOAD(p) vector_load(p)
+#define STORE(p, v) vector_store(p, v)
+#define XOR(a, b) vector_xor(a, b)
+#define OR(a, b) vector_or(a, b)
+#define FILL32(x) vector_fill32(x)
+#include "mask_width.h"
 
 void h2ws_mask_vector(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     if (n < 16)
@@ -116,35 +100,21 @@ void h2ws_mask_vector(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) 
 
 int h2ws_mask_ascii_vector(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     if (n < 16) return (mask_short(to, from, n, key) & HIGH64) == 0;
-    return !HIGH_BITS(mask_vectors(to, from, n, key));
+    return !vector_high_bits(mask_vectors(to, from, n, key));
 }
 #endif
 
-#if HAVE_AVX2
-AVX2 INLINE __m256i mask32(uint8_t *to, const uint8_t *from, __m256i key) {
-    __m256i value = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)from), key);
-    _mm256_storeu_si256((__m256i *)to, value);
-    return value;
-}
-
-/* n >= 32 */
-AVX2 INLINE __m256i mask_avx2(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
-    __m256i word = _mm256_set1_epi32((int)key_at(key, 0));
-    __m256i last = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(from + n - 32)),
-                                    _mm256_set1_epi32((int)key_at(key, n - 32)));
-    __m256i seen = last;
-    size_t i = 0;
-    for (; n - i >= 128; i += 128) {
-        __m256i a = mask32(to + i, from + i, word);
-        __m256i b = mask32(to + i + 32, from + i + 32, word);
-        __m256i c = mask32(to + i + 64, from + i + 64, word);
-        __m256i d = mask32(to + i + 96, from + i + 96, word);
-        seen = _mm256_or_si256(seen, _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d)));
-    }
-    for (; n - i >= 32; i += 32) seen = _mm256_or_si256(seen, mask32(to + i, from + i, word));
-    _mm256_storeu_si256((__m256i *)(to + n - 32), last);
-    return seen;
-}
+#if HAVE_AVX
+#define NAME mask_avx2
+#define TARGET AVX2
+#define WIDTH 32
+#define VECTOR __m256i
+#define LOAD(p) _mm256_loadu_si256((const void *)(p))
+#define STORE(p, v) _mm256_storeu_si256((void *)(p), v)
+#define XOR(a, b) _mm256_xor_si256(a, b)
+#define OR(a, b) _mm256_or_si256(a, b)
+#define FILL32(x) _mm256_set1_epi32((int)(x))
+#include "mask_width.h"
 
 AVX2 void h2ws_mask_avx2(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     if (n < 32)
@@ -158,54 +128,36 @@ AVX2 int h2ws_mask_ascii_avx2(uint8_t *to, const uint8_t *from, size_t n, uint32
     return _mm256_movemask_epi8(mask_avx2(to, from, n, key)) == 0;
 }
 
-AVX512 INLINE __m512i mask64x8(uint8_t *to, const uint8_t *from, __m512i key) {
-    __m512i value = _mm512_xor_si512(_mm512_loadu_si512(from), key);
-    _mm512_storeu_si512(to, value);
-    return value;
-}
+#define NAME mask_avx512
+#define TARGET AVX512
+#define WIDTH 64
+#define VECTOR __m512i
+#define LOAD(p) _mm512_loadu_si512((const void *)(p))
+#define STORE(p, v) _mm512_storeu_si512((void *)(p), v)
+#define XOR(a, b) _mm512_xor_si512(a, b)
+#define OR(a, b) _mm512_or_si512(a, b)
+#define FILL32(x) _mm512_set1_epi32((int)(x))
+#include "mask_width.h"
 
-/* The first n octets of a vector; n <= 64. */
-AVX512 INLINE __m512i mask_part(uint8_t *to, const uint8_t *from, size_t n, __m512i key) {
-    __mmask64 part = n ? ~UINT64_C(0) >> (64 - n) : 0;
-    __m512i value = _mm512_xor_si512(_mm512_maskz_loadu_epi8(part, from), key);
-    value = _mm512_maskz_mov_epi8(part, value);
+/* n < 64: one vector of which only n octets exist. */
+AVX512 static inline __m512i mask_part(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    __mmask64 part = (UINT64_C(1) << n) - 1;
+    __m512i word = _mm512_set1_epi32((int)key_at(key, 0));
+    __m512i value = _mm512_maskz_loadu_epi8(part, from);
+    value = _mm512_maskz_mov_epi8(part, _mm512_xor_si512(value, word));
     _mm512_mask_storeu_epi8(to, part, value);
     return value;
 }
 
-/* The octets written, ORed. */
-AVX512 INLINE __m512i mask_avx512(uint8_t *to, const uint8_t *from, size_t n,
-                                         uint32_t key) {
-    __m512i word = _mm512_set1_epi32((int)key_at(key, 0));
-    __m512i last, seen;
-    size_t i = 0;
-    if (n <= 64) return mask_part(to, from, n, word);
-    last = _mm512_xor_si512(_mm512_loadu_si512(from + n - 64),
-                            _mm512_set1_epi32((int)key_at(key, n - 64)));
-    seen = last;
-    if (n >= 512 && to != from) {
-        /* Stores that cross a cache line cost twice: align them, the first vector overlaps. */
-        seen = _mm512_or_si512(seen, mask64x8(to, from, word));
-        i = 64 - ((uintptr_t)to & 63);
-        word = _mm512_set1_epi32((int)key_at(key, i));
-    }
-    for (; n - i >= 256; i += 256) {
-        __m512i a = mask64x8(to + i, from + i, word);
-        __m512i b = mask64x8(to + i + 64, from + i + 64, word);
-        __m512i c = mask64x8(to + i + 128, from + i + 128, word);
-        __m512i d = mask64x8(to + i + 192, from + i + 192, word);
-        seen = _mm512_or_si512(seen, _mm512_or_si512(_mm512_or_si512(a, b), _mm512_or_si512(c, d)));
-    }
-    for (; n - i >= 64; i += 64) seen = _mm512_or_si512(seen, mask64x8(to + i, from + i, word));
-    _mm512_storeu_si512(to + n - 64, last);
-    return seen;
-}
-
 AVX512 void h2ws_mask_avx512(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
-    mask_avx512(to, from, n, key);
+    if (n < 64)
+        mask_part(to, from, n, key);
+    else
+        mask_avx512(to, from, n, key);
 }
 
 AVX512 int h2ws_mask_ascii_avx512(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
-    return _mm512_movepi8_mask(mask_avx512(to, from, n, key)) == 0;
+    __m512i seen = n < 64 ? mask_part(to, from, n, key) : mask_avx512(to, from, n, key);
+    return _mm512_movepi8_mask(seen) == 0;
 }
 #endif

@@ -31,7 +31,6 @@ cdef extern from "Python.h":
 
 cdef extern from "h2ws.h":
     enum:
-        H2WS_AVX2
         H2WS_AVX512
     int h2ws_init(int limit) noexcept
     void (*h2ws_mask)(uint8_t* to, const uint8_t* p, size_t n, uint32_t key) noexcept
