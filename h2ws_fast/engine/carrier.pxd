@@ -23,7 +23,7 @@ from .window cimport Window
 
 cdef unsigned int ANSWERED, BODY_IN, CLOSED, CLOSING, END, END_STREAM, ENHANCE_YOUR_CALM
 cdef unsigned int FLOW_CONTROL_ERROR, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HIGH, INTERNAL_ERROR
-cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, OVER, PROTOCOL_ERROR, RST_STREAM, STREAM_CLOSED
+cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, OVER, PROTOCOL_ERROR, REFUSED, RST_STREAM, STREAM_CLOSED
 cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR
 cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, CLOSE_TIMER, HANDSHAKE_TIMER
 cdef Layer DISCARDED
@@ -95,6 +95,7 @@ cdef class Carrier(FrameReader):
     cdef int start_closing(self, Stream stream) except -1
     cdef int end(self, Stream stream) except -1
 
+    cdef int ended_here(self, Stream stream) except -1
     cdef int _settle(self, Stream stream) except -1
     cdef int _forget(self, Stream stream, int how) except -1
     @cython.locals(layer=Layer)

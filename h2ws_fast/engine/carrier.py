@@ -29,6 +29,7 @@ from .constants import (
     NO_ERROR,
     OVER,
     PROTOCOL_ERROR,
+    REFUSED,
     RST_STREAM,
     STREAM_CLOSED,
     TRY_AGAIN_LATER,
@@ -315,15 +316,21 @@ class Carrier(FrameReader):
             return 0
         if stream.queued:
             stream.flags |= END
-        else:
-            self.outbox.write_end(stream)
-            stream.state |= HALF_CLOSED_LOCAL
-        if stream.flags & OVER and not stream.state & HALF_CLOSED_REMOTE:
+            if stream.flags & OVER and not stream.state & HALF_CLOSED_REMOTE:
+                self.start_closing(stream)
+            return 0
+        self.outbox.write_end(stream)
+        return self.ended_here(stream)
+
+    # -- the ends of streams -------------------------------------------------------------------
+
+    def ended_here(self, stream):
+        """Our END_STREAM is out. Where only the peer's is awaited, it has `close_timeout_s`."""
+        stream.state |= HALF_CLOSED_LOCAL
+        if stream.flags & (OVER | REFUSED) and not stream.state & HALF_CLOSED_REMOTE:
             self.start_closing(stream)
         self._settle(stream)
         return 0
-
-    # -- the ends of streams -------------------------------------------------------------------
 
     def _settle(self, stream):
         # Both sides ended: nothing of the stream stays but a note.

@@ -320,12 +320,10 @@ class Connection(Sender):
         if stream.flags & TRAILED:
             stream.flags &= ~TRAILED
             self.write_headers(stream, self.trailers.pop(stream.id), True)
-            stream.state |= HALF_CLOSED_LOCAL
-            self._settle(stream)
+            self.ended_here(stream)
         elif stream.flags & END:
             stream.flags &= ~END
-            stream.state |= HALF_CLOSED_LOCAL
-            self._settle(stream)
+            self.ended_here(stream)
 
     def next_timeout(self):
         """The time at which `handle_timeout` is due, or None. Valid after `data_to_send`."""

@@ -10,7 +10,7 @@ from .fields import TOKEN_OCTETS
 from .headers import MalformedMessage
 from .kernels import made_of
 
-__all__ = ["accept_value", "read_subprotocols", "split_list", "valid_key"]
+__all__ = ["accept_value", "is_token", "read_subprotocols", "split_list", "valid_key"]
 
 KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 
@@ -26,6 +26,11 @@ def split_list(value):
         if element:
             elements.append(element)
     return elements
+
+
+def is_token(name):
+    """Whether a `str` is a token: RFC 9110 section 5.6.2."""
+    return isinstance(name, str) and name.isascii() and made_of(name.encode(), TOKEN_OCTETS)
 
 
 def read_subprotocols(value):

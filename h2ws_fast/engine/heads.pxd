@@ -23,6 +23,7 @@ cdef class Heads(Carrier):
     cdef int receive_block(self, unsigned int stream_id, unsigned int end_stream, unsigned int promised, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.locals(guard=Guard, stream=Stream, head=RequestHead, key=bytes, protocol=str, layer=Layer)
     cdef void _open_stream(self, unsigned int stream_id, list fields, unsigned int end_stream) except *
+    @cython.locals(layer=Layer)
     cdef void _receive_more_headers(self, Stream stream, list fields, unsigned int end_stream) except *
     @cython.locals(tunnel=bint, head=ResponseHead, expected=int64_t, reason=str)
     cdef void _receive_response(self, Stream stream, list fields, unsigned int end_stream) except *

@@ -200,9 +200,12 @@ class Heads(Carrier):
             # RFC 9113 section 8.5: any other frame on a connected stream is a stream error.
             self.fail_stream(stream, PROTOCOL_ERROR, "HEADERS on a tunnel")
             return
+        layer = stream.layer
         reason = self.decoder.malformed
         if self.decoder.too_large:
             reason = "trailers are too large"
+        elif layer.missing():
+            reason = "less content than content-length"
         elif not end_stream:
             # RFC 9113 section 8.1: malformed.
             reason = "trailers without END_STREAM"

@@ -28,6 +28,10 @@ cdef class Unanswered(Layer):
     cdef object subprotocols
 
 
+cdef class Refusal(Layer):
+    pass
+
+
 cdef class Discard(Layer):
     pass
 

@@ -22,6 +22,9 @@ class Body(Layer):
         channel.deliver_data(stream, take(p, pos, n))
         return 0
 
+    def missing(self):
+        return self.expected if self.expected > 0 else 0
+
     def ended(self, channel, stream):
         if self.expected > 0:
             channel.fail_stream(stream, PROTOCOL_ERROR, "less content than content-length")
@@ -95,6 +98,20 @@ class Unanswered(Layer):
         return 0
 
 
+class Refusal(Layer):
+    """An extended CONNECT that was refused: we answer, and what still comes is of no interest."""
+
+    __slots__ = ()
+
+    def receive(self, channel, stream, p, pos, n):
+        channel.credit(stream, n)
+        return 0
+
+    def broken(self, channel, stream, error_code, reason, remote, retryable):
+        channel.emit(stream, Reset(stream.id, error_code, reason, remote, retryable))
+        return 0
+
+
 class Discard(Layer):
     """Nobody wants the octets any more, and the last event was given."""
 
@@ -130,4 +147,5 @@ def new_unanswered(protocol, subprotocols):
 
 # Without state of their own, so one of each serves every stream.
 TUNNEL = Tunnel()
+REFUSAL = Refusal()
 DISCARDED = Discard()

@@ -64,7 +64,7 @@ def check_close(code, reason, client):
     """Raise ValueError or TypeError for what must not stand in a Close frame of ours."""
     if not isinstance(reason, str):
         raise TypeError("reason must be str")
-    if code == NO_STATUS_RCVD:
+    if code is None:
         if reason:
             raise ValueError("a Close without a code has no reason")
         return
@@ -320,6 +320,7 @@ class MessageLayer(Layer):
     def _control(self, channel, stream, opcode, p, pos, n):
         channel.credit(stream, n)
         if self.bits & CLOSE_RECEIVED or (self.bits & CLOSE_SENT and opcode != CLOSE):
+            self.partial = None  # of a ping whose first part came before our Close
             return
         data = unmask(p, pos, n, self.key)
         self.key = rotate(self.key, n)

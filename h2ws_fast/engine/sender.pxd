@@ -9,11 +9,11 @@ from .sink cimport CallbackSink, Sink
 from .stream cimport Layer, Stream, new_stream
 
 cdef unsigned int ANSWERED, BINARY, CANCEL, CLOSED, CONTINUATION, END, END_HEADERS, END_STREAM
-cdef unsigned int HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HEADERS, HEAD_ONLY, HIGH, LOCAL
-cdef unsigned int MAX_STREAM_ID, NO_STATUS_RCVD, OVER, PING, REFUSED_STREAM, TEXT, TRAILED
+cdef unsigned int HALF_CLOSED_LOCAL, HEADERS, HEAD_ONLY, HIGH, LOCAL
+cdef unsigned int MAX_STREAM_ID, NO_STATUS_RCVD, OVER, PING, REFUSED, REFUSED_STREAM, TEXT, TRAILED
 cdef unsigned int TUNNELLED, WS_PING, WS_PONG
 cdef int FIN, HANDSHAKE_TIMER
-cdef Layer TUNNEL
+cdef Layer REFUSAL, TUNNEL
 
 
 cdef class Sender(Control):

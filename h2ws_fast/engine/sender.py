@@ -20,7 +20,6 @@ from .constants import (
     END_STREAM,
     FIN,
     HALF_CLOSED_LOCAL,
-    HALF_CLOSED_REMOTE,
     HEADERS,
     HEAD_ONLY,
     HIGH,
@@ -29,6 +28,7 @@ from .constants import (
     NO_STATUS_RCVD,
     OVER,
     PING,
+    REFUSED,
     REFUSED_STREAM,
     TEXT,
     TRAILED,
@@ -37,9 +37,9 @@ from .constants import (
     WS_PONG,
 )
 from .control import Control
-from .handshake import accept_value
+from .handshake import accept_value, is_token
 from .kernels import address
-from .layers import TUNNEL, Pending, new_unanswered
+from .layers import REFUSAL, TUNNEL, Pending, new_unanswered
 from .messages import MessageLayer, check_close, new_message_layer, payload
 from .prepare import prepare
 from .sink import CallbackSink, Sink
@@ -86,8 +86,11 @@ class Sender(Control):
         if isinstance(subprotocols, str | bytes):
             raise TypeError("subprotocols must be a sequence of str, not one str")
         offered = tuple(subprotocols)
-        if len(set(offered)) != len(offered) or "" in offered:
-            raise ValueError("subprotocols must be different and not empty: RFC 6455 section 4.1")
+        for name in offered:
+            if not is_token(name):
+                raise ValueError(f"subprotocol {name!r} must be a token: RFC 6455 section 4.1")
+        if len(set(offered)) != len(offered):
+            raise ValueError("each subprotocol may be offered once: RFC 6455 section 4.1")
         fields = [
             (":method", "CONNECT"),
             (":protocol", "websocket"),
@@ -185,15 +188,15 @@ class Sender(Control):
                     stream.state |= HALF_CLOSED_LOCAL
                 self._release_early(stream, pending)
                 return
-            # No tunnel: what the peer may still send is of no interest.
-            self.over(stream)
-            if not end_stream:
-                return
-            if not stream.state & HALF_CLOSED_REMOTE:
-                self.start_closing(stream)
+            stream.flags |= REFUSED
+            stream.layer = REFUSAL
+            if pending.early is not None:
+                n = pending.early.size()
+                stream.held -= n
+                self.buffered -= n
+                self.credit(stream, n)
         if end_stream:
-            stream.state |= HALF_CLOSED_LOCAL
-            self._settle(stream)
+            self.ended_here(stream)
 
     def accept_websocket(self, stream_id, subprotocol=None, *, headers=()):
         """Open the WebSocket that a `Requested` with protocol "websocket" asks for.
@@ -303,7 +306,7 @@ class Sender(Control):
         """End our side of a message with trailer fields, behind what is queued."""
         stream = self._stream(stream_id)
         self._check_writable(stream)
-        if stream.flags & TUNNELLED:
+        if stream.flags & (TUNNELLED | REFUSED) == TUNNELLED:
             raise LocalProtocolError("a tunnel has no trailers")
         fields = prepare(headers, "trailers")
         self._check_list_size(fields)
@@ -314,8 +317,7 @@ class Sender(Control):
             stream.flags |= TRAILED
             return
         self.write_headers(stream, fields, True)
-        stream.state |= HALF_CLOSED_LOCAL
-        self._settle(stream)
+        self.ended_here(stream)
 
     def write_headers(self, stream, fields, end_stream):
         # One piece in `control`, so that nothing comes between HEADERS and CONTINUATION.
@@ -440,8 +442,9 @@ class Sender(Control):
         (RFC 6455 section 7.4) or a reason of more than 123 octets.
         """
         stream = self._stream(stream_id)
-        code = NO_STATUS_RCVD if code is None else code
         check_close(code, reason, stream.flags & LOCAL != 0)
+        if code is None:
+            code = NO_STATUS_RCVD
         layer = stream.layer
         if isinstance(layer, MessageLayer):
             messages = layer

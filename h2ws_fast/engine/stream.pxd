@@ -33,6 +33,7 @@ cpdef Stream new_stream(unsigned int stream_id, unsigned int flags, int64_t wind
 cdef class Layer:
     cdef int receive(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     cdef int ended(self, Channel channel, Stream stream) except -1
+    cdef int64_t missing(self) except -1
     cdef int fail(self, Channel channel, Stream stream, int code, str reason) except -1
     cdef int broken(self, Channel channel, Stream stream, unsigned int error_code, str reason, bint remote, bint retryable) except -1
 

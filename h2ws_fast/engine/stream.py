@@ -60,6 +60,10 @@ class Layer:
     def ended(self, channel, stream):
         """The peer ended its side."""
 
+    def missing(self):
+        """Octets that must come before the peer may end its side."""
+        return 0
+
     def fail(self, channel, stream, code, reason):
         """Fail it in its own way, if it has one; false where the stream must be reset."""
 

@@ -1,0 +1,71 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from .guard cimport Guard
+from .kernels cimport Chunks, OutBuffer, Pool, address, bytes_message, text_message
+from .masking cimport MaskKeys
+from .messages cimport MessageLayer, new_message_layer, payload
+from .sink cimport CallbackSink, Sink
+from .stream cimport Channel, Layer, Stream, new_stream
+from .timers cimport Timers
+
+cdef unsigned int BINARY, CLOSED, CLOSING, FIN, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HIGH
+cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, NO_STATUS_RCVD, NONE, OVER, TEXT
+cdef unsigned int WS_INTERNAL_ERROR, WS_PING, WS_PONG
+cdef unsigned int STREAM_ID
+cdef int CLOSE_TIMER
+cdef Layer DISCARDED
+
+
+cdef class Upgraded(Channel):
+    cdef readonly object role
+    cdef readonly bint terminated
+    cdef Chunks _chunks
+    cdef Guard _guard
+    cdef MaskKeys _keys
+    cdef MessageLayer _messages
+    cdef Pool _pool
+    cdef Stream _stream
+    cdef Timers _timers
+    cdef list _queue
+    cdef bytes _pong
+    cdef object _interrupt
+    cdef bint _receiving
+    cdef int64_t messages_received, messages_sent, octets_received, octets_sent
+
+    cpdef list receive_data(self, data, double now=*)
+    @cython.locals(stream=Stream, layer=Layer)
+    cdef int _read(self, bytes data, Py_ssize_t n) except -1
+    @cython.locals(stream=Stream, layer=Layer)
+    cdef void _end_of_input(self) except *
+    cpdef list events(self)
+    @cython.locals(buffers=list, stream=Stream, out=OutBuffer, n=int64_t)
+    cpdef list data_to_send(self, int64_t max_bytes=*, double now=*)
+    @cython.locals(stream=Stream, data=bytes)
+    cdef int _drained(self) except -1
+    @cython.locals(stream=Stream, layer=Layer)
+    cdef int _abort(self, str reason) except -1
+    @cython.locals(stream=Stream)
+    cdef void _finish(self, bint remote) except *
+    @cython.locals(opcode=int)
+    cpdef int64_t send_message(self, unsigned int stream_id, data) except -1
+    @cython.locals(opcode=int)
+    cpdef int64_t send_fragment(self, unsigned int stream_id, data, bint final) except -1
+    cdef int _send_control(self, int opcode, bytes data) except -1
+    @cython.locals(stream=Stream)
+    cpdef consumed(self, unsigned int stream_id, int64_t credit)
+    cdef int _check_open(self) except -1
+    cdef int _check_queue(self, int64_t n) except -1
+
+    @cython.locals(chunks=Chunks, node="unsigned int")
+    cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
+    cdef int delay_pong(self, Stream stream, bytes data) except -1
+    cdef int hold(self, Stream stream, int64_t n) except -1
+    @cython.locals(sink=Sink)
+    cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
+    @cython.locals(sink=Sink)
+    cdef int emit(self, Stream stream, object event) except -1
+    cdef void _sink_failed(self, Stream stream, object error) except *
+    cdef int end(self, Stream stream) except -1
+    cdef int over(self, Stream stream) except -1
+    cdef int start_closing(self, Stream stream) except -1

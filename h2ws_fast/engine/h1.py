@@ -1,0 +1,387 @@
+"""One WebSocket on an HTTP/1.1 connection, after its 101: RFC 6455 section 5 on.
+
+The same message layer, the same verbs and events as on an HTTP/2 stream; the stream's number is
+always 1, and TCP's window takes the place of flow control. The handshake is not done here.
+"""
+
+from ..errors import LocalProtocolError, StreamClosed
+from .constants import (
+    BINARY,
+    CLOSED,
+    CLOSING,
+    FIN,
+    HALF_CLOSED_LOCAL,
+    HALF_CLOSED_REMOTE,
+    HIGH,
+    LATE_PONG,
+    LOCAL,
+    NO_ERROR,
+    NO_STATUS_RCVD,
+    OVER,
+    TEXT,
+    WS_INTERNAL_ERROR,
+    WS_PING,
+    WS_PONG,
+)
+from .events import Drained, SinkFailed, Terminated
+from .guard import Guard
+from .kernels import NONE, Chunks, Pool, address, bytes_message, text_message
+from .layers import DISCARDED
+from .limits import Limits
+from .masking import MaskKeys
+from .messages import check_close, new_message_layer, payload
+from .sink import CallbackSink, Sink
+from .stream import Channel, new_stream
+from .timers import CLOSE_TIMER, Timers
+
+STREAM_ID = 1
+
+
+class Upgraded(Channel):
+    """The carrier of one WebSocket. `role` as in `Connection`; the arguments mean the same.
+
+    `Terminated` says that the transport is to be closed, once `data_to_send` holds nothing more.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_guard",
+        "_interrupt",
+        "_keys",
+        "_messages",
+        "_pong",
+        "_pool",
+        "_queue",
+        "_receiving",
+        "_stream",
+        "_timers",
+        "messages_received",
+        "messages_sent",
+        "octets_received",
+        "octets_sent",
+        "role",
+        "terminated",
+    )
+
+    def __init__(self, role, limits=None, *, auto_credit=False, pool=None):
+        if limits is None:
+            limits = Limits()
+        elif not isinstance(limits, Limits):
+            raise TypeError(f"limits must be a Limits, not {type(limits).__name__}")
+        client = int(role) == 0
+        self.role = role
+        self.limits = limits
+        self.auto_credit = auto_credit
+        self.buffered = 0
+        self.terminated = False
+        self._messages = new_message_layer(client)
+        self._stream = new_stream(STREAM_ID, LOCAL if client else 0, 0, self._messages)
+        self._chunks = Chunks()
+        self._guard = Guard(limits)
+        self._keys = MaskKeys()
+        self._pool = Pool() if pool is None else pool
+        self._timers = Timers(limits)
+        self._queue = []
+        self._pong = None
+        self._interrupt = None
+        self._receiving = False
+        self.messages_received = 0
+        self.messages_sent = 0
+        self.octets_received = 0
+        self.octets_sent = 0
+
+    # -- bytes in, bytes out, time -------------------------------------------------------------
+
+    def receive_data(self, data, now=0.0):
+        """See `Connection.receive_data`."""
+        if self._receiving:
+            raise LocalProtocolError("receive_data cannot be called from a sink; return first")
+        if type(data) is not bytes:
+            data = bytes(data)
+        n = len(data)
+        self.octets_received += n
+        self._receiving = True
+        try:
+            self._read(data, n)
+        finally:
+            self._receiving = False
+        if self._interrupt is not None:
+            error = self._interrupt
+            self._interrupt = None
+            raise error
+        return self.events()
+
+    def _read(self, data, n):
+        stream = self._stream
+        if n and stream.state != CLOSED and not self.terminated:
+            layer = stream.layer
+            layer.receive(self, stream, address(data), 0, n)
+
+    def receive_eof(self, now=0.0):
+        """The peer closed the transport, or it is gone: return the last events."""
+        self._end_of_input()
+        return self.events()
+
+    def _end_of_input(self):
+        stream = self._stream
+        if self.terminated or stream.state & HALF_CLOSED_REMOTE:
+            return
+        stream.state |= HALF_CLOSED_REMOTE
+        layer = stream.layer
+        layer.ended(self, stream)
+        self._finish(True)
+
+    def events(self):
+        """See `Connection.events`."""
+        events = self._queue
+        self._queue = []
+        return events
+
+    def data_to_send(self, max_bytes=65536, now=0.0):
+        """See `Connection.data_to_send`."""
+        buffers = []
+        stream = self._stream
+        while max_bytes > 0 and stream.queued:
+            out = self._pool.acquire()
+            n = min(stream.queued, max_bytes, out.room())
+            stream.first = self._chunks.pour(stream.first, out, n)
+            stream.queued -= n
+            max_bytes -= n
+            self.octets_sent += n
+            buffers.append(out.finish())
+            self._drained()
+        self._finish(False)
+        self._timers.arm(now)
+        return buffers
+
+    def _drained(self):
+        stream = self._stream
+        if stream.flags & HIGH and stream.queued <= self.limits.write_low:
+            stream.flags &= ~HIGH
+            self.emit(stream, Drained(STREAM_ID))
+        if stream.queued == 0:
+            stream.last = NONE
+            if stream.flags & LATE_PONG:
+                stream.flags &= ~LATE_PONG
+                data = self._pong
+                self._pong = None
+                self.write_frame(stream, FIN | WS_PONG, data)
+
+    def next_timeout(self):
+        """See `Connection.next_timeout`."""
+        return self._timers.next()
+
+    def handle_timeout(self, now):
+        """See `Connection.handle_timeout`."""
+        if self._timers.expired(now) and not self.terminated:
+            self._guard.hit("close_timeout_s")
+            self._abort("the peer did not close in time")
+
+    def _abort(self, reason):
+        stream = self._stream
+        layer = stream.layer
+        layer.broken(self, stream, NO_ERROR, reason, False, False)
+        if stream.queued:
+            self._chunks.drop(stream.first)
+            stream.queued = 0
+        stream.first = NONE
+        stream.last = NONE
+        stream.state = CLOSED
+        self._finish(False)
+
+    def _finish(self, remote):
+        # Over where our side has ended and left, and theirs has ended or is not waited for:
+        # the server closes TCP first (RFC 6455 section 7.1.1), the client waits for that.
+        stream = self._stream
+        if self.terminated or stream.queued or not stream.state & HALF_CLOSED_LOCAL:
+            return
+        if stream.flags & LOCAL and not stream.state & HALF_CLOSED_REMOTE:
+            return
+        self.terminated = True
+        self._timers.cancel(CLOSE_TIMER, STREAM_ID)
+        stream.state = CLOSED
+        self._queue.append(Terminated(NO_ERROR, "the WebSocket is closed", remote))
+
+    # -- verbs ---------------------------------------------------------------------------------
+
+    def send_message(self, stream_id, data):
+        """See `Connection.send_message`."""
+        self._check_open()
+        if self._messages.sending:
+            raise LocalProtocolError("a fragmented message is being sent; end it first")
+        opcode = TEXT if isinstance(data, str) else BINARY
+        data = payload(data)
+        self._check_queue(len(data))
+        self._messages.send(self, self._stream, opcode, data, True)
+        self.messages_sent += 1
+        return self._stream.queued
+
+    def send_fragment(self, stream_id, data, final):
+        """See `Connection.send_fragment`."""
+        self._check_open()
+        opcode = TEXT if isinstance(data, str) else BINARY
+        if self._messages.sending and self._messages.sending != opcode:
+            raise LocalProtocolError("the parts of a message must be of one type")
+        data = payload(data)
+        self._check_queue(len(data))
+        self._messages.send(self, self._stream, opcode, data, final)
+        if final:
+            self.messages_sent += 1
+        return self._stream.queued
+
+    def ping(self, stream_id, data=b""):
+        """Send a WebSocket ping of at most 125 octets."""
+        self._send_control(WS_PING, bytes(data))
+
+    def pong(self, stream_id, data=b""):
+        """Send an unsolicited WebSocket pong."""
+        self._send_control(WS_PONG, bytes(data))
+
+    def _send_control(self, opcode, data):
+        self._check_open()
+        if len(data) > 125:
+            raise ValueError(f"a control frame has at most 125 octets, not {len(data)}")
+        self.write_frame(self._stream, FIN | opcode, data)
+
+    def close_websocket(self, stream_id, code=1000, reason=""):
+        """See `Connection.close_websocket`."""
+        check_close(code, reason, self._stream.flags & LOCAL != 0)
+        if self._stream.flags & OVER:
+            return
+        self._messages.close(self, self._stream, NO_STATUS_RCVD if code is None else code, reason)
+
+    def consumed(self, stream_id, credit):
+        """See `Connection.consumed`."""
+        stream = self._stream
+        if credit < 0 or credit > stream.held:
+            raise ValueError(f"stream 1 holds {stream.held} octets, not {credit}")
+        stream.held -= credit
+        self.buffered -= credit
+
+    def reset(self, stream_id, error_code=0):
+        """End the WebSocket at once: what is queued is dropped, `Closed` and `Terminated` follow."""
+        if self.terminated:
+            raise StreamClosed("stream 1 is over")
+        self._abort("reset by this end")
+
+    def attach(self, stream_id, sink):
+        """See `Connection.attach`."""
+        if sink is not None and not isinstance(sink, Sink):
+            if not callable(sink):
+                raise TypeError("sink must be a Sink, a callable or None")
+            sink = CallbackSink(STREAM_ID, sink)
+        self._stream.sink = sink
+
+    def waiting(self, stream_id):
+        """See `Connection.waiting`."""
+        return self._stream.queued
+
+    def stats(self):
+        """See `Connection.stats`."""
+        return {
+            "octets_received": self.octets_received,
+            "octets_sent": self.octets_sent,
+            "messages_received": self.messages_received,
+            "messages_sent": self.messages_sent,
+            "octets_buffered": self.buffered,
+            "octets_queued": self._stream.queued,
+            "limits": dict(self._guard.hits) if self._guard.hits else {},
+        }
+
+    def _check_open(self):
+        if self._stream.flags & OVER or not self._messages.writable():
+            raise StreamClosed("the WebSocket is closing or closed")
+
+    def _check_queue(self, n):
+        if self._stream.queued > self.limits.max_queued - n:
+            self._guard.hit("max_queued")
+            raise LocalProtocolError(
+                f"{self._stream.queued} octets wait on this connection; send less until Drained"
+            )
+
+    # -- what the message layer asks for -------------------------------------------------------
+
+    def write_frame(self, stream, first_octet, data):
+        chunks = self._chunks
+        if stream.flags & LOCAL:
+            node = chunks.push_frame(first_octet, data, True, self._keys.next())
+        else:
+            node = chunks.push_frame(first_octet, data, False, 0)
+        if stream.first == NONE:
+            stream.first = node
+        else:
+            chunks.link(stream.last, node)
+        stream.last = node
+        stream.queued += chunks.size(node)
+        if stream.queued > self.limits.write_high:
+            stream.flags |= HIGH
+        return 0
+
+    def delay_pong(self, stream, data):
+        self._pong = data
+        stream.flags |= LATE_PONG
+        self._guard.hit("max_pong_backlog")
+        return 0
+
+    def hold(self, stream, n):
+        stream.held += n
+        self.buffered += n
+        return 0
+
+    def deliver(self, stream, data, credit, early):
+        self.messages_received += 1
+        if self.auto_credit:
+            stream.held -= early
+            self.buffered -= early
+            credit = 0
+        else:
+            stream.held += credit - early
+            self.buffered += credit - early
+        sink = stream.sink
+        if sink is None:
+            if type(data) is str:
+                self._queue.append(text_message(STREAM_ID, data, credit))
+            else:
+                self._queue.append(bytes_message(STREAM_ID, data, credit))
+        else:
+            try:
+                sink._message(data, credit)
+            except BaseException as error:
+                self._sink_failed(stream, error)
+        return 0
+
+    def emit(self, stream, event):
+        sink = stream.sink
+        if sink is None:
+            self._queue.append(event)
+        else:
+            try:
+                sink._event(event)
+            except BaseException as error:
+                self._sink_failed(stream, error)
+        return 0
+
+    def _sink_failed(self, stream, error):
+        if not isinstance(error, Exception):
+            self._interrupt = error
+            return
+        self._queue.append(SinkFailed(STREAM_ID, error))
+        if not stream.flags & OVER:
+            self._messages.fail(self, stream, WS_INTERNAL_ERROR, "")
+
+    def end(self, stream):
+        stream.state |= HALF_CLOSED_LOCAL
+        if not stream.state & HALF_CLOSED_REMOTE:
+            self.start_closing(stream)
+        self._finish(False)
+        return 0
+
+    def over(self, stream):
+        stream.flags |= OVER
+        stream.layer = DISCARDED
+        return 0
+
+    def start_closing(self, stream):
+        stream.flags |= CLOSING
+        self._timers.mark(CLOSE_TIMER, STREAM_ID)
+        return 0
