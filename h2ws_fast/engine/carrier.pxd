@@ -23,7 +23,7 @@ from .window cimport Window
 
 cdef unsigned int ANSWERED, BODY_IN, CLOSED, CLOSING, END, END_STREAM, ENHANCE_YOUR_CALM
 cdef unsigned int FLOW_CONTROL_ERROR, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HIGH, INTERNAL_ERROR
-cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, OVER, PROTOCOL_ERROR, REFUSED, RST_STREAM, STREAM_CLOSED
+cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, OVER, PADDED, PROTOCOL_ERROR, REFUSED, RST_STREAM, STREAM_CLOSED
 cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR
 cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, CLOSE_TIMER, HANDSHAKE_TIMER
 cdef Layer DISCARDED
@@ -76,8 +76,9 @@ cdef class Carrier(FrameReader):
     @cython.locals(outbox=Outbox, node="unsigned int")
     cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
     cdef int delay_pong(self, Stream stream, bytes data) except -1
-    @cython.locals(increment=int64_t)
     cdef int credit(self, Stream stream, int64_t n) except -1
+    @cython.locals(increment=int64_t)
+    cdef int grant(self, Stream stream, int64_t n) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
     @cython.locals(sink=Sink)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1

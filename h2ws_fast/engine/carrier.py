@@ -28,6 +28,7 @@ from .constants import (
     LOCAL,
     NO_ERROR,
     OVER,
+    PADDED,
     PROTOCOL_ERROR,
     REFUSED,
     RST_STREAM,
@@ -119,11 +120,17 @@ class Carrier(FrameReader):
             return None
         stream.left -= length
         if length:
-            if self.auto_credit and not flags & END_STREAM:
+            # Before an extended CONNECT is answered, its window bounds what we hold of it.
+            if (
+                self.auto_credit
+                and not flags & END_STREAM
+                and stream.flags & (TUNNELLED | ANSWERED) != TUNNELLED
+            ):
                 increment = stream.earn(length, self.local_initial)
                 if increment:
                     self._write_window_update(stream_id, increment)
-            self.guard.empty_frames = 0
+            if not flags & PADDED:
+                self.guard.empty_frames = 0
             if stream.flags & BODY_IN:
                 self._reached(self.guard.body_data(length))
         elif not flags & END_STREAM:
@@ -139,7 +146,9 @@ class Carrier(FrameReader):
 
     def padded(self, content):
         # Padding without content is an empty frame (SEC-1-9).
-        if content == 0 and not self.flags & END_STREAM:
+        if content:
+            self.guard.empty_frames = 0
+        elif not self.flags & END_STREAM:
             self.empty_frame()
         return 0
 
@@ -191,7 +200,12 @@ class Carrier(FrameReader):
         return 0
 
     def credit(self, stream, n):
-        if self.auto_credit or stream.state & HALF_CLOSED_REMOTE:
+        # With auto_credit every DATA frame was credited as it came.
+        return 0 if self.auto_credit else self.grant(stream, n)
+
+    def grant(self, stream, n):
+        """The peer may send n octets more on a stream."""
+        if stream.state & HALF_CLOSED_REMOTE:
             return 0
         increment = stream.earn(n, self.local_initial)
         if increment:

@@ -39,6 +39,7 @@ from .constants import (
     SETTINGS_ENABLE_CONNECT_PROTOCOL,
     SETTINGS_HEADER_TABLE_SIZE,
     SETTINGS_INITIAL_WINDOW_SIZE,
+    SETTINGS_MAX_CONCURRENT_STREAMS,
     SETTINGS_MAX_FRAME_SIZE,
     SETTINGS_TIMEOUT,
     TRAILED,
@@ -54,7 +55,7 @@ from .masking import MaskKeys
 from .messages import MessageLayer
 from .outbox import Outbox
 from .sender import Sender
-from .settings import Settings
+from .settings import Settings, check_setting
 from .timers import (
     CLOSE_TIMER,
     HANDSHAKE_TIMER,
@@ -452,15 +453,12 @@ class Connection(Sender):
         What grows holds at once, what shrinks when the peer acknowledges: RFC 9113 section 6.5.3.
         """
         for identifier, value in values.items():
+            check_setting(identifier, value)
             if identifier == SETTINGS_ENABLE_CONNECT_PROTOCOL and (
-                value not in (0, 1) or self.client or value < self.connect_enabled
+                self.client or value < self.connect_enabled
             ):
                 # RFC 8441 section 3: "MUST NOT send [0] after previously sending [1]".
                 raise LocalProtocolError("SETTINGS_ENABLE_CONNECT_PROTOCOL cannot be withdrawn")
-            if not 0 <= value <= 0xFFFFFFFF:
-                raise ValueError(f"a setting has 32 bits: {value}")
-            if identifier == SETTINGS_INITIAL_WINDOW_SIZE and value > 0x7FFFFFFF:
-                raise ValueError("SETTINGS_INITIAL_WINDOW_SIZE must be below 2^31")
         entries = list(values.items())
         for identifier, value in entries:
             if identifier == SETTINGS_INITIAL_WINDOW_SIZE and value > self.local_initial:
@@ -470,6 +468,8 @@ class Connection(Sender):
                     self._narrow(stream, change)
             elif identifier == SETTINGS_MAX_FRAME_SIZE and value > self.max_frame:
                 self.max_frame = value
+            elif identifier == SETTINGS_MAX_CONCURRENT_STREAMS and value > self.max_streams:
+                self.max_streams = value
             elif identifier == SETTINGS_ENABLE_CONNECT_PROTOCOL:
                 self.connect_enabled = value == 1
         self._write_settings(entries)

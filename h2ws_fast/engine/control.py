@@ -264,6 +264,8 @@ class Control(Heads):
                     self._narrow(stream, change)
             elif identifier == SETTINGS_MAX_FRAME_SIZE and value < self.max_frame:
                 self.max_frame = value
+            elif identifier == SETTINGS_MAX_CONCURRENT_STREAMS:
+                self.max_streams = value
 
     def _narrow(self, stream, change):
         stream.left -= change

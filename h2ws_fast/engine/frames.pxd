@@ -47,7 +47,6 @@ cdef class FrameReader(Channel):
     cdef int reached(self, str name, str reason) except -1
 
     cdef int fail_connection(self, unsigned int error_code, str reason) except -1
-    cdef int count_hit(self, str name) except -1
     cdef int empty_frame(self) except -1
     cdef int padded(self, Py_ssize_t content) except -1
     cdef Stream begin_data(self, unsigned int stream_id, Py_ssize_t length, unsigned int flags)

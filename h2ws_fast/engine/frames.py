@@ -305,6 +305,9 @@ class FrameReader(Channel):
         self.block_promised = 0
         if self.kind == PUSH_PROMISE:
             self.block_promised = u32(p, pos + fixed - 4) & MAX_STREAM_ID
+            if self.block_promised == 0:
+                self.fail_connection(PROTOCOL_ERROR, "PUSH_PROMISE of stream 0")
+                return
         pos += fixed
         end -= padding
         if self.kind == HEADERS and not self.begin_block(self.stream_id):
@@ -360,9 +363,6 @@ class FrameReader(Channel):
 
     def fail_connection(self, error_code, reason):
         """A connection error: RFC 9113 section 5.4.1."""
-
-    def count_hit(self, name):
-        """Count that a limit was reached."""
 
     def empty_frame(self):
         """A frame without content and without END_STREAM."""

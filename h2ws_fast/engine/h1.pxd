@@ -59,6 +59,7 @@ cdef class Upgraded(Channel):
 
     @cython.locals(chunks=Chunks, node="unsigned int")
     cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
+    cdef int count_hit(self, str name) except -1
     cdef int delay_pong(self, Stream stream, bytes data) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
     @cython.locals(sink=Sink)

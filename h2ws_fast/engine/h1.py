@@ -317,6 +317,10 @@ class Upgraded(Channel):
             stream.flags |= HIGH
         return 0
 
+    def count_hit(self, name):
+        self._guard.hit(name)
+        return 0
+
     def delay_pong(self, stream, data):
         self._pong = data
         stream.flags |= LATE_PONG

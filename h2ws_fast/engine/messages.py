@@ -228,6 +228,7 @@ class MessageLayer(Layer):
             if opcode == CONTINUATION_FRAME:
                 self.fail(channel, stream, WS_PROTOCOL_ERROR, "continuation of no message")
             elif size > channel.limits.max_message:
+                channel.count_hit("max_message")
                 self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
         elif opcode != CONTINUATION_FRAME:
             self.fail(channel, stream, WS_PROTOCOL_ERROR, "message inside a message")
@@ -249,15 +250,18 @@ class MessageLayer(Layer):
         assembly = self.assembly
         have = assembly.buffer.size()
         if size > limits.max_message - have:
+            channel.count_hit("max_message")
             self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
             return
         if size == 0 and not self.opcode & FIN:
             assembly.empty_frames += 1
             if assembly.empty_frames > limits.max_empty_fragments:
+                channel.count_hit("max_empty_fragments")
                 self.fail(channel, stream, POLICY_VIOLATION, "too many empty fragments")
         else:
             assembly.frames += 1
             if assembly.frames > limits.max_fragments and assembly.frames > have >> 4:
+                channel.count_hit("max_fragments")
                 self.fail(channel, stream, POLICY_VIOLATION, "too many fragments")
 
     def _payload(self, channel, stream, p, pos, n):

@@ -194,7 +194,7 @@ class Sender(Control):
                 n = pending.early.size()
                 stream.held -= n
                 self.buffered -= n
-                self.credit(stream, n)
+                self.grant(stream, n)
         if end_stream:
             self.ended_here(stream)
 
@@ -235,6 +235,8 @@ class Sender(Control):
             n = early.size()
             stream.held -= n
             self.buffered -= n
+            if self.auto_credit:
+                self.grant(stream, n)
             data = early.bytes()
             layer = stream.layer
             layer.receive(self, stream, address(data), 0, n)

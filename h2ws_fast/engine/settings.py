@@ -23,6 +23,23 @@ def _check(name, value, low, high):
     return value
 
 
+# identifier -> (name, lowest, highest value) of what an endpoint may send; others have 32 bits
+_RANGES = {
+    SETTINGS_ENABLE_PUSH: ("SETTINGS_ENABLE_PUSH", 0, 0),
+    SETTINGS_INITIAL_WINDOW_SIZE: ("SETTINGS_INITIAL_WINDOW_SIZE", 0, MAX_WINDOW),
+    SETTINGS_MAX_FRAME_SIZE: ("SETTINGS_MAX_FRAME_SIZE", DEFAULT_FRAME_SIZE, MAX_FRAME_SIZE),
+    SETTINGS_ENABLE_CONNECT_PROTOCOL: ("SETTINGS_ENABLE_CONNECT_PROTOCOL", 0, 1),
+    SETTINGS_NO_RFC7540_PRIORITIES: ("SETTINGS_NO_RFC7540_PRIORITIES", 1, 1),
+}
+
+
+def check_setting(identifier, value):
+    """Raise ValueError for a setting that must not be sent."""
+    _check("a setting's identifier", identifier, 1, 2**16 - 1)
+    name, low, high = _RANGES.get(identifier, (f"setting {identifier:#x}", 0, 2**32 - 1))
+    _check(name, value, low, high)
+
+
 class Settings:
     """Settings of this end, by keyword.
 

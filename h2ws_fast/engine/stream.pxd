@@ -53,4 +53,5 @@ cdef class Channel:
     cdef int end(self, Stream stream) except -1
     cdef int over(self, Stream stream) except -1
     cdef int start_closing(self, Stream stream) except -1
+    cdef int count_hit(self, str name) except -1
     cdef int fail_stream(self, Stream stream, unsigned int error_code, str reason) except -1

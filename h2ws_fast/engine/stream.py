@@ -106,5 +106,8 @@ class Channel:
     def start_closing(self, stream):
         """Give the peer `close_timeout_s` from now."""
 
+    def count_hit(self, name):
+        """Count that a limit was reached."""
+
     def fail_stream(self, stream, error_code, reason):
         """A stream error: RFC 9113 section 5.4.2."""

@@ -2,12 +2,12 @@ cimport cython
 
 cdef class Timers:
     cdef tuple _durations
-    cdef list _marked
+    cdef dict _marked
     cdef dict _queues
 
     cdef int mark(self, int kind, unsigned int stream_id) except -1
     cdef int cancel(self, int kind, unsigned int stream_id) except -1
-    @cython.locals(marked=list)
+    @cython.locals(marked=dict)
     cdef void arm(self, double now) except *
     cdef object next(self)
     cdef list expired(self, double now)

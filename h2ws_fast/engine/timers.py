@@ -38,13 +38,13 @@ class Timers:
     def mark(self, kind, stream_id):
         """Let a deadline begin at the next `arm`; one that runs already begins anew."""
         if self._marked is None:
-            self._marked = []
-        self._marked.append((kind, stream_id))
+            self._marked = {}
+        self._marked[(kind, stream_id)] = None
 
     def cancel(self, kind, stream_id):
         """Forget a deadline, marked or armed, if there is one."""
-        if self._marked is not None and (kind, stream_id) in self._marked:
-            self._marked.remove((kind, stream_id))
+        if self._marked is not None:
+            self._marked.pop((kind, stream_id), None)
         if self._queues is not None:
             queue = self._queues.get(kind)
             if queue is not None:
