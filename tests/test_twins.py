@@ -98,9 +98,10 @@ def test_a_stale_extension_does_not_import(compiled, copy, suffix):
         pytest.skip("a wheel has no .pyx")
     source.write_bytes(source.read_bytes() + b"\n# changed\n")
     error = run(COMPILED, copy.parent)
-    assert error == (
-        f"ImportError: the extension h2ws_fast.engine.kernels was not built from the "
-        f"engine/kernels{suffix} beside it: run pip install -e . again"
+    # Whoever cimports a `.pxd` is stale with it, and may be imported first.
+    assert error.startswith("ImportError: the extension h2ws_fast.engine.")
+    assert error.endswith(
+        f" was not built from the engine/kernels{suffix} beside it: run pip install -e . again"
     )
     assert run(COMPILED, copy.parent, H2WS_FAST_PURE="1").startswith("False")
 
