@@ -1,6 +1,10 @@
+cimport cython
 from libc.stdint cimport int64_t
 
 from .limits cimport Limits
+
+
+cdef int64_t UNLIMITED
 
 
 cdef class Bucket:
@@ -23,6 +27,8 @@ cdef class Guard:
     cdef object glitch(self, double now)
     cdef object control_frame(self)
     cdef object empty_frame(self)
+    @cython.locals(allowed=int64_t)
     cdef object window_update(self)
+    @cython.locals(allowed=int64_t)
     cdef object priority(self)
     cdef object body_data(self, int64_t n)

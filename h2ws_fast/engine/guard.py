@@ -1,5 +1,7 @@
 """What the peer has used of each limit. See `limits.py` for what each one is for."""
 
+from .limits import UNLIMITED
+
 
 class Bucket:
     """A token bucket: `burst` at once, `rate` more each second."""
@@ -106,15 +108,18 @@ class Guard:
     def window_update(self):
         """Envoy's formula: 5 + 2 x (streams + 10 x DATA frames sent)."""
         self.window_updates += 1
-        allowed = 5 + 2 * self.streams + self.limits.max_window_updates * self.data_frames_sent
+        allowed = self.limits.max_window_updates
+        if allowed != UNLIMITED:
+            allowed = 5 + 2 * self.streams + allowed * self.data_frames_sent
         return self.hit("max_window_updates") if self.window_updates > allowed else None
 
     def priority(self):
         """A PRIORITY or PRIORITY_UPDATE frame."""
         self.priority_frames += 1
-        if self.priority_frames > self.limits.max_priority_frames * (1 + self.streams):
-            return self.hit("max_priority_frames")
-        return None
+        allowed = self.limits.max_priority_frames
+        if allowed != UNLIMITED:
+            allowed *= 1 + self.streams
+        return self.hit("max_priority_frames") if self.priority_frames > allowed else None
 
     def body_data(self, n):
         """A DATA frame of n > 0 octets in a body: small ones cost, octets refund."""
