@@ -3,12 +3,24 @@
 # The wire codes of RFC 9113 section 7 as numbers: the engine imports this module, so this module
 # cannot import the engine's constants.
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0x0, 0x1, 0x2, 0x7, 0x8
+HTTP_1_1_REQUIRED = 0xD
 
 __all__ = [
+    "AlpnError",
+    "Close",
+    "ConcurrencyError",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
     "ConnectionTerminated",
     "ExtendedConnectUnsupported",
     "H2WSError",
+    "InvalidHandshake",
+    "InvalidOrigin",
+    "InvalidStatus",
+    "InvalidURI",
     "LocalProtocolError",
+    "NegotiationError",
     "NoAvailableStreams",
     "StreamClosed",
     "StreamReset",
@@ -71,3 +83,124 @@ class StreamReset(H2WSError):
         self.error_code = error_code
         self.reason = reason
         self.retryable = retryable
+
+
+# -- what the asyncio layer raises ------------------------------------------------------------
+
+
+class Close:
+    """Code and reason of a Close frame; code 1005 stands for a frame without a code."""
+
+    __slots__ = ("code", "reason")
+
+    def __init__(self, code, reason=""):
+        self.code = code
+        self.reason = reason
+
+    def __eq__(self, other):
+        if not isinstance(other, Close):
+            return NotImplemented
+        return (self.code, self.reason) == (other.code, other.reason)
+
+    def __hash__(self):
+        return hash((self.code, self.reason))
+
+    def __str__(self):
+        return f"{self.code} {self.reason}" if self.reason else str(self.code)
+
+    def __repr__(self):
+        return f"Close(code={self.code!r}, reason={self.reason!r})"
+
+
+class ConnectionClosed(H2WSError):
+    """The WebSocket is closed: nothing can be received or sent any more.
+
+    `rcvd` and `sent` are the `Close` frames each way, or None; `rcvd_then_sent` tells their order
+    where both exist, and is None otherwise.
+    """
+
+    def __init__(self, rcvd=None, sent=None, rcvd_then_sent=None):
+        super().__init__(rcvd, sent, rcvd_then_sent)
+        self.rcvd = rcvd
+        self.sent = sent
+        self.rcvd_then_sent = rcvd_then_sent
+
+    def __str__(self):
+        received = "no close frame received" if self.rcvd is None else f"received {self.rcvd}"
+        sent = "no close frame sent" if self.sent is None else f"sent {self.sent}"
+        if self.rcvd is None and self.sent is None:
+            return "no close frame received or sent"
+        if self.rcvd is None or self.rcvd_then_sent is False:
+            return f"{sent}; {received}" if self.rcvd is None else f"{sent}; then {received}"
+        return f"{received}; {sent}" if self.sent is None else f"{received}; then {sent}"
+
+
+class ConnectionClosedOK(ConnectionClosed):
+    """Closed properly: a Close each way, with code 1000, 1001 or none."""
+
+
+class ConnectionClosedError(ConnectionClosed):
+    """Closed with another code, or without the closing handshake."""
+
+
+class InvalidURI(H2WSError, ValueError):
+    """Not a URI that this function can connect to."""
+
+    error_code = PROTOCOL_ERROR
+
+    def __init__(self, uri, problem):
+        super().__init__(uri, problem)
+        self.uri = uri
+        self.problem = problem
+
+    def __str__(self):
+        return f"{self.uri!r} cannot be used: {self.problem}"
+
+
+class InvalidHandshake(H2WSError):
+    """The WebSocket or tunnel could not be opened."""
+
+    error_code = CANCEL
+
+
+class InvalidStatus(InvalidHandshake):
+    """The server refused with another status than 2xx. `response` is its answer."""
+
+    def __init__(self, response):
+        super().__init__(response)
+        self.response = response
+
+    def __str__(self):
+        return f"the server refused with status {self.response.status}"
+
+
+class InvalidOrigin(InvalidHandshake):
+    """The Origin of a request is not among those allowed."""
+
+    def __init__(self, origin):
+        super().__init__(origin)
+        self.origin = origin
+
+    def __str__(self):
+        return "the Origin field is missing" if self.origin is None else f"Origin {self.origin!r}"
+
+
+class NegotiationError(InvalidHandshake):
+    """The two sides found no subprotocol in common."""
+
+
+class AlpnError(InvalidHandshake):
+    """TLS did not negotiate HTTP/2: RFC 9113 section 3.2. `selected` is what ALPN chose."""
+
+    error_code = HTTP_1_1_REQUIRED
+
+    def __init__(self, selected):
+        super().__init__(selected)
+        self.selected = selected
+
+    def __str__(self):
+        return f"the peer does not speak HTTP/2: ALPN selected {self.selected!r}, not 'h2'"
+
+
+class ConcurrencyError(H2WSError, RuntimeError):
+    """Two tasks use one WebSocket in a way that only one may at a time."""

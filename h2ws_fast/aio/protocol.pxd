@@ -1,0 +1,74 @@
+cimport cython
+
+cdef int IDLE, YIELDED, ARMED, WOKEN
+cdef object logger
+
+
+cdef class Wire
+cdef class Waiter
+
+
+cdef class Hub:
+    cdef object __weakref__
+    cdef readonly object loop
+    cdef readonly object time
+    cdef readonly object buffer
+    cdef readonly object pool
+    cdef bint busy
+    cdef bint scheduled
+    cdef Wire current
+    cdef list dirty
+    cdef list ready
+    cdef object done
+    cpdef object schedule(self)
+    @cython.locals(wire=Wire)
+    cpdef object flush(self)
+    @cython.locals(waiter=Waiter)
+    cdef object wake(self)
+
+
+cdef class Waiter:
+    cdef public bint _asyncio_future_blocking
+    cdef Hub hub
+    cdef int state
+    cdef object callback
+    cdef object context
+    cdef bint begin(self) except -1
+    cdef object reset(self)
+    cdef object wake(self)
+    cdef object run(self)
+
+
+@cython.locals(waiter=Waiter)
+cpdef Waiter new_waiter(Hub hub)
+
+
+cdef class Wire:
+    cdef readonly Hub hub
+    cdef readonly object conn
+    cdef readonly object transport
+    cdef readonly list websockets
+    cdef object timer
+    cdef object spare
+    cdef double due
+    cdef public object keeper
+    cdef public double keep_due
+    cdef readonly Py_ssize_t write_high
+    cdef bint touched
+    cdef readonly bint paused
+    cdef public bint closing
+    cdef bint lingering
+    cdef readonly bint lost
+    cdef public bint watched
+    cdef public bint over
+    cdef bint plain
+    @cython.locals(hub=Hub)
+    cpdef object touch(self)
+    cpdef object pull(self)
+    @cython.locals(hub=Hub, previous=Wire, now=double)
+    cpdef object settle(self, list events)
+    cdef object _handle(self, object event)
+    cdef object _pull(self, double now)
+    cdef object _arm(self)
+    cdef object _close(self)
+    cpdef object abort(self)

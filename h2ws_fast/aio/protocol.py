@@ -1,0 +1,453 @@
+"""Moves octets between a transport and an engine connection, and wakes whom they concern.
+
+    transport --buffer_updated--> Wire --receive_data--> engine --direct calls--> WebSocket, streams
+    transport <------write------- Wire <--data_to_send-- engine <------verbs----- WebSocket, streams
+
+All of one read is one batch: the engine parses it whole, connection-level events are handled, every
+reader that got something runs, and then one pull writes what all of that left behind. Verbs that
+are called outside of a batch are flushed together by one `call_soon`.
+
+The engine is pulled only while the transport is below its high-water mark: what waits must wait in
+the engine, where control frames overtake data, and not in the transport, where they cannot.
+
+Every read of a loop goes through one buffer, which holds nothing between reads: the engine has
+consumed it all before `buffer_updated` returns. An idle connection therefore owns no buffer.
+"""
+
+import asyncio
+import contextvars
+import logging
+import threading
+import weakref
+
+from ..engine.kernels import Pool
+
+logger = logging.getLogger("h2ws_fast.aio")
+
+READ_BUFFER = 262144
+SPARE_BUFFER = 65536
+PULL = 65536  # octets asked of the engine at a time
+WRITE_HIGH = 65536  # the transport's own buffer
+LINGER_S = 10.0  # how long a closing transport may try to get rid of its last octets
+
+# Waiter.state
+IDLE = 0
+YIELDED = 1  # handed to whoever drives the reader, who has not said yet whom to wake
+ARMED = 2
+WOKEN = 3
+
+
+class Hub:
+    """What the connections of one event loop share."""
+
+    __slots__ = (
+        "__weakref__",
+        "buffer",
+        "busy",
+        "current",
+        "dirty",
+        "done",
+        "loop",
+        "pool",
+        "ready",
+        "scheduled",
+        "time",
+    )
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.time = loop.time
+        self.buffer = bytearray(READ_BUFFER)
+        self.pool = Pool()
+        self.busy = False  # the engine reads from `buffer` right now
+        self.current = None  # the Wire whose batch is being handled
+        self.dirty = []  # Wires with something to send or to tell
+        self.ready = []  # Waiters to wake
+        self.scheduled = False
+        # What a woken reader's task is told: a future that is done, since asyncio looks into its
+        # own futures and calls methods of any other.
+        self.done = loop.create_future()
+        self.done.set_result(None)
+
+    def schedule(self):
+        """Make `flush` run soon."""
+        if not self.scheduled:
+            self.scheduled = True
+            self.loop.call_soon(self.flush)
+
+    def flush(self):
+        """Wake who is ready and write what verbs left behind."""
+        self.scheduled = False
+        if self.ready:
+            self.wake()
+        dirty = self.dirty
+        self.dirty = []
+        for wire in dirty:
+            try:
+                wire.settle(None)
+            except Exception:
+                logger.exception("writing to a connection failed")
+                wire.abort()
+
+    def wake(self):
+        """Run every reader that got something. Never called from inside a task."""
+        while self.ready:
+            ready = self.ready
+            self.ready = []
+            for waiter in ready:
+                waiter.run()
+
+
+_thread = threading.local()
+
+
+def running_hub():
+    """Return the Hub of the running event loop."""
+    loop = asyncio.get_running_loop()
+    reference = getattr(_thread, "hub", None)
+    hub = None if reference is None else reference()
+    if hub is None or hub.loop is not loop:
+        hub = Hub(loop)
+        _thread.hub = weakref.ref(hub)
+    return hub
+
+
+def _raise(error):
+    raise error
+
+
+class Waiter:
+    """What a reader yields to its task while it has nothing to read: a future used again and again.
+
+    It looks like a future just as far as `asyncio.Task` looks: the task sets
+    `_asyncio_future_blocking`, asks for the loop, adds its callback, and may cancel.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "callback", "context", "hub", "state")
+
+    def get_loop(self):
+        return self.hub.loop
+
+    def add_done_callback(self, callback, *, context=None):
+        if self.state != YIELDED:
+            raise RuntimeError("only the task that awaits a message may wait for it")
+        self.callback = callback
+        self.context = contextvars.copy_context() if context is None else context
+        self.state = ARMED
+
+    def remove_done_callback(self, callback):
+        if self.state != ARMED or self.callback != callback:
+            return 0
+        self.reset()
+        return 1
+
+    def done(self):
+        return self.state == IDLE or self.state == WOKEN
+
+    def cancelled(self):
+        return False
+
+    def result(self):
+        return None
+
+    def exception(self):
+        return None
+
+    def cancel(self, msg=None):
+        if self.state != ARMED:
+            return False
+        callback = self.callback
+        context = self.context
+        self.reset()
+        # From here on nobody waits: a message that comes now stays for the next reader.
+        future = self.hub.loop.create_future()
+        future.cancel(msg)
+        self.hub.loop.call_soon(callback, future, context=context)
+        return True
+
+    def begin(self):
+        """Somebody is about to wait: False where somebody already does."""
+        if self.state != IDLE:
+            return False
+        self.state = YIELDED
+        self._asyncio_future_blocking = True
+        return True
+
+    def reset(self):
+        """Nobody waits any more."""
+        self.state = IDLE
+        self.callback = None
+        self.context = None
+
+    def wake(self):
+        """There is something to read: run the reader at the end of the batch, or soon."""
+        if self.state == ARMED:
+            self.state = WOKEN
+            self.hub.ready.append(self)
+            if self.hub.current is None:
+                self.hub.schedule()
+
+    def run(self):
+        """Let the reader's task go on, in its own context and outside of any other task."""
+        if self.state != WOKEN:
+            return
+        callback = self.callback
+        context = self.context
+        self.state = IDLE
+        self.callback = None
+        self.context = None
+        try:
+            context.run(callback, self.hub.done)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # The transport that called us would swallow it; the loop does not.
+            self.hub.loop.call_soon(_raise, error)
+        except BaseException as error:
+            self.hub.loop.call_exception_handler(
+                {"message": "a task could not be woken", "exception": error}
+            )
+
+
+def new_waiter(hub):
+    waiter = Waiter.__new__(Waiter)
+    waiter.hub = hub
+    waiter.state = IDLE
+    waiter.callback = None
+    waiter.context = None
+    waiter._asyncio_future_blocking = False
+    return waiter
+
+
+class Wire:
+    """One connection: a transport on one side, the engine on the other.
+
+    A subclass that is also an `asyncio.BufferedProtocol` says what to do with events of the
+    connection (`_event`), when there is a transport (`_opened`) and when it is gone (`_lost`).
+    """
+
+    __slots__ = (
+        "closing",
+        "conn",
+        "due",
+        "hub",
+        "keep_due",
+        "keeper",
+        "lingering",
+        "lost",
+        "over",
+        "paused",
+        "plain",
+        "spare",
+        "timer",
+        "touched",
+        "transport",
+        "watched",
+        "websockets",
+        "write_high",
+    )
+
+    def __init__(self, hub, conn, write_high):
+        self.hub = hub
+        self.conn = conn
+        self.transport = None
+        self.timer = None
+        self.spare = None
+        self.websockets = []
+        self.write_high = write_high
+        self.due = 0.0
+        self.keeper = None  # who pings the WebSockets of this connection
+        self.keep_due = 0.0
+        self.touched = False
+        self.paused = False
+        self.closing = False  # the transport was told to close
+        self.lost = False  # the transport is gone
+        self.lingering = False  # it is over, and the transport has only so much time left
+        self.over = False  # the engine has said Terminated
+        self.watched = False  # call `_settled` after each batch
+        self.plain = False  # the transport takes only bytes, bytearray and memoryview
+
+    # -- what the transport calls ---------------------------------------------------------------
+
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.set_write_buffer_limits(WRITE_HIGH)
+        # uvloop's TCP transport takes any buffer; asyncio's own and both TLS layers do not.
+        kind = type(transport)
+        self.plain = not (kind.__module__.startswith("uvloop") and kind.__name__ == "TCPTransport")
+        if self._opened():
+            self.settle(None)
+
+    def get_buffer(self, sizehint):
+        if self.hub.busy:
+            # A TLS transport may read while it closes; not into what is being parsed.
+            self.spare = bytearray(SPARE_BUFFER)
+            return self.spare
+        return self.hub.buffer
+
+    def buffer_updated(self, n):
+        hub = self.hub
+        data = hub.buffer
+        if self.spare is not None:
+            data = self.spare
+            self.spare = None
+        if self.closing or hub.current is self:
+            return
+        hub.busy = True
+        try:
+            events = self.conn.receive_data(memoryview(data)[:n], hub.time())
+        finally:
+            hub.busy = False
+        self.settle(events)
+
+    def eof_received(self):
+        if not self.lost:
+            self.settle(self.conn.receive_eof(self.hub.time()))
+        return False
+
+    def connection_lost(self, exc):
+        self.lost = True
+        self.closing = True
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        self.settle(self.conn.receive_eof(self.hub.time()))
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        self.transport = None
+        self._lost(exc)
+
+    def pause_writing(self):
+        self.paused = True
+
+    def resume_writing(self):
+        self.paused = False
+        self.touch()
+
+    # -- what a subclass does --------------------------------------------------------------------
+
+    def _opened(self):
+        """There is a transport. False: it was refused."""
+        return True
+
+    def _event(self, event):
+        """An event that no stream's own receiver takes."""
+
+    def _settled(self):
+        """A batch is done, and `watched` is set."""
+
+    def _lost(self, exc):
+        """The transport is gone."""
+
+    # -- after verbs ------------------------------------------------------------------------------
+
+    def touch(self):
+        """A verb was called: see soon whether there is something to write."""
+        if not self.touched:
+            self.touched = True
+            hub = self.hub
+            if hub.current is not self:
+                hub.dirty.append(self)
+                hub.schedule()
+
+    def pull(self):
+        """Write what the engine has while the transport takes it. Allowed inside a task."""
+        if not self.closing and self.transport is not None:
+            self._pull(self.hub.time())
+
+    def settle(self, events):
+        """Handle events, wake readers, write: the second half of a batch. Not inside a task."""
+        hub = self.hub
+        previous = hub.current
+        hub.current = self
+        now = hub.time()
+        try:
+            while True:
+                if events:
+                    for event in events:
+                        self._handle(event)
+                if hub.ready:
+                    hub.wake()
+                self.touched = False
+                # Even where nothing can be written: it is this call that arms the engine's timers.
+                self._pull(now)
+                events = self.conn.events()
+                if not events and not hub.ready and not self.touched:
+                    break
+        finally:
+            self.touched = False
+            hub.current = previous
+        if self.watched:
+            self._settled()
+        if self.over:
+            self._close()
+        else:
+            self._arm()
+
+    def _handle(self, event):
+        try:
+            self._event(event)
+        except (SystemExit, KeyboardInterrupt) as error:
+            self.hub.loop.call_soon(_raise, error)
+        except BaseException:
+            logger.exception("handling %s failed", type(event).__name__)
+
+    def _pull(self, now):
+        transport = self.transport
+        if transport is None or self.closing:
+            return
+        try:
+            while not self.paused:
+                buffers = self.conn.data_to_send(PULL, now)
+                if not buffers:
+                    return
+                for buffer in buffers:
+                    if self.plain and type(buffer) is not bytes:
+                        transport.write(memoryview(buffer))
+                    else:
+                        transport.write(buffer)
+        except (OSError, RuntimeError) as error:
+            # The transport noticed before we were told; connection_lost follows.
+            logger.debug("writing failed: %s", error)
+            self.closing = True
+            transport.abort()
+
+    def _arm(self):
+        # One timer a connection: it may fire early, it is never late, and without anything
+        # pending there is none.
+        if self.lost or self.transport is None:
+            return
+        due = self.conn.next_timeout()
+        if due is None:
+            return
+        if self.timer is not None:
+            if self.due <= due:
+                return
+            self.timer.cancel()
+        self.due = due
+        self.timer = self.hub.loop.call_at(due, self._on_timer)
+
+    def _on_timer(self):
+        self.timer = None
+        self.conn.handle_timeout(max(self.hub.time(), self.due))
+        self.settle(None)
+
+    def _close(self):
+        # The engine is done: let the transport write what is left, for a while.
+        transport = self.transport
+        if self.lost or transport is None:
+            return
+        if not self.lingering:
+            self.lingering = True
+            if self.timer is not None:
+                self.timer.cancel()
+            self.timer = self.hub.loop.call_later(LINGER_S, transport.abort)
+        if not self.closing and not self.paused:
+            self.closing = True
+            transport.close()
+
+    def abort(self):
+        """Drop the transport now; every stream gets its last event when it reports back."""
+        transport = self.transport
+        if transport is not None:
+            self.closing = True
+            transport.abort()

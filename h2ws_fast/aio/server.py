@@ -1,0 +1,850 @@
+"""`serve`: WebSockets, requests and tunnels on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+import ssl as ssl_module
+import urllib.parse
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from .._twins import COMPILED
+from ..engine import Connection, Limits, Role, Settings
+from ..engine.constants import CANCEL, INADEQUATE_SECURITY, INTERNAL_ERROR, NO_ERROR
+from ..engine.events import Requested, Reset, Terminated
+from ..errors import (
+    ConnectionClosed,
+    H2WSError,
+    NegotiationError,
+    StreamClosed,
+    StreamReset,
+)
+from . import tls
+from .http import Body, Headers, Request, Response, fields_of, text_response
+from .protocol import Hub, Wire, running_hub
+from .tunnel import Receiving, Sending, Tunnel
+from .websocket import Keeper, WebSocket, new_websocket, open_websocket
+
+__all__ = ["SAME_ORIGIN", "SameOrigin", "Server", "serve"]
+
+logger = logging.getLogger("h2ws_fast.aio.server")
+
+NOTSENT_LOWAT = 131072
+
+Message: TypeAlias = "str | bytes"
+OnMessage: TypeAlias = Callable[[WebSocket, Any], Any]
+OnWebSocket: TypeAlias = Callable[[WebSocket], Any]
+OnRequest: TypeAlias = Callable[[Request], Awaitable[Response]]
+OnTunnel: TypeAlias = Callable[[Tunnel], Awaitable[Any]]
+Origins: TypeAlias = "Sequence[str | re.Pattern[str] | None] | SameOrigin | None"
+
+
+class SameOrigin:
+    """The default of `serve(origins=...)`: an Origin must name the authority it asks.
+
+    Requests without an Origin do not come from a page and pass: RFC 6455 section 10.2.
+    """
+
+    def __repr__(self) -> str:
+        return "SAME_ORIGIN"
+
+
+SAME_ORIGIN = SameOrigin()
+
+DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+def _host_and_port(authority: str, scheme: str) -> tuple[str, int | None] | None:
+    try:
+        parts = urllib.parse.urlsplit("//" + authority)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname or parts.path or parts.query or parts.fragment:
+        return None
+    return parts.hostname.lower(), port or DEFAULT_PORTS.get(scheme)
+
+
+def is_same_origin(origin: str, scheme: str, authority: str) -> bool:
+    """Does this Origin field name the authority that was asked?
+
+    A proxy that ends TLS may change the scheme, so only host and port count; each default port is
+    that of its own side.
+    """
+    kind, slashes, rest = origin.partition("://")
+    if not slashes or kind.lower() not in ("http", "https") or "@" in rest:
+        return False
+    ours = _host_and_port(authority, scheme)
+    theirs = _host_and_port(rest, kind.lower())
+    if ours is None or theirs is None:
+        return False
+    if ours == theirs:
+        return True
+    return ours[0] == theirs[0] and (ours[1], theirs[1]) in ((80, 443), (443, 80))
+
+
+class _Options:
+    """What `serve` was told, shared by all of its connections."""
+
+    handler: OnWebSocket | None
+    on_message: OnMessage | None
+    on_open: OnWebSocket | None
+    on_close: OnWebSocket | None
+    on_request: OnRequest | None
+    tunnels: dict[str, OnTunnel]
+    origins: Origins
+    subprotocols: list[str] | None
+    select_subprotocol: Callable[[WebSocket, Sequence[str]], str | None] | None
+    process_request: Callable[[Any, Request], Any] | None
+    process_response: Callable[[Any, Request, Response], Any] | None
+    extra_headers: list[tuple[str, str]]
+    ssl: ssl_module.SSLContext | None
+    settings: Settings
+    limits: Limits
+    max_connections: int | None
+    max_connections_per_address: int | None
+    logger: Any
+
+
+class _Exchange:
+    """A request and its response: where the events of their stream go."""
+
+    __slots__ = ("receiving", "sending", "task")
+
+    def __init__(self, receiving: Receiving, sending: Sending) -> None:
+        self.receiving = receiving
+        self.sending = sending
+        self.task: asyncio.Task[None] | None = None
+
+    def feed(self, event: Any) -> None:
+        self.receiving.feed(event)
+        self.sending.feed(event)
+        # Nobody wants the answer any more: the work stops, or resets would pile it up.
+        if type(event) is Reset and self.task is not None:
+            self.task.cancel()
+
+
+class ServerWire(Wire, asyncio.BufferedProtocol):
+    """One connection of a Server."""
+
+    __slots__ = ("address", "server")
+
+    server: Server
+    address: Any
+
+    def __init__(self, server: Server, hub: Hub) -> None:
+        options = server.options
+        conn = Connection(
+            Role.SERVER,
+            options.settings,
+            options.limits,
+            pool=hub.pool,
+        )
+        super().__init__(hub, conn, options.limits.write_high)
+        self.server = server
+        self.address = None
+
+    def _opened(self) -> bool:
+        server = self.server
+        if not server._admit(self):
+            self.abort()
+            return False
+        if server.options.ssl is not None:
+            tls_object = self.transport.get_extra_info("ssl_object")
+            # RFC 9113 section 3.3: over TLS, HTTP/2 is what ALPN says and not what a client tries.
+            if tls_object.selected_alpn_protocol() != "h2":
+                server.logger.info("a TLS client without ALPN h2 was refused")
+                self.abort()
+                return False
+            problem = tls.check_negotiated(tls_object)
+            if problem is not None:
+                self.conn.abort(INADEQUATE_SECURITY, problem.encode())
+        return True
+
+    def _lost(self, exc: BaseException | None) -> None:
+        self.server._forget(self)
+
+    def _event(self, event: Any) -> None:
+        kind = type(event)
+        if kind is Requested:
+            try:
+                self._requested(event)
+            except StreamClosed:
+                pass  # the client went away in the same read
+            except Exception:
+                self.server.logger.exception("answering a request failed")
+                self.conn.reset(event.stream_id, INTERNAL_ERROR)
+        elif kind is Terminated:
+            self.over = True
+            if event.error_code != NO_ERROR:
+                self.server.logger.info(
+                    "connection ended with error %#x: %.200r", event.error_code, event.reason
+                )
+
+    def _requested(self, event: Any) -> None:
+        options = self.server.options
+        token = event.protocol
+        if token is None:
+            if event.method == "CONNECT" or options.on_request is None:
+                status = 501 if event.method == "CONNECT" else 404
+                self._answer(event.stream_id, text_response(status, ""), event.method)
+            else:
+                self._request(event)
+            return
+        token = token.lower()
+        if token == "websocket" and (
+            options.handler is not None or options.on_message is not None
+        ):
+            ws = new_websocket(self, event.stream_id, self._make_request(event))
+            if options.process_request is None and options.process_response is None:
+                self._open(ws)
+            else:
+                self._begin(ws, ws.request, self._open)
+        elif token in options.tunnels:
+            request = self._make_request(event)
+            tunnel = Tunnel(self, event.stream_id, token, request, ended=event.ended)
+            if options.process_request is None:
+                self._open_tunnel(tunnel)
+            else:
+                self._begin(tunnel, request, self._open_tunnel)
+        else:
+            # RFC 9220 section 3: "501 (Not Implemented)" for a `:protocol` that is not known.
+            self._answer(
+                event.stream_id, text_response(501, f"unsupported protocol: {token}\n"), "CONNECT"
+            )
+
+    def _make_request(self, event: Any) -> Request:
+        return Request.received(event, self.address)
+
+    # -- the opening handshake --------------------------------------------------------------------
+
+    def _begin(self, what: Any, request: Request, go_on: Callable[[Any], None]) -> None:
+        # With a `process_request`: inline while it is synchronous, in a task otherwise.
+        process = self.server.options.process_request
+        answer: Any = None
+        if process is not None:
+            try:
+                answer = process(what, request)
+            except Exception:
+                self.server.logger.exception("process_request failed")
+                answer = text_response(500, "the opening handshake failed, see the server's log\n")
+        if isinstance(answer, Awaitable):
+            task = self.hub.loop.create_task(self._decide(what, answer, go_on))
+            self.server._own(task)
+
+            def cancel(event: Any) -> None:
+                if type(event) is Reset:
+                    task.cancel()
+
+            self.conn.attach(what.stream_id, cancel)
+        elif answer is None:
+            go_on(what)
+        else:
+            self._refuse(what.stream_id, answer)
+
+    async def _decide(
+        self, what: Any, answer: Awaitable[Response | None], go_on: Callable[[Any], None]
+    ) -> None:
+        try:
+            response = await answer
+        except Exception:
+            self.server.logger.exception("process_request failed")
+            response = text_response(500, "the opening handshake failed, see the server's log\n")
+        try:
+            self.conn.attach(what.stream_id, None)
+            if response is None:
+                go_on(what)
+            else:
+                self._refuse(what.stream_id, response)
+        except StreamClosed:
+            return
+        self.touch()
+
+    def _refuse(self, stream_id: int, response: Any) -> None:
+        if not isinstance(response, Response):
+            raise TypeError(f"process_request returned {response!r}, not a Response or None")
+        if 200 <= response.status <= 299:
+            raise ValueError("a refusal needs a status other than 2xx")
+        self._answer(stream_id, response, "CONNECT")
+
+    def _open(self, ws: WebSocket) -> None:
+        server = self.server
+        options = server.options
+        if server.closing:
+            self._answer(ws.stream_id, text_response(503, "shutting down\n"), "CONNECT")
+            return
+        headers = options.extra_headers
+        subprotocol = None
+        if options.origins is not None and not self._origin_allowed(ws.request):
+            self._answer(ws.stream_id, text_response(403, "this Origin is not allowed\n"), "CONNECT")
+            return
+        if options.subprotocols is not None or options.select_subprotocol is not None:
+            try:
+                subprotocol = self._select_subprotocol(ws)
+            except NegotiationError as error:
+                self._answer(ws.stream_id, text_response(400, f"{error}\n"), "CONNECT")
+                return
+        ws.subprotocol = subprotocol
+        response = None
+        if options.process_response is not None:
+            response = Response(200, headers)
+            try:
+                other = options.process_response(ws, ws.request, response)
+            except Exception:
+                server.logger.exception("process_response failed")
+                other = text_response(500, "the opening handshake failed, see the server's log\n")
+            if other is not None:
+                response = other
+            if not 200 <= response.status <= 299:
+                self._refuse(ws.stream_id, response)
+                return
+            headers = fields_of(response.headers)
+        ws.response = response
+        self.conn.attach(ws.stream_id, ws)
+        self.conn.accept_websocket(ws.stream_id, subprotocol, headers=headers)
+        open_websocket(ws)
+        if options.on_message is not None:
+            ws._deliver(options.on_open, options.on_message, options.on_close)
+        else:
+            assert options.handler is not None
+            coroutine: Any = options.handler(ws)
+            task = self.hub.loop.create_task(coroutine)
+            server._own(task)
+            task.add_done_callback(ws._handled)
+
+    def _origin_allowed(self, request: Request) -> bool:
+        origins = self.server.options.origins
+        values = request.headers.get_all("origin")
+        if len(values) > 1:
+            return False
+        origin = values[0] if values else None
+        if isinstance(origins, SameOrigin):
+            return origin is None or is_same_origin(origin, request.scheme, request.authority)
+        for allowed in origins or ():
+            if allowed == origin:
+                return True
+            if isinstance(allowed, re.Pattern) and origin is not None and allowed.fullmatch(origin):
+                return True
+        return False
+
+    def _select_subprotocol(self, ws: WebSocket) -> str | None:
+        options = self.server.options
+        offered = [
+            token.strip()
+            for value in ws.request.headers.get_all("sec-websocket-protocol")
+            for token in value.split(",")
+            if token.strip()
+        ]
+        if options.select_subprotocol is not None:
+            chosen = options.select_subprotocol(ws, offered)
+            if chosen is not None and chosen not in offered:
+                raise NegotiationError(f"the subprotocol {chosen!r} was not offered")
+            return chosen
+        if not options.subprotocols:
+            return None
+        if not offered:
+            raise NegotiationError("a subprotocol is required")
+        for candidate in options.subprotocols:
+            if candidate in offered:
+                return candidate
+        raise NegotiationError(f"none of the subprotocols {', '.join(options.subprotocols)}")
+
+    def _open_tunnel(self, tunnel: Tunnel) -> None:
+        options = self.server.options
+        fields = [(":status", "200"), *options.extra_headers]
+        self.conn.attach(tunnel.stream_id, tunnel.feed)
+        self.conn.respond(tunnel.stream_id, fields, False)
+        task = self.hub.loop.create_task(
+            self._run_tunnel(options.tunnels[tunnel.protocol], tunnel)
+        )
+        self.server._own(task)
+
+    async def _run_tunnel(self, handler: OnTunnel, tunnel: Tunnel) -> None:
+        try:
+            await handler(tunnel)
+        except asyncio.CancelledError:
+            tunnel.abort()
+            raise
+        except StreamReset:
+            tunnel.abort()
+        except Exception:
+            self.server.logger.exception("the handler of a tunnel failed")
+            tunnel.abort(INTERNAL_ERROR)
+        else:
+            await tunnel.close()
+
+    # -- ordinary requests ------------------------------------------------------------------------
+
+    def _request(self, event: Any) -> None:
+        request = self._make_request(event)
+        receiving = Receiving(self, event.stream_id, ended=event.ended)
+        if not event.ended:
+            request._body = receiving
+        exchange = _Exchange(receiving, Sending(self, event.stream_id))
+        self.conn.attach(event.stream_id, exchange.feed)
+        exchange.task = self.hub.loop.create_task(self._handle_request(request, exchange))
+        self.server._own(exchange.task)
+
+    async def _handle_request(self, request: Request, exchange: _Exchange) -> None:
+        server = self.server
+        stream_id = exchange.sending.stream_id
+        answered = False
+        try:
+            assert server.options.on_request is not None
+            try:
+                response = await server.options.on_request(request)
+                if not isinstance(response, Response):
+                    raise TypeError(f"on_request returned {response!r}, not a Response")
+            except StreamReset:
+                return
+            except Exception:
+                server.logger.exception("on_request failed")
+                response = text_response(500, "Internal Server Error\n")
+            answered = True
+            await self._send_response(exchange.sending, response, request.method)
+        except asyncio.CancelledError:
+            self._give_up(stream_id, CANCEL)
+            raise
+        except (StreamClosed, StreamReset):
+            pass
+        except Exception:
+            server.logger.exception("sending a response failed")
+            self._give_up(stream_id, INTERNAL_ERROR)
+        finally:
+            if answered and not exchange.receiving.finished:
+                # RFC 9113 section 8.1: a response may be complete before its request is. What
+                # still comes is of no interest, and must not stop the connection.
+                exchange.receiving.discard()
+
+    def _give_up(self, stream_id: int, error_code: int) -> None:
+        try:
+            self.conn.reset(stream_id, error_code)
+        except H2WSError:
+            return
+        self.touch()
+
+    def _head(self, response: Response, body: Body, method: str) -> list[tuple[str, str]]:
+        fields = [(":status", str(response.status))]
+        fields += fields_of(response.headers)
+        fields += self.server.options.extra_headers
+        if (
+            isinstance(body, bytes)
+            and method != "CONNECT"
+            and response.status not in (204, 304)
+            and response.status >= 200
+            and "content-length" not in response.headers
+        ):
+            fields.append(("content-length", str(len(body))))
+        return fields
+
+    def _answer(self, stream_id: int, response: Response, method: str) -> None:
+        # A response whose body is at hand, without a task.
+        body = _octets(response.body)
+        if not isinstance(body, bytes):
+            raise TypeError("the body of a refusal must be bytes or str")
+        head = self._head(response, body, method)
+        if method == "HEAD" or not body:
+            self.conn.respond(stream_id, head, True)
+        else:
+            self.conn.respond(stream_id, head, False)
+            self.conn.send_data(stream_id, body, True)
+        self.touch()
+
+    async def _send_response(self, sending: Sending, response: Response, method: str) -> None:
+        body = _octets(response.body)
+        head = self._head(response, body, method)
+        stream_id = sending.stream_id
+        if isinstance(body, bytes):
+            trailers = response.trailers
+            end = method == "HEAD" or (not body and not trailers)
+            self.conn.respond(stream_id, head, end)
+            self.touch()
+            if end:
+                sending.ended = True
+            else:
+                if body:
+                    await sending.write(body, end=not trailers)
+                sending.finish(trailers)
+            return
+        self.conn.respond(stream_id, head, method == "HEAD")
+        self.touch()
+        if method == "HEAD":
+            sending.ended = True
+            return
+        async for piece in body:
+            if piece:
+                await sending.write(piece)
+        sending.finish(response.trailers)
+
+
+def _octets(body: Body) -> Any:
+    if body is None:
+        return b""
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, bytearray | memoryview):
+        return bytes(body)
+    return body
+
+
+class Server:
+    """What `serve` returns: await it, or use it with `async with`, to start it.
+
+    `close()` begins the graceful shutdown, `wait_closed()` waits for its end, `serve_forever()`
+    runs until cancelled.
+    """
+
+    def __init__(self, options: _Options, start: dict[str, Any]) -> None:
+        self.options = options
+        self.logger = options.logger
+        self.closing = False
+        self.server: asyncio.Server | None = None
+        self._start = start
+        self._hub: Hub | None = None
+        self._keeper: Keeper | None = None
+        self._wires: set[ServerWire] = set()
+        self._addresses: dict[Any, int] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closer: asyncio.Task[None] | None = None
+        self._closed: asyncio.Future[None] | None = None
+        self._quiet: asyncio.Future[None] | None = None
+
+    # -- what connections call --------------------------------------------------------------------
+
+    def _admit(self, wire: ServerWire) -> bool:
+        options = self.options
+        if options.max_connections is not None and len(self._wires) >= options.max_connections:
+            self.logger.warning("refused: max_connections (%d) reached", options.max_connections)
+            return False
+        if options.max_connections_per_address is not None:
+            peer = wire.transport.get_extra_info("peername")
+            address = peer[0] if isinstance(peer, tuple) else peer
+            count = self._addresses.get(address, 0)
+            if count >= options.max_connections_per_address:
+                self.logger.warning("refused: max_connections_per_address reached: %s", address)
+                return False
+            self._addresses[address] = count + 1
+            wire.address = address
+        self._wires.add(wire)
+        if self._keeper is not None:
+            self._keeper.add(wire)
+        if self.closing:
+            wire.conn.shutdown()
+        return True
+
+    def _forget(self, wire: ServerWire) -> None:
+        if wire not in self._wires:
+            return
+        self._wires.discard(wire)
+        if self._keeper is not None:
+            self._keeper.discard(wire)
+        if self.options.max_connections_per_address is not None:
+            count = self._addresses.get(wire.address, 0) - 1
+            if count > 0:
+                self._addresses[wire.address] = count
+            else:
+                self._addresses.pop(wire.address, None)
+        self._check_quiet()
+
+    def _own(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        self._check_quiet()
+
+    def _check_quiet(self) -> None:
+        quiet = self._quiet
+        if quiet is not None and not self._wires and not self._tasks and not quiet.done():
+            quiet.set_result(None)
+
+    # -- what users call --------------------------------------------------------------------------
+
+    @property
+    def connections(self) -> set[WebSocket]:
+        """The WebSockets that are open now."""
+        return {ws for wire in self._wires for ws in wire.websockets}
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets."""
+        return () if self.server is None else tuple(self.server.sockets)
+
+    def is_serving(self) -> bool:
+        """Does it accept connections?"""
+        return self.server is not None and self.server.is_serving()
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop it runs on."""
+        if self.server is None:
+            raise RuntimeError("the server was not started: await it first")
+        return self.server.get_loop()
+
+    async def start_serving(self) -> None:
+        """Begin to accept, where `serve(start_serving=False)` did not."""
+        await self
+        assert self.server is not None
+        await self.server.start_serving()
+
+    async def serve_forever(self) -> None:
+        """Serve until cancelled, or until `close()`; then shut down gracefully."""
+        await self
+        if not self.is_serving() and not self.closing:
+            await self.start_serving()
+        try:
+            await self.wait_closed()
+        except asyncio.CancelledError:
+            self.close()
+            await self.wait_closed()
+            raise
+
+    def close(
+        self, close_connections: bool = True, code: int = 1001, reason: str = ""
+    ) -> None:
+        """Stop accepting, and end connections gracefully; `wait_closed()` tells when it is done.
+
+        Each connection gets a GOAWAY, so that no client opens streams that would be lost, each
+        WebSocket a Close with `code`, and requests under way their time: `close_timeout` seconds.
+        With `close_connections=False` connections live on until their clients leave.
+        """
+        if self._closer is None and self.server is not None:
+            self.closing = True
+            self._closer = self.get_loop().create_task(
+                self._close(close_connections, code, reason)
+            )
+
+    async def _close(self, close_connections: bool, code: int, reason: str) -> None:
+        assert self.server is not None
+        self.logger.info("server closing")
+        self.server.close()
+        self._quiet = self.get_loop().create_future()
+        self._check_quiet()
+        grace: float | None = None
+        if close_connections:
+            grace = self.options.limits.close_timeout_s
+            for wire in list(self._wires):
+                if code != 1001 or reason:
+                    for ws in list(wire.websockets):
+                        ws._start_closing(code, reason)
+                wire.conn.shutdown()
+                wire.touch()
+        try:
+            async with asyncio.timeout(grace):
+                await asyncio.shield(self._quiet)
+        except TimeoutError:
+            for task in list(self._tasks):
+                task.cancel()
+            for wire in list(self._wires):
+                wire.conn.abort(NO_ERROR, b"server shut down")
+                wire.touch()
+            await asyncio.sleep(0.05)
+            for wire in list(self._wires):
+                wire.abort()
+            await self._quiet
+        if hasattr(self.server, "wait_closed"):
+            await self.server.wait_closed()
+        assert self._closed is not None
+        self._closed.set_result(None)
+        self.logger.info("server closed")
+
+    async def wait_closed(self) -> None:
+        """Wait until every connection is gone and every handler has returned."""
+        await self
+        assert self._closed is not None
+        await asyncio.shield(self._closed)
+
+    async def _await(self) -> Server:
+        if self.server is not None:
+            return self
+        _warn_if_pure(self.logger)
+        hub = running_hub()
+        self._hub = hub
+        self._closed = hub.loop.create_future()
+        start = dict(self._start)
+        interval = start.pop("ping_interval")
+        timeout = start.pop("ping_timeout")
+        if interval is not None:
+            self._keeper = Keeper(hub, interval, timeout)
+
+        def factory() -> ServerWire:
+            return ServerWire(self, hub)
+
+        self.server = await hub.loop.create_server(factory, **start)
+        for listener in self.server.sockets:
+            _set_notsent_lowat(listener)
+            self.logger.info("server listening on %s", listener.getsockname())
+        return self
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        return self._await().__await__()
+
+    async def __aenter__(self) -> Server:
+        return await self
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        self.close()
+        await self.wait_closed()
+
+
+def _set_notsent_lowat(listener: Any) -> None:
+    # Accepted connections inherit it. What the kernel has not sent yet cannot be overtaken.
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is None or listener.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with socket.fromfd(listener.fileno(), listener.family, listener.type) as twin:
+        twin.setsockopt(socket.IPPROTO_TCP, option, NOTSENT_LOWAT)
+
+
+_warned: list[bool] = []
+
+
+def _warn_if_pure(log: Any) -> None:
+    # Never silently slow: one warning in a process, with the remedy.
+    if not COMPILED and not _warned and not ssl_module.__name__.startswith("_"):
+        _warned.append(True)
+        log.warning(
+            "the pure twin of h2ws_fast runs: for the compiled one, install a wheel for this "
+            "platform or a C compiler, run pip install -e . again, and unset H2WS_FAST_PURE"
+        )
+
+
+def limits_from(
+    limits: Limits | None,
+    *,
+    open_timeout: float | None,
+    close_timeout: float | None,
+    max_size: int | None,
+    write_limit: int | tuple[int, int],
+) -> Limits:
+    """The limits of each connection, from the arguments named as in `websockets`."""
+    if limits is not None:
+        return limits
+    high, low = write_limit if isinstance(write_limit, tuple) else (write_limit, write_limit // 4)
+    return Limits(
+        max_message=max_size,
+        write_high=high,
+        write_low=low,
+        close_timeout_s=close_timeout,
+        handshake_timeout_s=open_timeout,
+    )
+
+
+def serve(
+    handler: OnWebSocket | None = None,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    ssl: ssl_module.SSLContext | None = None,
+    on_message: OnMessage | None = None,
+    on_open: OnWebSocket | None = None,
+    on_close: OnWebSocket | None = None,
+    on_request: OnRequest | None = None,
+    tunnels: Mapping[str, OnTunnel] | None = None,
+    origins: Origins = SAME_ORIGIN,
+    subprotocols: Iterable[str] | None = None,
+    select_subprotocol: Callable[[WebSocket, Sequence[str]], str | None] | None = None,
+    process_request: Callable[[Any, Request], Any] | None = None,
+    process_response: Callable[[Any, Request, Response], Any] | None = None,
+    server_header: str | None = None,
+    open_timeout: float | None = 10,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    close_timeout: float | None = 10,
+    max_size: int | None = 2**20,
+    max_queue: int | tuple[int, int] | None = 16,
+    write_limit: int | tuple[int, int] = 2**15,
+    settings: Settings | None = None,
+    limits: Limits | None = None,
+    max_connections: int | None = None,
+    max_connections_per_address: int | None = None,
+    logger: Any = logger,
+    backlog: int = 4096,
+    **kwargs: Any,
+) -> Server:
+    """Serve WebSockets, requests and tunnels over HTTP/2 on `host` and `port`.
+
+    `async with serve(...) as server:` or `server = await serve(...)`. With `ssl` (see
+    `h2ws_fast.aio.tls.server_context`) clients must choose `h2` by ALPN; without it they speak
+    HTTP/2 at once (prior knowledge).
+
+    WebSockets go to one of two: `handler`, a coroutine function `handler(ws)` that runs as a task
+    (when it returns the WebSocket is closed with 1000, when it raises with 1011); or `on_message`,
+    called as `on_message(ws, message)` during the read that brought the message, with `on_open(ws)`
+    and `on_close(ws)` before and after. The second starts no tasks: it is the fastest and the
+    leanest, and what it does keeps everybody else waiting. `ws.send()` need not be awaited there.
+
+    `on_request` is a coroutine function from Request to Response for ordinary requests (404
+    without it). `tunnels` maps `:protocol` tokens to coroutine functions of a Tunnel; unknown
+    tokens are answered 501.
+
+    `origins` lists allowed Origin fields: `str`, compiled patterns, None for "no Origin field";
+    the default demands that an Origin names the authority it asks, `origins=None` allows all.
+    `subprotocols` in order of preference, or `select_subprotocol(ws, offered)`, choose one.
+    `process_request(ws, request)` may return a Response that refuses, and may be a coroutine
+    function; for tunnels its first argument is the Tunnel. `process_response(ws, request,
+    response)` may change the response's headers, or return another that refuses.
+
+    `max_size` limits a message, `write_limit` (or a pair, high and low) is where `send` begins to
+    wait. What arrives and is not received waits with the peer, by flow control: the window in
+    `settings` bounds it in octets, so `max_queue` of `websockets` is accepted and not needed.
+    `limits` replaces what the timeouts, `max_size` and `write_limit` say.
+
+    Other keyword arguments (`sock`, `reuse_port`, `start_serving` ...) go to `create_server`.
+    """
+    if handler is not None and on_message is not None:
+        raise ValueError("give handler or on_message, not both")
+    if on_message is None and (on_open is not None or on_close is not None):
+        raise ValueError("on_open and on_close go with on_message")
+    for name, callback in (("handler", handler), ("on_message", on_message)):
+        if callback is not None and not callable(callback):
+            raise TypeError(f"{name} must be callable: {callback!r}")
+    if isinstance(subprotocols, str):
+        raise TypeError("subprotocols is a list of str, not one str")
+    options = _Options()
+    options.handler = handler
+    options.on_message = on_message
+    options.on_open = on_open
+    options.on_close = on_close
+    options.on_request = on_request
+    options.tunnels = {token.lower(): each for token, each in (tunnels or {}).items()}
+    options.origins = origins
+    options.subprotocols = None if subprotocols is None else list(subprotocols)
+    options.select_subprotocol = select_subprotocol
+    options.process_request = process_request
+    options.process_response = process_response
+    options.extra_headers = [] if server_header is None else [("server", server_header)]
+    options.ssl = None if ssl is None else tls.prepare(ssl, server=True)
+    if settings is None:
+        # RFC 8441 section 3 is only advertised where something answers it.
+        answers = bool(handler or on_message or options.tunnels)
+        settings = Settings() if answers else Settings(enable_connect_protocol=False)
+    options.settings = settings
+    options.limits = limits_from(
+        limits,
+        open_timeout=open_timeout,
+        close_timeout=close_timeout,
+        max_size=max_size,
+        write_limit=write_limit,
+    )
+    options.max_connections = max_connections
+    options.max_connections_per_address = max_connections_per_address
+    options.logger = logger
+    start = {
+        "host": host,
+        "port": port,
+        "ssl": options.ssl,
+        "backlog": backlog,
+        "ping_interval": ping_interval,
+        "ping_timeout": ping_timeout,
+        **kwargs,
+    }
+    if ssl is not None:
+        if open_timeout is not None:
+            start.setdefault("ssl_handshake_timeout", open_timeout)
+        if close_timeout is not None:
+            start.setdefault("ssl_shutdown_timeout", close_timeout)
+    return Server(options, start)

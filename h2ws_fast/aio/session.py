@@ -1,0 +1,654 @@
+"""`Session`: one HTTP/2 connection to a server, and everything on it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl as ssl_module
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from typing import Any
+
+from ..engine import Connection, Limits, Role, Settings
+from ..engine.constants import CANCEL, INADEQUATE_SECURITY, NO_ERROR
+from ..engine.events import (
+    Data,
+    Ended,
+    GoawayReceived,
+    Informed,
+    Opened,
+    Reset,
+    Responded,
+    Terminated,
+)
+from ..errors import (
+    AlpnError,
+    ConnectionTerminated,
+    ExtendedConnectUnsupported,
+    H2WSError,
+    InvalidHandshake,
+    InvalidStatus,
+    LocalProtocolError,
+    NoAvailableStreams,
+    StreamReset,
+)
+from . import tls, uri
+from .http import Body, Headers, HeadersLike, Request, Response, fields_of
+from .protocol import Hub, Wire, running_hub
+from .server import NOTSENT_LOWAT, _octets, _warn_if_pure, limits_from
+from .tunnel import Receiving, Sending, Tunnel
+from .websocket import Keeper, WebSocket, new_websocket, open_websocket
+
+__all__ = ["Session"]
+
+logger = logging.getLogger("h2ws_fast.aio.session")
+
+MAX_REFUSAL = 65536  # octets of a refusal's body that are kept
+
+
+class ClientWire(Wire, asyncio.BufferedProtocol):
+    """The connection of a Session."""
+
+    __slots__ = ("session",)
+
+    session: Session
+
+    def __init__(self, session: Session, hub: Hub) -> None:
+        conn = Connection(Role.CLIENT, session._settings, session._limits, pool=hub.pool)
+        super().__init__(hub, conn, session._limits.write_high)
+        self.session = session
+
+    def _opened(self) -> bool:
+        session = self.session
+        if session._ssl is not None:
+            tls_object = self.transport.get_extra_info("ssl_object")
+            selected = tls_object.selected_alpn_protocol()
+            if selected != "h2":
+                # RFC 9113 section 3.2: without ALPN's word no preface goes out.
+                session._failure = AlpnError(selected)
+                self.abort()
+                return False
+            problem = tls.check_negotiated(tls_object)
+            if problem is not None:
+                session._failure = InvalidHandshake(problem)
+                self.conn.abort(INADEQUATE_SECURITY, problem.encode())
+        if session._keeper is not None:
+            session._keeper.add(self)
+        return True
+
+    def _event(self, event: Any) -> None:
+        if type(event) is Terminated:
+            self.over = True
+            self.session._terminated(event)
+        elif type(event) is GoawayReceived:
+            self.session._wake_all()
+
+    def _settled(self) -> None:
+        self.session._settled()
+
+    def _lost(self, exc: BaseException | None) -> None:
+        self.session._lost(exc)
+
+
+class _Opening:
+    """A stream that the server has not answered yet, or that it refuses."""
+
+    __slots__ = ("body", "future", "opened", "response", "size", "wire")
+
+    def __init__(self, wire: ClientWire, opened: Callable[[Any], None]) -> None:
+        self.wire = wire
+        self.future: asyncio.Future[None] = wire.hub.loop.create_future()
+        self.opened = opened
+        self.response: Response | None = None
+        self.body: list[bytes] = []
+        self.size = 0
+
+    def feed(self, event: Any) -> None:
+        kind = type(event)
+        if kind is Opened:
+            self.opened(event)
+            self._finish(None)
+        elif kind is Responded:
+            self.response = Response.received(event, None, None)
+            if event.ended:
+                self._refused()
+        elif kind is Data:
+            self.wire.conn.consumed(event.stream_id, event.credit)
+            self.wire.touch()
+            if self.size < MAX_REFUSAL:
+                self.body.append(event.data[: MAX_REFUSAL - self.size])
+                self.size += len(event.data)
+                if self.size >= MAX_REFUSAL:
+                    self._refused()
+        elif kind is Ended:
+            self._refused()
+        elif kind is Reset:
+            if self.response is not None:
+                self._refused()
+            else:
+                error = StreamReset(event.error_code, event.reason, event.retryable)
+                self._finish(error)
+
+    def refusal(self) -> InvalidStatus | None:
+        """What the server has said so far, if it was a refusal."""
+        if self.response is None:
+            return None
+        self.response.body = b"".join(self.body)
+        return InvalidStatus(self.response)
+
+    def _refused(self) -> None:
+        self._finish(self.refusal())
+
+    def _finish(self, error: BaseException | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+
+
+class _Fetch:
+    """A request that was sent: where the events of its stream go."""
+
+    __slots__ = ("future", "informed", "receiving", "request", "sending")
+
+    def __init__(
+        self,
+        wire: ClientWire,
+        stream_id: int,
+        request: Request,
+        informed: Callable[[Response], Any] | None,
+    ) -> None:
+        self.receiving = Receiving(wire, stream_id)
+        self.sending = Sending(wire, stream_id)
+        self.request = request
+        self.informed = informed
+        self.future: asyncio.Future[Response] = wire.hub.loop.create_future()
+
+    def feed(self, event: Any) -> None:
+        kind = type(event)
+        if kind is Responded:
+            if event.ended:
+                self.receiving._ended = True
+            if not self.future.done():
+                response = Response.received(event, self.receiving, self.request)
+                self.future.set_result(response)
+        elif kind is Informed:
+            if self.informed is not None:
+                self.informed(Response.received(event, None, self.request))
+        else:
+            self.receiving.feed(event)
+            self.sending.feed(event)
+            if kind is Reset and not self.future.done():
+                error = StreamReset(event.error_code, event.reason, event.retryable)
+                self.future.set_exception(error)
+
+
+class Session:
+    """One HTTP/2 connection to a server: WebSockets, requests and tunnels, all at once.
+
+        async with Session("https://host:port") as session:
+            ws = await session.websocket("/chat")
+            response = await session.request("GET", "/")
+            tunnel = await session.tunnel("bytestream", "/path")
+
+    `uri` may be `https://` or `wss://` (TLS, ALPN `h2`), `http://` or `ws://` (cleartext, HTTP/2 at
+    once), or `host:port`, which means TLS. `ssl` is a context (`h2ws_fast.aio.tls.client_context`)
+    or None for one that trusts the system's authorities. `await session.connect()` connects too.
+
+    Where the server's limit on concurrent streams is reached, opening waits for a free stream.
+    Connecting raises OSError, AlpnError where the server does not speak HTTP/2, TimeoutError after
+    `open_timeout` seconds. Other keyword arguments (`sock`, `local_addr` ...) go to
+    `create_connection`; `host` and `port` connect elsewhere than `uri` says.
+    """
+
+    def __init__(
+        self,
+        uri_: str,
+        *,
+        ssl: ssl_module.SSLContext | None = None,
+        server_hostname: str | None = None,
+        open_timeout: float | None = 10,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        close_timeout: float | None = 10,
+        max_size: int | None = 2**20,
+        max_queue: int | tuple[int, int] | None = 16,
+        write_limit: int | tuple[int, int] = 2**15,
+        settings: Settings | None = None,
+        limits: Limits | None = None,
+        logger: Any = logger,
+        **kwargs: Any,
+    ) -> None:
+        self.target = uri.parse(uri_)
+        self.logger = logger
+        if ssl is not None and not self.target.secure:
+            raise ValueError(f"ssl is given, but {uri_!r} says cleartext: use https or wss")
+        self._ssl = None
+        if self.target.secure:
+            self._ssl = (
+                tls.client_context() if ssl is None else tls.prepare(ssl, server=False)
+            )
+        self._server_hostname = server_hostname
+        self._open_timeout = open_timeout
+        self._close_timeout = close_timeout
+        self._ping_interval = ping_interval
+        self._ping_timeout = ping_timeout
+        self._settings = Settings() if settings is None else settings
+        self._limits = limits_from(
+            limits,
+            open_timeout=open_timeout,
+            close_timeout=close_timeout,
+            max_size=max_size,
+            write_limit=write_limit,
+        )
+        self._kwargs = kwargs
+        self._wire: ClientWire | None = None
+        self._keeper: Keeper | None = None
+        self._failure: BaseException | None = None
+        self._gone: asyncio.Future[None] | None = None
+        self._slots: deque[asyncio.Future[None]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- the connection ---------------------------------------------------------------------------
+
+    async def connect(self) -> Session:
+        """Connect, unless it is connected already."""
+        if self._wire is not None:
+            return self
+        _warn_if_pure(self.logger)
+        hub = running_hub()
+        self._gone = hub.loop.create_future()
+        if self._ping_interval is not None:
+            self._keeper = Keeper(hub, self._ping_interval, self._ping_timeout)
+        kwargs = dict(self._kwargs)
+        if self._ssl is not None:
+            kwargs["ssl"] = self._ssl
+            kwargs["server_hostname"] = self._server_hostname or self.target.server_hostname
+            if self._close_timeout is not None:
+                kwargs.setdefault("ssl_shutdown_timeout", self._close_timeout)
+        if "sock" not in kwargs:
+            kwargs.setdefault("host", self.target.host)
+            kwargs.setdefault("port", self.target.port)
+        wire = ClientWire(self, hub)
+        async with asyncio.timeout(self._open_timeout):
+            transport, _ = await hub.loop.create_connection(lambda: wire, **kwargs)
+        _set_notsent_lowat(transport)
+        self._wire = wire
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def __await__(self) -> Generator[Any, None, Session]:
+        return self.connect().__await__()
+
+    async def __aenter__(self) -> Session:
+        return await self.connect()
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        await self.close()
+
+    @property
+    def connected(self) -> bool:
+        """Is the connection there, and does the server take new streams on it?"""
+        wire = self._wire
+        return wire is not None and not wire.lost and not wire.conn.draining
+
+    @property
+    def websockets(self) -> list[WebSocket]:
+        """The WebSockets that are open now."""
+        return [] if self._wire is None else list(self._wire.websockets)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close every WebSocket, say GOAWAY, and wait for the end, `close_timeout` at most."""
+        wire = self._wire
+        if wire is None or self._gone is None:
+            return
+        if not wire.lost:
+            for ws in list(wire.websockets):
+                ws._start_closing(code, reason)
+            self._shutdown()
+            try:
+                async with asyncio.timeout(self._close_timeout):
+                    await asyncio.shield(self._gone)
+            except TimeoutError:
+                wire.conn.abort(NO_ERROR)
+                wire.pull()
+                wire.abort()
+        await asyncio.shield(self._gone)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is gone."""
+        if self._gone is not None:
+            await asyncio.shield(self._gone)
+
+    def _shutdown(self) -> None:
+        wire = self._wire
+        if wire is not None and not wire.lost and not wire.conn.terminated:
+            wire.conn.shutdown()
+            wire.touch()
+
+    def _terminated(self, event: Any) -> None:
+        if self._failure is None:
+            self._failure = ConnectionTerminated(event.error_code, _text(event.reason))
+        self._wake_all()
+
+    def _lost(self, exc: BaseException | None) -> None:
+        if self._failure is None or (
+            exc is not None and isinstance(self._failure, ConnectionTerminated)
+        ):
+            failure = ConnectionTerminated(NO_ERROR, "the connection was lost")
+            failure.__cause__ = exc
+            self._failure = failure
+        if self._keeper is not None and self._wire is not None:
+            self._keeper.discard(self._wire)
+        self._wake_all()
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    # -- streams ----------------------------------------------------------------------------------
+
+    def _wake_all(self) -> None:
+        for future in self._slots:
+            if not future.done():
+                future.set_result(None)
+        self._slots.clear()
+        if self._wire is not None:
+            self._wire.watched = False
+
+    def _settled(self) -> None:
+        # After each batch while somebody waits for SETTINGS or for a free stream.
+        wire = self._wire
+        if wire is None or not wire.conn.settings_received:
+            return
+        free = wire.conn.peer_max_concurrent_streams
+        free = len(self._slots) if free is None else free - wire.conn.open_streams
+        while self._slots and free > 0:
+            future = self._slots.popleft()
+            if not future.done():
+                future.set_result(None)
+                free -= 1
+        wire.watched = bool(self._slots)
+
+    async def _wait(self, *, first: bool = False) -> None:
+        assert self._wire is not None
+        future: asyncio.Future[None] = self._wire.hub.loop.create_future()
+        if first:
+            self._slots.appendleft(future)
+        else:
+            self._slots.append(future)
+        self._wire.watched = True
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self._settled()  # the free stream is for the next
+            elif future in self._slots:
+                self._slots.remove(future)
+            raise
+
+    def _live(self) -> ClientWire:
+        wire = self._wire
+        if wire is None:
+            raise LocalProtocolError("the session is not connected: use async with, or connect()")
+        if wire.lost or wire.conn.terminated:
+            raise self._failure or ConnectionTerminated()
+        return wire
+
+    async def _start(self, attempt: Callable[[], int]) -> int:
+        # Open a stream as soon as the server allows one more.
+        wire = self._live()
+        if self._slots:
+            await self._wait()
+        while True:
+            wire = self._live()
+            try:
+                return attempt()
+            except NoAvailableStreams:
+                if wire.conn.draining:
+                    raise
+            await self._wait(first=True)
+
+    async def _extended(self) -> None:
+        # RFC 8441 section 3: no `:protocol` before the server has sent the setting.
+        while not self._live().conn.settings_received:
+            await self._wait()
+        if not self._live().conn.can_connect:
+            raise ExtendedConnectUnsupported(
+                "the server does not take WebSockets over HTTP/2: it has not sent "
+                "SETTINGS_ENABLE_CONNECT_PROTOCOL = 1"
+            )
+
+    async def websocket(
+        self,
+        path: str = "/",
+        *,
+        subprotocols: Iterable[str] | None = None,
+        origin: str | None = None,
+        additional_headers: HeadersLike | None = None,
+        user_agent_header: str | None = None,
+        open_timeout: float | None = None,
+        on_message: Callable[[WebSocket, Any], Any] | None = None,
+        on_close: Callable[[WebSocket], Any] | None = None,
+    ) -> WebSocket:
+        """Open a WebSocket on this connection.
+
+        With `on_message` (and `on_close`) its messages go to that callback during the read that
+        brings them, as `serve` has it.
+
+        Raises ExtendedConnectUnsupported where the server does not take WebSockets over HTTP/2,
+        InvalidStatus where it refuses, StreamReset where it resets the stream, TimeoutError after
+        `open_timeout` seconds (the session's by default), ConnectionTerminated.
+        """
+        if isinstance(subprotocols, str):
+            raise TypeError("subprotocols is a list of str, not one str")
+        offered = list(subprotocols or ())
+        headers = [*self.target.headers, *fields_of(additional_headers)]
+        if user_agent_header is not None:
+            headers.append(("user-agent", user_agent_header))
+        request = Request(
+            path,
+            headers,
+            method="CONNECT",
+            scheme=self.target.scheme,
+            authority=self.target.authority,
+            protocol="websocket",
+        )
+        if origin is not None:
+            request.headers.add("origin", origin)
+        if offered:
+            request.headers.add("sec-websocket-protocol", ", ".join(offered))
+        made: list[WebSocket] = []
+
+        def opened(event: Any) -> None:
+            ws = made[0]
+            ws.response = Response.received(event, None, request)
+            ws.subprotocol = event.subprotocol
+            ws.wire.conn.attach(ws.stream_id, ws)
+            open_websocket(ws)
+            if on_message is not None:
+                ws._deliver(None, on_message, on_close)
+
+        def attempt() -> int:
+            return int(
+                self._live().conn.connect_websocket(
+                    self.target.authority,
+                    path,
+                    scheme=self.target.scheme,
+                    headers=headers,
+                    subprotocols=offered,
+                    origin=origin,
+                )
+            )
+
+        async with asyncio.timeout(self._open_timeout if open_timeout is None else open_timeout):
+            await self._extended()
+            stream_id = await self._start(attempt)
+            wire = self._live()
+            made.append(new_websocket(wire, stream_id, request))
+            await self._until_opened(wire, stream_id, opened)
+        return made[0]
+
+    async def _until_opened(
+        self, wire: ClientWire, stream_id: int, opened: Callable[[Any], None]
+    ) -> None:
+        opening = _Opening(wire, opened)
+        wire.conn.attach(stream_id, opening.feed)
+        wire.touch()
+        try:
+            await opening.future
+        except asyncio.CancelledError:
+            self._reset(wire, stream_id)
+            refusal = opening.refusal()
+            if refusal is not None and opening.future.cancelled():
+                # It is refused; only the refusal's body did not come to its end in time.
+                raise refusal from None
+            raise
+
+    def _reset(self, wire: ClientWire, stream_id: int) -> None:
+        try:
+            wire.conn.reset(stream_id, CANCEL)
+        except H2WSError:
+            return
+        wire.touch()
+
+    async def tunnel(
+        self,
+        protocol: str,
+        path: str = "/",
+        *,
+        headers: HeadersLike | None = None,
+        open_timeout: float | None = None,
+    ) -> Tunnel:
+        """Open a tunnel of octets: an extended CONNECT with this token. Raises as `websocket`."""
+        fields = [
+            (":method", "CONNECT"),
+            (":protocol", protocol),
+            (":scheme", self.target.scheme),
+            (":authority", self.target.authority),
+            (":path", path),
+            *self.target.headers,
+            *fields_of(headers),
+        ]
+        request = Request(
+            path,
+            fields[5:],
+            method="CONNECT",
+            scheme=self.target.scheme,
+            authority=self.target.authority,
+            protocol=protocol,
+        )
+        made: list[Tunnel] = []
+
+        def opened(event: Any) -> None:
+            tunnel = made[0]
+            tunnel.response = Response.received(event, None, request)
+            tunnel._sending.wire.conn.attach(tunnel.stream_id, tunnel.feed)
+
+        async with asyncio.timeout(self._open_timeout if open_timeout is None else open_timeout):
+            await self._extended()
+            stream_id = await self._start(
+                lambda: int(self._live().conn.request(fields, end_stream=False))
+            )
+            wire = self._live()
+            made.append(Tunnel(wire, stream_id, protocol, request))
+            await self._until_opened(wire, stream_id, opened)
+        return made[0]
+
+    async def request(
+        self,
+        method: str,
+        path: str = "/",
+        *,
+        headers: HeadersLike | None = None,
+        body: Body = None,
+        trailers: HeadersLike | None = None,
+        on_informational: Callable[[Response], Any] | None = None,
+    ) -> Response:
+        """Send an ordinary request and return its response as soon as its head is there.
+
+        `body` is `bytes`, `str` or an async iterable of `bytes`; it is sent while the response
+        comes. Read the response with `await response.read()` or `async for`, or `close()` it.
+        Raises StreamReset (`retryable` where the server has processed nothing) and
+        ConnectionTerminated.
+        """
+        octets = _octets(body)
+        whole = isinstance(octets, bytes)
+        if not whole and not isinstance(octets, AsyncIterable):
+            raise TypeError(f"a body is bytes, str or an async iterable: {type(body)!r}")
+        fields = [
+            (":method", method),
+            (":scheme", self.target.scheme),
+            (":authority", self.target.authority),
+            (":path", path),
+            *self.target.headers,
+            *fields_of(headers),
+        ]
+        request = Request(
+            path,
+            fields[4:],
+            method=method,
+            scheme=self.target.scheme,
+            authority=self.target.authority,
+        )
+        ending = None if trailers is None else Headers(trailers)
+        alone = whole and not octets and not ending
+        if whole and octets and "content-length" not in request.headers:
+            fields.append(("content-length", str(len(octets))))
+        self._live()
+        stream_id = await self._start(
+            lambda: int(self._live().conn.request(fields, end_stream=alone))
+        )
+        wire = self._live()
+        fetch = _Fetch(wire, stream_id, request, on_informational)
+        wire.conn.attach(stream_id, fetch.feed)
+        wire.touch()
+        if not alone:
+            task = wire.hub.loop.create_task(self._upload(fetch, octets, ending))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        try:
+            return await fetch.future
+        except asyncio.CancelledError:
+            self._reset(wire, stream_id)
+            raise
+
+    async def _upload(self, fetch: _Fetch, body: Any, trailers: Headers | None) -> None:
+        sending = fetch.sending
+        try:
+            if isinstance(body, bytes):
+                if body:
+                    await sending.write(body, end=not trailers)
+            else:
+                async for piece in body:
+                    if piece:
+                        await sending.write(piece)
+            sending.finish(trailers)
+        except StreamReset:
+            return  # the response tells
+        except Exception as error:
+            # The body's own iterator failed: neither side gets to its end.
+            self._reset(sending.wire, sending.stream_id)  # type: ignore[arg-type]  # a ClientWire
+            if not fetch.future.done():
+                fetch.future.set_exception(error)
+            else:
+                self.logger.exception("the body of a request failed")
+
+    def __repr__(self) -> str:
+        return f"<Session {self.target.scheme}://{self.target.authority}>"
+
+
+def _text(reason: Any) -> str:
+    return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason or "")
+
+
+def _set_notsent_lowat(transport: Any) -> None:
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    sock = transport.get_extra_info("socket")
+    if option is None or sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, option, NOTSENT_LOWAT)

@@ -1,0 +1,293 @@
+"""Octets both ways on one stream: bodies of requests and responses, and tunnels."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from ..engine.constants import CANCEL
+from ..engine.events import Closed, Data, Drained, Ended, Reset, Trailers
+from ..errors import ConcurrencyError, StreamClosed, StreamReset
+from .http import Headers, Request, Response
+
+if TYPE_CHECKING:
+    from .protocol import Wire
+
+__all__ = ["Receiving", "Sending", "Tunnel"]
+
+logger = logging.getLogger("h2ws_fast.aio.tunnel")
+
+
+class Receiving:
+    """The octets that arrive on a stream. What nobody reads stays with the peer: flow control."""
+
+    __slots__ = (
+        "_credits",
+        "_discarding",
+        "_ended",
+        "_error",
+        "_pieces",
+        "_waiter",
+        "stream_id",
+        "trailers",
+        "wire",
+    )
+
+    def __init__(self, wire: Wire, stream_id: int, *, ended: bool = False) -> None:
+        self.wire = wire
+        self.stream_id = stream_id
+        self.trailers: Headers | None = None
+        self._pieces: deque[bytes] = deque()
+        self._credits: deque[int] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: StreamReset | None = None
+        self._ended = ended
+        self._discarding = False
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more arrives."""
+        return self._ended or self._error is not None
+
+    def feed(self, event: Any) -> None:
+        """An event of the stream."""
+        kind = type(event)
+        if kind is Data:
+            if self._discarding:
+                self.wire.conn.consumed(self.stream_id, event.credit)
+                self.wire.touch()
+                return
+            self._pieces.append(event.data)
+            self._credits.append(event.credit)
+        elif kind is Trailers:
+            self.trailers = Headers.received(event.headers)
+            return
+        elif kind is Ended:
+            self._ended = True
+        elif kind is Reset:
+            self.fail(StreamReset(event.error_code, event.reason, event.retryable))
+        else:
+            return
+        self._wake()
+
+    def fail(self, error: StreamReset) -> None:
+        """The rest will not come."""
+        if not self._ended and self._error is None:
+            self._error = error
+            self._pieces.clear()
+            self._credits.clear()
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def read(self) -> bytes:
+        """Return the next octets, b"" at the end; raise StreamReset where there is no end."""
+        while not self._pieces:
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                return b""
+            if self._waiter is not None:
+                raise ConcurrencyError("another task already reads this stream")
+            self._waiter = self.wire.hub.loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        data = self._pieces.popleft()
+        self.wire.conn.consumed(self.stream_id, self._credits.popleft())
+        self.wire.touch()
+        return data
+
+    async def read_all(self, limit: int | None = None) -> bytes:
+        """Return everything up to the end."""
+        pieces = []
+        size = 0
+        while data := await self.read():
+            size += len(data)
+            if limit is not None and size > limit:
+                raise ValueError(f"the body is longer than {limit} octets")
+            pieces.append(data)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def discard(self) -> None:
+        """Whatever still comes is of no interest."""
+        self._discarding = True
+        self._pieces.clear()
+        if self._credits:
+            self.wire.conn.consumed(self.stream_id, sum(self._credits))
+            self._credits.clear()
+            self.wire.touch()
+
+    def abort(self) -> None:
+        """Reset the stream unless it has ended."""
+        if not self.finished:
+            self.wire.conn.reset(self.stream_id, CANCEL)
+            self.wire.touch()
+            self.fail(StreamReset(CANCEL, "given up here"))
+
+
+class Sending:
+    """The octets that leave on a stream, at the peer's pace."""
+
+    __slots__ = ("_drained", "_error", "ended", "stream_id", "wire")
+
+    def __init__(self, wire: Wire, stream_id: int) -> None:
+        self.wire = wire
+        self.stream_id = stream_id
+        self.ended = False
+        self._drained: list[asyncio.Future[None]] = []
+        self._error: StreamReset | None = None
+
+    def feed(self, event: Any) -> None:
+        """An event of the stream."""
+        kind = type(event)
+        if kind is Drained:
+            self._wake()
+        elif kind is Reset:
+            self.fail(StreamReset(event.error_code, event.reason, event.retryable))
+
+    def fail(self, error: StreamReset) -> None:
+        """Nothing can be sent any more."""
+        self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        drained = self._drained
+        self._drained = []
+        for future in drained:
+            if not future.done():
+                future.set_result(None)
+
+    async def write(self, data: bytes | bytearray | memoryview, *, end: bool = False) -> None:
+        """Send octets; wait while too many wait already. `end`: nothing follows.
+
+        Raises StreamReset where the peer no longer takes any.
+        """
+        if self._error is not None:
+            raise self._error
+        try:
+            waiting = self.wire.conn.send_data(self.stream_id, data, end)
+        except StreamClosed as error:
+            raise StreamReset(CANCEL, "the peer ended the stream") from error
+        self.ended = self.ended or end
+        self.wire.touch()
+        if waiting > self.wire.write_high and not end:
+            self.wire.pull()
+            while self._error is None and self._waiting() > self.wire.write_high:
+                future = self.wire.hub.loop.create_future()
+                self._drained.append(future)
+                await future
+            if self._error is not None:
+                raise self._error
+
+    def _waiting(self) -> int:
+        try:
+            return int(self.wire.conn.waiting(self.stream_id))
+        except StreamClosed:
+            return 0
+
+    def finish(self, trailers: Headers | None = None) -> None:
+        """End this side."""
+        if self.ended or self._error is not None:
+            return
+        self.ended = True
+        try:
+            if trailers:
+                self.wire.conn.send_trailers(self.stream_id, list(trailers.raw_items()))
+            else:
+                self.wire.conn.send_data(self.stream_id, b"", True)
+        except StreamClosed:
+            return
+        self.wire.touch()
+
+
+class Tunnel:
+    """A stream of octets both ways: an extended CONNECT with a token other than `websocket`.
+
+    `async for data in tunnel` or `await tunnel.recv()` (b"" at the end) receive,
+    `await tunnel.send(data)` sends at the peer's pace, `await tunnel.close()` ends this side, and
+    both sides are over when the peer has ended its own.
+    """
+
+    __slots__ = ("_receiving", "_sending", "protocol", "request", "response")
+
+    def __init__(
+        self, wire: Wire, stream_id: int, protocol: str, request: Request, *, ended: bool = False
+    ) -> None:
+        self.protocol = protocol
+        self.request = request
+        self.response: Response | None = None
+        self._receiving = Receiving(wire, stream_id, ended=ended)
+        self._sending = Sending(wire, stream_id)
+
+    def feed(self, event: Any) -> None:
+        """An event of the stream."""
+        if type(event) is not Closed:
+            self._receiving.feed(event)
+            self._sending.feed(event)
+
+    @property
+    def stream_id(self) -> int:
+        """The number of the HTTP/2 stream."""
+        return self._sending.stream_id
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address, or None where the connection is gone."""
+        transport = self._sending.wire.transport
+        return None if transport is None else transport.get_extra_info("peername")
+
+    async def recv(self) -> bytes:
+        """Return the next octets; b"" once the peer ended its side. Raises StreamReset."""
+        return await self._receiving.read()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._iterate()
+
+    async def _iterate(self) -> AsyncIterator[bytes]:
+        while data := await self._receiving.read():
+            yield data
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Send octets. Raises StreamReset where the peer no longer takes any."""
+        if self._sending.ended:
+            raise StreamReset(CANCEL, "this side of the tunnel was closed")
+        await self._sending.write(data)
+
+    def send_eof(self) -> None:
+        """End this side; the other goes on."""
+        self._sending.finish()
+
+    async def close(self) -> None:
+        """End this side, and drop what the peer still sends until it ends its own."""
+        self._sending.finish()
+        if not self._receiving.finished:
+            self._receiving.discard()
+
+    def abort(self, error_code: int = CANCEL) -> None:
+        """Reset the stream: the peer sees an abnormal end."""
+        if not (self._receiving.finished and self._sending.ended):
+            self._sending.wire.conn.reset(self.stream_id, error_code)
+            self._sending.wire.touch()
+            error = StreamReset(error_code, "reset here")
+            self._receiving.fail(error)
+            self._sending.fail(error)
+
+    async def __aenter__(self) -> Tunnel:
+        return self
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if kind is None:
+            await self.close()
+        else:
+            self.abort()
+
+    def __repr__(self) -> str:
+        return f"<Tunnel {self.protocol} stream {self.stream_id}>"
