@@ -1,5 +1,59 @@
 """WebSockets and any other byte stream over HTTP/2: RFC 8441."""
 
 from ._twins import COMPILED
+from .aio.client import connect
+from .aio.http import Headers, Request, Response
+from .aio.server import SAME_ORIGIN, Server, serve
+from .aio.session import Session
+from .aio.tunnel import Tunnel
+from .aio.websocket import State, WebSocket, broadcast
+from .errors import (
+    AlpnError,
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    ConnectionTerminated,
+    ExtendedConnectUnsupported,
+    H2WSError,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+    LocalProtocolError,
+    NegotiationError,
+    NoAvailableStreams,
+    StreamClosed,
+    StreamReset,
+)
 
-__all__ = ["COMPILED"]
+__all__ = [
+    "COMPILED",
+    "SAME_ORIGIN",
+    "AlpnError",
+    "ConcurrencyError",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "ConnectionTerminated",
+    "ExtendedConnectUnsupported",
+    "H2WSError",
+    "Headers",
+    "InvalidHandshake",
+    "InvalidStatus",
+    "InvalidURI",
+    "LocalProtocolError",
+    "NegotiationError",
+    "NoAvailableStreams",
+    "Request",
+    "Response",
+    "Server",
+    "Session",
+    "State",
+    "StreamClosed",
+    "StreamReset",
+    "Tunnel",
+    "WebSocket",
+    "broadcast",
+    "connect",
+    "serve",
+]

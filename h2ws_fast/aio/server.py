@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from .._twins import COMPILED
 from ..engine import Connection, Limits, Role, Settings
 from ..engine.constants import CANCEL, INADEQUATE_SECURITY, INTERNAL_ERROR, NO_ERROR
-from ..engine.events import Requested, Reset, Terminated
+from ..engine.events import Requested, Reset, SinkFailed, Terminated
 from ..errors import (
     ConnectionClosed,
     H2WSError,
@@ -177,6 +177,10 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
             except Exception:
                 self.server.logger.exception("answering a request failed")
                 self.conn.reset(event.stream_id, INTERNAL_ERROR)
+        elif kind is SinkFailed:
+            self.server.logger.error(
+                "stream %d failed", event.stream_id, exc_info=event.error
+            )
         elif kind is Terminated:
             self.over = True
             if event.error_code != NO_ERROR:

@@ -20,6 +20,7 @@ from ..engine.events import (
     Opened,
     Reset,
     Responded,
+    SinkFailed,
     Terminated,
 )
 from ..errors import (
@@ -83,6 +84,8 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
             self.session._terminated(event)
         elif type(event) is GoawayReceived:
             self.session._wake_all()
+        elif type(event) is SinkFailed:
+            self.session.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
 
     def _settled(self) -> None:
         self.session._settled()

@@ -45,7 +45,19 @@ cdef class Awaited:
 
 
 @cython.locals(result=Awaited)
-cdef Awaited awaited(object value=*, object error=*, object source=*)
+cdef Awaited _awaited()
+
+
+@cython.locals(result=Awaited)
+cdef Awaited finished(object value)
+
+
+@cython.locals(result=Awaited)
+cdef Awaited failed(object error)
+
+
+@cython.locals(result=Awaited)
+cdef Awaited pending(object source)
 
 
 cdef class Extra:

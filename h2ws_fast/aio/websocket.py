@@ -174,17 +174,37 @@ class Awaited:
         return self.waiting is None and self.error is None and self.source is None
 
 
-def awaited(value=None, error=None, source=None):
-    """Make an Awaited."""
+def _awaited():
     result = Awaited.__new__(Awaited)
-    result.value = value
-    result.error = error
-    result.source = source
+    result.value = None
+    result.error = None
+    result.source = None
     result.waiting = None
     return result
 
 
-READY = awaited()
+def finished(value):
+    """An Awaited that has its result."""
+    result = _awaited()
+    result.value = value
+    return result
+
+
+def failed(error):
+    """An Awaited that raises."""
+    result = _awaited()
+    result.error = error
+    return result
+
+
+def pending(source):
+    """An Awaited that waits for the future which `source` makes."""
+    result = _awaited()
+    result.source = source
+    return result
+
+
+READY = finished(None)
 
 
 class Extra:
@@ -359,9 +379,9 @@ class WebSocket(Sink):
         try:
             waiting = wire.conn.send_message(self.stream_id, message)
         except StreamClosed:
-            return awaited(source=self._fail_later)
+            return pending(self._fail_later)
         except Exception as error:
-            return awaited(error=error)
+            return failed(error)
         wire.touch()
         if waiting <= wire.write_high:
             return READY
@@ -373,7 +393,7 @@ class WebSocket(Sink):
             wire.pull()
             if self._state == OPEN and wire.conn.waiting(self.stream_id) <= wire.write_high:
                 return READY
-        return awaited(source=self._drain)
+        return pending(self._drain)
 
     def _drain(self):
         # A future for the end of congestion, or None where it is over.
@@ -409,14 +429,13 @@ class WebSocket(Sink):
                 try:
                     message = message.decode()
                 except UnicodeDecodeError as error:
-                    return awaited(error=error)
+                    return failed(error)
         elif isinstance(message, Mapping):
-            return awaited(error=TypeError("a mapping is no message: send its keys() or json"))
+            return failed(TypeError("a mapping is no message: send its keys() or json"))
         elif isinstance(message, Iterable | AsyncIterable):
             return self._send_fragments(message, text)
         else:
-            return awaited(
-                error=TypeError(f"a message is str, bytes-like, or an iterable: {type(message)!r}")
+            return failed(TypeError(f"a message is str, bytes-like, or an iterable: {type(message)!r}")
             )
         if self._state != OPEN:
             return self._not_open()
@@ -426,8 +445,8 @@ class WebSocket(Sink):
 
     def _not_open(self):
         if self._state == CONNECTING:
-            return awaited(error=LocalProtocolError("the WebSocket is not open yet"))
-        return awaited(source=self._fail_later)
+            return failed(LocalProtocolError("the WebSocket is not open yet"))
+        return pending(self._fail_later)
 
     async def _send_after(self, message):
         # A fragmented message is under way: nothing may come between.
@@ -487,7 +506,7 @@ class WebSocket(Sink):
         try:
             waiting = self.wire.conn.send_fragment(self.stream_id, piece, final)
         except StreamClosed:
-            await awaited(source=self._fail_later)
+            await pending(self._fail_later)
             return
         self.wire.touch()
         if waiting > self.wire.write_high:
@@ -510,22 +529,22 @@ class WebSocket(Sink):
         elif isinstance(data, bytes | bytearray | memoryview):
             data = bytes(data)
         else:
-            return awaited(error=TypeError("the payload of a ping is str or bytes-like"))
+            return failed(TypeError("the payload of a ping is str or bytes-like"))
         extra = self._extras()
         if extra.pings is None:
             extra.pings = {}
         if data in extra.pings:
-            return awaited(error=ConcurrencyError("a ping with the same payload is on its way"))
+            return failed(ConcurrencyError("a ping with the same payload is on its way"))
         try:
             self.wire.conn.ping(self.stream_id, data)
         except StreamClosed:
-            return awaited(source=self._fail_later)
+            return pending(self._fail_later)
         except Exception as error:
-            return awaited(error=error)
+            return failed(error)
         future = self.wire.hub.loop.create_future()
         extra.pings[data] = (future, self.wire.hub.time())
         self.wire.touch()
-        return awaited(value=future)
+        return finished(future)
 
     def pong(self, data: Any = b"") -> Any:
         """Send a pong nobody asked for: a sign of life. Pings are answered without you."""
@@ -534,13 +553,13 @@ class WebSocket(Sink):
         if isinstance(data, str):
             data = data.encode()
         elif not isinstance(data, bytes | bytearray | memoryview):
-            return awaited(error=TypeError("the payload of a pong is str or bytes-like"))
+            return failed(TypeError("the payload of a pong is str or bytes-like"))
         try:
             self.wire.conn.pong(self.stream_id, bytes(data))
         except StreamClosed:
-            return awaited(source=self._fail_later)
+            return pending(self._fail_later)
         except Exception as error:
-            return awaited(error=error)
+            return failed(error)
         self.wire.touch()
         return READY
 
@@ -592,7 +611,7 @@ class WebSocket(Sink):
 
     def wait_closed(self) -> Any:
         """Await the end of the WebSocket."""
-        return READY if self._state == CLOSED else awaited(source=self._until_closed)
+        return READY if self._state == CLOSED else pending(self._until_closed)
 
     def _until_closed(self):
         if self._state == CLOSED:
