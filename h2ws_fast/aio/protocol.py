@@ -57,7 +57,8 @@ class Hub:
     def __init__(self, loop):
         self.loop = loop
         self.time = loop.time
-        self.buffer = bytearray(READ_BUFFER)
+        # A view: asyncio's TLS slices what it gets, and a slice of a bytearray is a copy.
+        self.buffer = memoryview(bytearray(READ_BUFFER))
         self.pool = Pool()
         self.busy = False  # the engine reads from `buffer` right now
         self.current = None  # the Wire whose batch is being handled
@@ -279,7 +280,7 @@ class Wire:
     def get_buffer(self, sizehint):
         if self.hub.busy:
             # A TLS transport may read while it closes; not into what is being parsed.
-            self.spare = bytearray(SPARE_BUFFER)
+            self.spare = memoryview(bytearray(SPARE_BUFFER))
             return self.spare
         return self.hub.buffer
 
@@ -293,7 +294,7 @@ class Wire:
             return
         hub.busy = True
         try:
-            events = self.conn.receive_data(memoryview(data)[:n], hub.time())
+            events = self.conn.receive_data(data[:n], hub.time())
         finally:
             hub.busy = False
         self.settle(events)
