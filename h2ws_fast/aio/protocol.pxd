@@ -48,6 +48,7 @@ cdef class Wire:
     cdef readonly object conn
     cdef readonly object transport
     cdef readonly list websockets
+    cdef readonly dict routes
     cdef object timer
     cdef object spare
     cdef double due

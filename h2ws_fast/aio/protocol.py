@@ -237,6 +237,7 @@ class Wire:
         "over",
         "paused",
         "plain",
+        "routes",
         "spare",
         "timer",
         "touched",
@@ -253,6 +254,7 @@ class Wire:
         self.timer = None
         self.spare = None
         self.websockets = []
+        self.routes = {}  # where the events go that came in one read with their stream's opening
         self.write_high = write_high
         self.due = 0.0
         self.keeper = None  # who pings the WebSockets of this connection
@@ -366,6 +368,8 @@ class Wire:
                 if events:
                     for event in events:
                         self._handle(event)
+                    if self.routes:
+                        self.routes.clear()
                 if hub.ready:
                     hub.wake()
                 self.touched = False

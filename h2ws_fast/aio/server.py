@@ -187,6 +187,11 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
                 self.server.logger.info(
                     "connection ended with error %#x: %.200r", event.error_code, event.reason
                 )
+        else:
+            # What came in one read with the request: its stream had no receiver yet.
+            route = self.routes.get(getattr(event, "stream_id", 0))
+            if route is not None:
+                route(event)
 
     def _requested(self, event: Any) -> None:
         options = self.server.options
@@ -244,6 +249,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
                     task.cancel()
 
             self.conn.attach(what.stream_id, cancel)
+            self.routes[what.stream_id] = cancel
         elif answer is None:
             go_on(what)
         else:
@@ -389,6 +395,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
             request._body = receiving
         exchange = _Exchange(receiving, Sending(self, event.stream_id))
         self.conn.attach(event.stream_id, exchange.feed)
+        self.routes[event.stream_id] = exchange.feed
         exchange.task = self.hub.loop.create_task(self._handle_request(request, exchange))
         self.server._own(exchange.task)
 

@@ -635,11 +635,11 @@ class Session:
             return  # the response tells
         except Exception as error:
             # The body's own iterator failed: neither side gets to its end.
-            self._reset(sending.wire, sending.stream_id)  # type: ignore[arg-type]  # a ClientWire
             if not fetch.future.done():
                 fetch.future.set_exception(error)
             else:
                 self.logger.exception("the body of a request failed")
+            self._reset(sending.wire, sending.stream_id)  # type: ignore[arg-type]  # a ClientWire
 
     def __repr__(self) -> str:
         return f"<Session {self.target.scheme}://{self.target.authority}>"
