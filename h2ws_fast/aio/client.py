@@ -14,7 +14,7 @@ from .websocket import WebSocket
 __all__ = ["connect"]
 
 
-class connect:  # noqa: N801  # used as a function, as in `websockets`
+class connect:  # used as a function, as in `websockets`
     """Open a WebSocket over HTTP/2: `ws = await connect(uri)` or `async with connect(uri) as ws:`.
 
     `wss://` means TLS with ALPN `h2`; `ws://` means cleartext HTTP/2 at once. The connection

@@ -16,14 +16,13 @@ from ..engine import Connection, Limits, Role, Settings
 from ..engine.constants import CANCEL, INADEQUATE_SECURITY, INTERNAL_ERROR, NO_ERROR
 from ..engine.events import Requested, Reset, SinkFailed, Terminated
 from ..errors import (
-    ConnectionClosed,
     H2WSError,
     NegotiationError,
     StreamClosed,
     StreamReset,
 )
 from . import tls
-from .http import Body, Headers, Request, Response, fields_of, text_response
+from .http import Body, Request, Response, fields_of, text_response
 from .protocol import Hub, Wire, running_hub
 from .tunnel import Receiving, Sending, Tunnel
 from .websocket import Keeper, WebSocket, new_websocket, open_websocket
@@ -178,9 +177,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
                 self.server.logger.exception("answering a request failed")
                 self.conn.reset(event.stream_id, INTERNAL_ERROR)
         elif kind is SinkFailed:
-            self.server.logger.error(
-                "stream %d failed", event.stream_id, exc_info=event.error
-            )
+            self.server.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
         elif kind is Terminated:
             self.over = True
             if event.error_code != NO_ERROR:
@@ -204,9 +201,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
                 self._request(event)
             return
         token = token.lower()
-        if token == "websocket" and (
-            options.handler is not None or options.on_message is not None
-        ):
+        if token == "websocket" and (options.handler is not None or options.on_message is not None):
             ws = new_websocket(self, event.stream_id, self._make_request(event))
             if options.process_request is None and options.process_response is None:
                 self._open(ws)
@@ -289,7 +284,9 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
         headers = options.extra_headers
         subprotocol = None
         if options.origins is not None and not self._origin_allowed(ws.request):
-            self._answer(ws.stream_id, text_response(403, "this Origin is not allowed\n"), "CONNECT")
+            self._answer(
+                ws.stream_id, text_response(403, "this Origin is not allowed\n"), "CONNECT"
+            )
             return
         if options.subprotocols is not None or options.select_subprotocol is not None:
             try:
@@ -367,9 +364,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
         fields = [(":status", "200"), *options.extra_headers]
         self.conn.attach(tunnel.stream_id, tunnel.feed)
         self.conn.respond(tunnel.stream_id, fields, False)
-        task = self.hub.loop.create_task(
-            self._run_tunnel(options.tunnels[tunnel.protocol], tunnel)
-        )
+        task = self.hub.loop.create_task(self._run_tunnel(options.tunnels[tunnel.protocol], tunnel))
         self.server._own(task)
 
     async def _run_tunnel(self, handler: OnTunnel, tunnel: Tunnel) -> None:
@@ -613,9 +608,7 @@ class Server:
             await self.wait_closed()
             raise
 
-    def close(
-        self, close_connections: bool = True, code: int = 1001, reason: str = ""
-    ) -> None:
+    def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
         """Stop accepting, and end connections gracefully; `wait_closed()` tells when it is done.
 
         Each connection gets a GOAWAY, so that no client opens streams that would be lost, each
@@ -624,9 +617,7 @@ class Server:
         """
         if self._closer is None and self.server is not None:
             self.closing = True
-            self._closer = self.get_loop().create_task(
-                self._close(close_connections, code, reason)
-            )
+            self._closer = self.get_loop().create_task(self._close(close_connections, code, reason))
 
     async def _close(self, close_connections: bool, code: int, reason: str) -> None:
         assert self.server is not None

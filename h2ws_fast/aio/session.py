@@ -231,9 +231,7 @@ class Session:
             raise ValueError(f"ssl is given, but {uri_!r} says cleartext: use https or wss")
         self._ssl = None
         if self.target.secure:
-            self._ssl = (
-                tls.client_context() if ssl is None else tls.prepare(ssl, server=False)
-            )
+            self._ssl = tls.client_context() if ssl is None else tls.prepare(ssl, server=False)
         self._server_hostname = server_hostname
         self._open_timeout = open_timeout
         self._close_timeout = close_timeout

@@ -1,4 +1,4 @@
-"""TLS for HTTP/2: contexts as RFC 9113 section 9.2 wants them, and the check of what was negotiated."""
+"""TLS for HTTP/2: contexts as RFC 9113 section 9.2 wants them, and a check of the outcome."""
 
 from __future__ import annotations
 
@@ -102,6 +102,8 @@ def check_negotiated(ssl_object: Any) -> str | None:
         return None
     if ssl_object.version() != "TLSv1.2":
         return f"{ssl_object.version()} is below TLS 1.2"
-    if name.startswith(("ECDHE-", "DHE-")) and ("GCM" in name or "CHACHA20" in name or "CCM" in name):
+    if name.startswith(("ECDHE-", "DHE-")) and (
+        "GCM" in name or "CHACHA20" in name or "CCM" in name
+    ):
         return None
     return f"the cipher suite {name} is prohibited in HTTP/2"

@@ -139,6 +139,10 @@ cdef class Keeper:
     cdef object _walk(self, Wire wire, double now)
 
 
+@cython.locals(ws=WebSocket, wire=Wire)
+cpdef object broadcast(object websockets, object message, object text=*)
+
+
 cdef inline int _receiver_send(PyObject *self, PyObject *value, PyObject **result) except -1:
     result[0] = NULL
     cdef object message = (<Receiver>self)._step()

@@ -435,7 +435,8 @@ class WebSocket(Sink):
         elif isinstance(message, Iterable | AsyncIterable):
             return self._send_fragments(message, text)
         else:
-            return failed(TypeError(f"a message is str, bytes-like, or an iterable: {type(message)!r}")
+            return failed(
+                TypeError(f"a message is str, bytes-like, or an iterable: {type(message)!r}")
             )
         if self._state != OPEN:
             return self._not_open()
