@@ -57,9 +57,11 @@ cdef class ResponseHead:
     cdef readonly bytes ws_extensions
 
 
-@cython.locals(colon=Py_ssize_t)
+@cython.locals(at=Py_ssize_t, octet=cython.uint)
 cdef tuple _split_port(bytes authority)
-@cython.locals(host=bytes, port=bytes)
+@cython.locals(n=Py_ssize_t, i=Py_ssize_t, number=cython.int)
+cdef int _read_port(bytes port) except -2
+@cython.locals(host=bytes, port=bytes, number=cython.int)
 cdef str _authority_fault(bytes authority, bint port_needed)
 cpdef bint same_host(bytes host, bytes authority, str scheme) except -1
 @cython.locals(host=bytes, port=bytes)

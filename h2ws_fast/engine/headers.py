@@ -70,10 +70,26 @@ class MalformedMessage(H2WSError):
 
 def _split_port(authority):
     """Return the octets before the port's colon and the port (None without a colon)."""
-    colon = authority.rfind(b":")
-    if colon < 0 or authority.rfind(b"]") > colon:
-        return authority, None
-    return authority[:colon], authority[colon + 1 :]
+    at = len(authority)
+    while at > 0:
+        at -= 1
+        octet = authority[at]
+        if octet == 0x3A:  # a colon
+            return authority[:at], authority[at + 1 :]
+        if octet == 0x5D:  # the bracket behind an IPv6 address, whose colons are others
+            break
+    return authority, None
+
+
+def _read_port(port):
+    """Return the number, or -1 where it is none."""
+    n = len(port)
+    if n > 5 or not made_of(port, DIGIT_OCTETS):
+        return -1
+    number = 0
+    for i in range(n):
+        number = number * 10 + port[i] - 0x30
+    return number if number <= 65535 else -1
 
 
 def _authority_fault(authority, port_needed):
@@ -89,9 +105,10 @@ def _authority_fault(authority, port_needed):
         # subcomponent for "http" or "https" schemed URIs."
         return "invalid host in :authority"
     if port is not None and len(port) > 0:
-        if len(port) > 5 or not made_of(port, DIGIT_OCTETS) or int(port) > 65535:
+        number = _read_port(port)
+        if number < 0:
             return "invalid port in :authority"
-        if port_needed and int(port) == 0:
+        if port_needed and number == 0:
             return "port 0 in :authority"
     elif port_needed:
         return "no port in :authority"
