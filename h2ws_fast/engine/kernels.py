@@ -393,8 +393,8 @@ class StreamMap:
         return self._map.pop(stream_id, None)
 
     def values(self):
-        """A new list of the objects."""
-        return list(self._map.values())
+        """A new list of the objects, in the order of their ids."""
+        return [self._map[stream_id] for stream_id in sorted(self._map)]
 
 
 # -- the events of the hot path --------------------------------------------------------------

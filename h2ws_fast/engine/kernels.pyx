@@ -634,8 +634,10 @@ cdef class StreamMap:
         cdef list found = []
         for i in range(self._capacity):
             if self._ids[i]:
-                found.append(self._streams[i])
-        return found
+                found.append(self._ids[i])
+        # Both twins in one order. Rare: the end of a connection, GOAWAY, a changed window.
+        found.sort()
+        return [self.get(stream_id) for stream_id in found]
 
 
 # -- the events of the hot path --------------------------------------------------------------
