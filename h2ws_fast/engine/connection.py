@@ -67,7 +67,6 @@ from .timers import (
 )
 from .window import Window
 
-
 MIN_PULL = 64  # data_to_send: a frame's head and something to show for it
 
 

@@ -4,6 +4,9 @@ from typing import assert_type
 
 import h2ws_fast
 from h2ws_fast import errors
+from h2ws_fast.engine import Connection, Limits, Role, Settings, Sink
+from h2ws_fast.engine import events as happened
+from h2ws_fast.engine.h1 import Upgraded
 
 assert_type(h2ws_fast.COMPILED, bool)
 
@@ -13,3 +16,51 @@ def retryable(error: errors.H2WSError) -> bool:
     if isinstance(error, errors.StreamReset):
         return error.retryable
     return isinstance(error, errors.NoAvailableStreams)
+
+
+class Counter(Sink):
+    def __init__(self) -> None:
+        self.octets = 0
+
+    def _message(self, data: str | bytes, credit: int) -> None:
+        self.octets += len(data)
+
+
+def serve(octets: bytes, now: float) -> bytes:
+    limits = Limits(max_message=1 << 16, close_timeout_s=2.5, max_pings=None)
+    settings = Settings(initial_window_size=1 << 20, enable_connect_protocol=True)
+    conn = Connection(Role.SERVER, settings, limits, auto_credit=False)
+    for event in conn.receive_data(octets, now):
+        if isinstance(event, happened.Requested):
+            assert_type(event.protocol, str | None)
+            assert_type(event.headers, list[tuple[bytes, bytes]])
+            if event.protocol == "websocket":
+                conn.accept_websocket(event.stream_id, "chat", headers=[("x-a", b"1")])
+                conn.attach(event.stream_id, Counter())
+            else:
+                conn.respond(event.stream_id, [(":status", "501")], end_stream=True)
+        elif isinstance(event, happened.TextMessage):
+            assert_type(event.data, str)
+            assert_type(conn.send_message(event.stream_id, event.data), int)
+            conn.consumed(event.stream_id, event.credit)
+        elif isinstance(event, happened.BytesMessage):
+            assert_type(event.data, bytes)
+        elif isinstance(event, happened.Closed):
+            assert_type(event.received, tuple[int, str] | None)
+        elif isinstance(event, happened.Terminated):
+            assert_type(event.reason, str)
+    assert_type(conn.next_timeout(), float | None)
+    assert_type(conn.open_streams, int)
+    return b"".join(conn.data_to_send(now=now))
+
+
+def call(authority: str) -> int:
+    conn = Connection(Role.CLIENT)
+    stream_id = conn.connect_websocket(authority, "/chat", subprotocols=["chat"], origin=None)
+    conn.attach(stream_id, lambda event: print(event))
+    conn.attach(stream_id, None)
+    return stream_id
+
+
+def upgraded(octets: memoryview) -> int:
+    return Upgraded(Role.CLIENT, Limits()).send_message(1, octets)

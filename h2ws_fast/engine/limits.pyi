@@ -1,0 +1,63 @@
+class Limits:
+    max_message: int
+    max_fragments: int
+    max_empty_fragments: int
+    max_pong_backlog: int
+    max_buffered: int
+    max_queued: int
+    write_high: int
+    write_low: int
+    max_header_fields: int
+    max_continuations: int
+    max_settings: int
+    max_control_frames: int
+    max_empty_frames: int
+    small_data: int
+    max_priority_frames: int
+    max_window_updates: int
+    max_pings: int
+    max_pending_resets: int
+    reset_burst: int
+    reset_rate: int
+    max_local_resets: int
+    glitch_burst: int
+    glitch_rate: int
+    preface_timeout_s: float
+    settings_timeout_s: float
+    header_block_timeout_s: float
+    handshake_timeout_s: float
+    close_timeout_s: float
+    shutdown_timeout_s: float
+    def __init__(
+        self,
+        *,
+        max_message: int | None = 1048576,
+        max_fragments: int | None = 1024,
+        max_empty_fragments: int | None = 64,
+        max_pong_backlog: int | None = 16384,
+        max_buffered: int | None = 67108864,
+        max_queued: int | None = 268435456,
+        write_high: int | None = 65536,
+        write_low: int | None = 16384,
+        max_header_fields: int | None = 128,
+        max_continuations: int | None = 8,
+        max_settings: int | None = 32,
+        max_control_frames: int | None = 1000,
+        max_empty_frames: int | None = 10,
+        small_data: int | None = 25600,
+        max_priority_frames: int | None = 100,
+        max_window_updates: int | None = 20,
+        max_pings: int | None = 10,
+        max_pending_resets: int | None = 1000,
+        reset_burst: int | None = 1000,
+        reset_rate: int | None = 33,
+        max_local_resets: int | None = 1024,
+        glitch_burst: int | None = 10000,
+        glitch_rate: int | None = 330,
+        preface_timeout_s: float | None = 10.0,
+        settings_timeout_s: float | None = 10.0,
+        header_block_timeout_s: float | None = 10.0,
+        handshake_timeout_s: float | None = 10.0,
+        close_timeout_s: float | None = 10.0,
+        shutdown_timeout_s: float | None = 10.0,
+    ) -> None: ...

@@ -1,0 +1,19 @@
+class Settings:
+    connection_window: int
+    enable_connect_protocol: bool
+    header_table_size: int
+    initial_window_size: int
+    max_concurrent_streams: int
+    max_frame_size: int
+    max_header_list_size: int
+    def __init__(
+        self,
+        *,
+        header_table_size: int = 4096,
+        max_concurrent_streams: int = 1000,
+        initial_window_size: int = 262144,
+        max_frame_size: int = 16384,
+        max_header_list_size: int = 65536,
+        enable_connect_protocol: bool | None = None,
+        connection_window: int = 16777216,
+    ) -> None: ...
