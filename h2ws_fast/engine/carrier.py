@@ -102,9 +102,11 @@ class Carrier(FrameReader):
             self.fail_connection(FLOW_CONTROL_ERROR, "connection window exceeded")
             return None
         window.left -= length
-        increment = window.earn(length, self.window_size)
-        if increment:
-            self._write_window_update(0, increment)
+        window.due += length
+        if window.due * 2 >= self.window_size:
+            increment = window.earn(0, self.window_size)
+            if increment:
+                self._write_window_update(0, increment)
         stream = self.last_stream
         if stream is None or stream.id != stream_id or stream.state == CLOSED:
             stream = self.streams.get(stream_id)
@@ -126,9 +128,11 @@ class Carrier(FrameReader):
                 and not flags & END_STREAM
                 and stream.flags & (TUNNELLED | ANSWERED) != TUNNELLED
             ):
-                increment = stream.earn(length, self.local_initial)
-                if increment:
-                    self._write_window_update(stream_id, increment)
+                stream.due += length
+                if stream.due * 2 >= self.local_initial:
+                    increment = stream.earn(0, self.local_initial)
+                    if increment:
+                        self._write_window_update(stream_id, increment)
             if not flags & PADDED:
                 self.guard.empty_frames = 0
             if stream.flags & BODY_IN:
@@ -223,8 +227,9 @@ class Carrier(FrameReader):
     def deliver(self, stream, data, credit, early):
         self.messages_received += 1
         if self.auto_credit:
-            stream.held -= early
-            self.buffered -= early
+            if early:
+                stream.held -= early
+                self.buffered -= early
             credit = 0
         else:
             stream.due -= early
@@ -232,10 +237,10 @@ class Carrier(FrameReader):
             self.buffered += credit - early
         sink = stream.sink
         if sink is None:
-            if type(data) is str:
-                self.queue.append(text_message(stream.id, data, credit))
-            else:
+            if type(data) is bytes:
                 self.queue.append(bytes_message(stream.id, data, credit))
+            else:
+                self.queue.append(text_message(stream.id, data, credit))
         else:
             try:
                 sink._message(data, credit)

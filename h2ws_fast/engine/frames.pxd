@@ -24,11 +24,13 @@ cdef class FrameReader(Channel):
     cdef Stream target
     cdef bint greeted
 
+    @cython.final
     @cython.locals(pos="Py_ssize_t")
     cdef int read(self, octets p, Py_ssize_t n) except -1
     cdef Py_ssize_t _read_preface(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.locals(partial=bytes, held=octets, size="Py_ssize_t")
     cdef Py_ssize_t _partial_head(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    @cython.final
     cdef Py_ssize_t _frame(self, octets p, Py_ssize_t pos, Py_ssize_t n, Py_ssize_t length, unsigned int kind, unsigned int flags, unsigned int stream_id) except -1
     @cython.locals(error="unsigned int")
     cdef bint _check_head(self, Py_ssize_t length, unsigned int kind, unsigned int flags, unsigned int stream_id) except -1
@@ -36,6 +38,7 @@ cdef class FrameReader(Channel):
     cdef Py_ssize_t _collect(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.locals(kind="unsigned int")
     cdef int _whole(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    @cython.final
     @cython.locals(stream=Stream, layer=Layer)
     cdef Py_ssize_t _begin_data(self, octets p, Py_ssize_t pos, Py_ssize_t n, Py_ssize_t length, unsigned int flags, unsigned int stream_id) except -1
     @cython.locals(stream=Stream, layer=Layer, size="Py_ssize_t")

@@ -51,6 +51,7 @@ cpdef inline unsigned int rotate(unsigned int key, Py_ssize_t n) noexcept nogil:
 
 cpdef bytes unmask(octets p, Py_ssize_t pos, Py_ssize_t n, unsigned int key)
 cpdef str unmask_text(octets p, Py_ssize_t pos, Py_ssize_t n, unsigned int key)
+cpdef object encoded(str text)
 cpdef int utf8_check(octets p, Py_ssize_t pos, Py_ssize_t n, int state) noexcept
 
 cpdef bint made_of(bytes data, bytes table) except -1

@@ -73,6 +73,11 @@ def unmask_text(p, pos, n, key):
         return None
 
 
+def encoded(text):
+    """Return what `Chunks` can hold by reference: ASCII `str` as it is, other `str` as UTF-8."""
+    return text if text.isascii() else text.encode()
+
+
 def utf8_check(p, pos, n, state):
     """Validate n octets that continue a text; return the new state, or -1.
 

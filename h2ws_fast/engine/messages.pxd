@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
-from .kernels cimport Buffer, address, mask_key, octets, rotate, take, u16, u64, unmask, unmask_text
+from .kernels cimport Buffer, address, encoded, mask_key, octets, rotate, take, u16, u64, unmask, unmask_text
 from .limits cimport Limits
 from .stream cimport Channel, Layer, Stream
 
@@ -10,7 +10,7 @@ cdef int ABNORMAL_CLOSURE, INVALID_DATA, MESSAGE_TOO_BIG, NO_STATUS_RCVD, POLICY
 cdef int WS_PROTOCOL_ERROR
 cdef int HEAD, PAYLOAD, DISCARD
 cdef int CLIENT, CLOSE_SENT, CLOSE_RECEIVED, FAILED, REPORTED, OURS_FIRST
-cdef int FIN
+cdef int FIN, WHOLE_TEXT, WHOLE_BINARY
 
 cpdef bint is_close_code(int code)
 cpdef object payload(object data)
@@ -44,19 +44,25 @@ cdef class MessageLayer(Layer):
     cdef unsigned char sending
     cdef unsigned char bits
 
-    @cython.locals(end="Py_ssize_t", first=int, second=int, size="Py_ssize_t", head="Py_ssize_t")
+    @cython.locals(end="Py_ssize_t", at="Py_ssize_t", first=int, second=int, size="Py_ssize_t", head="Py_ssize_t", data=bytes, text=str)
     cdef int receive(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    @cython.final
     @cython.locals(partial=bytes, held=octets, size="Py_ssize_t", head="Py_ssize_t")
     cdef Py_ssize_t _partial_head(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t end) except -1
+    @cython.final
     @cython.locals(size=int64_t, at="Py_ssize_t", masked=int, opcode=int, limits=Limits)
     cdef int _begin(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, int first, int second, Py_ssize_t head) except -1
+    @cython.final
     cdef int _drain_head(self, int first, int64_t size) except -1
     @cython.locals(limits=Limits, assembly=Assembly, have=int64_t)
     cdef void _count_fragment(self, Channel channel, Stream stream, int64_t size) except *
+    @cython.final
     @cython.locals(opcode=int)
     cdef int _payload(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    @cython.final
     @cython.locals(assembly=Assembly, buffer=Buffer, early=int64_t, complete=bint)
     cdef int _gather(self, Channel channel, Stream stream, int opcode, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    @cython.final
     @cython.locals(data=bytes)
     cdef void _control(self, Channel channel, Stream stream, int opcode, octets p, Py_ssize_t pos, Py_ssize_t n) except *
     @cython.locals(code=int, n="Py_ssize_t", fault=int, p=octets)

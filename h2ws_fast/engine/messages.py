@@ -36,13 +36,17 @@ from .constants import (
     WS_PROTOCOL_ERROR,
 )
 from .events import Closed, Pinged, Ponged
-from .kernels import Buffer, address, mask_key, rotate, take, u16, u64, unmask, unmask_text
+from .kernels import Buffer, address, encoded, mask_key, rotate, take, u16, u64, unmask, unmask_text
 from .stream import Layer
 
 # MessageLayer.phase
 HEAD = 0
 PAYLOAD = 1
 DISCARD = 2
+
+# First octets of the usual frames.
+WHOLE_TEXT = FIN | TEXT
+WHOLE_BINARY = FIN | BINARY
 
 # MessageLayer.bits
 CLIENT = 0x1  # this end is the client of the WebSocket: it masks, the peer must not
@@ -76,10 +80,10 @@ def check_close(code, reason, client):
 
 def payload(data):
     """Return what a frame can hold by reference: ASCII `str` and `bytes` as they are."""
-    if type(data) is str:
-        return data if data.isascii() else data.encode()
     if type(data) is bytes:
         return data
+    if type(data) is str:
+        return encoded(data)
     if isinstance(data, str):
         return str(data).encode()
     return bytes(memoryview(data))
@@ -118,6 +122,38 @@ class MessageLayer(Layer):
     def receive(self, channel, stream, p, pos, n):
         end = pos + n
         while pos < end:
+            if self.phase == HEAD and self.bits == 0:
+                # The usual case in one step: a client's message, whole, while nothing is under
+                # way. Whatever is wrong or longer takes the way below: half the instructions.
+                n = end - pos
+                if n > 6 and self.assembly is None and self.partial is None:
+                    first = p[pos]
+                    second = p[pos + 1]
+                    size = second & 0x7F
+                    head = 6
+                    if size > 125:
+                        if size == 126 and n > 8 and u16(p, pos + 2) > 125:
+                            size = u16(p, pos + 2)
+                            head = 8
+                        else:
+                            size = n
+                    if second & 0x80 and size <= n - head and size <= channel.limits.max_message:
+                        at = pos + head
+                        if first == WHOLE_BINARY:
+                            pos = at + size
+                            if not channel.auto_credit:
+                                channel.credit(stream, head)
+                            data = unmask(p, at, size, mask_key(p, at - 4))
+                            channel.deliver(stream, data, size, 0)
+                            continue
+                        if first == WHOLE_TEXT:
+                            text = unmask_text(p, at, size, mask_key(p, at - 4))
+                            if text is not None:
+                                pos = at + size
+                                if not channel.auto_credit:
+                                    channel.credit(stream, head)
+                                channel.deliver(stream, text, size, 0)
+                                continue
             if self.phase == PAYLOAD:
                 n = end - pos
                 if n > self.left:

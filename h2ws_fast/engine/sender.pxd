@@ -37,6 +37,7 @@ cdef class Sender(Control):
     @cython.locals(stream=Stream)
     cpdef int64_t send_data(self, unsigned int stream_id, data, bint end_stream=*) except -1
     cdef int _check_writable(self, Stream stream) except -1
+    @cython.final
     cdef int _check_queue(self, int64_t n) except -1
     @cython.locals(block=bytes, control=Buffer, flags="unsigned int", n="Py_ssize_t", limit="Py_ssize_t", at="Py_ssize_t", size="Py_ssize_t")
     cdef int write_headers(self, Stream stream, list fields, bint end_stream) except -1
@@ -47,6 +48,7 @@ cdef class Sender(Control):
     cpdef send_many(self, stream_ids, data)
     @cython.locals(messages=MessageLayer)
     cdef void _send_one_of_many(self, Stream stream, int opcode, object data) except *
+    @cython.final
     @cython.locals(layer=Layer, messages=MessageLayer)
     cdef MessageLayer _open_websocket(self, Stream stream)
     cpdef ping(self, unsigned int stream_id, data=*)

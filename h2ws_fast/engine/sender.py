@@ -360,10 +360,13 @@ class Sender(Control):
         layer = self._open_websocket(stream)
         if layer.sending:
             raise LocalProtocolError("a fragmented message is being sent; end it first")
-        opcode = TEXT if type(data) is str else BINARY
-        data = payload(data)
+        opcode = BINARY
+        if type(data) is not bytes:
+            if isinstance(data, str):
+                opcode = TEXT
+            data = payload(data)
         self._check_queue(len(data))
-        layer.send(self, stream, opcode, data, True)
+        self.write_frame(stream, opcode | FIN, data)
         self.messages_sent += 1
         return stream.queued
 

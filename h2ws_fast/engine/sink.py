@@ -32,10 +32,10 @@ class CallbackSink(Sink):
         self.callback = callback
 
     def _message(self, data, credit):
-        if type(data) is str:
-            self.callback(text_message(self.stream_id, data, credit))
-        else:
+        if type(data) is bytes:
             self.callback(bytes_message(self.stream_id, data, credit))
+        else:
+            self.callback(text_message(self.stream_id, data, credit))
 
     def _data(self, data, credit):
         self.callback(data_event(self.stream_id, data, credit))
