@@ -211,6 +211,7 @@ class Peer:
 
     def headers(self, stream_id, fields, end_stream=False, **options):
         """A HEADERS frame with these fields, encoded with this side's dynamic table."""
+        self._next_id = max(self._next_id, stream_id + 2 | 1)
         return f.headers(stream_id, self.block(fields), end_stream, **options)
 
     def get(self, stream_id=None):

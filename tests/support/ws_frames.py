@@ -1,5 +1,6 @@
 """WebSocket frames written and read by hand (RFC 6455 section 5.2), apart from the engine."""
 
+from functools import cache
 from typing import NamedTuple
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -7,7 +8,16 @@ KEY = bytes.fromhex("37fa213d")
 
 
 def mask(payload, key):
-    return bytes(octet ^ key[i & 3] for i, octet in enumerate(payload))
+    """Each octet XORed with its octet of the key, by tables: nothing like the engine's way."""
+    masked = bytearray(payload)
+    for i in range(4):
+        masked[i::4] = bytes(payload[i::4]).translate(_xored(key[i]))
+    return bytes(masked)
+
+
+@cache
+def _xored(octet):
+    return bytes(octet ^ other for other in range(256))
 
 
 def ws_frame(opcode, payload=b"", *, fin=True, key=KEY, rsv=0, width=None, length=None):

@@ -1,0 +1,224 @@
+"""Delivery to a callback, and messages to many: what `attach` and `send_many` promise."""
+
+from functools import partial
+
+import pytest
+
+from tests.support import frames as f
+from tests.support.peer import kinds, of
+from tests.support.websocket import CLIENT, END, SERVER, WebSocket
+from tests.support.ws_frames import BINARY, CONTINUATION, PING, TEXT, read_ws_frames
+
+
+@pytest.fixture(params=("h2", "h1"))
+def transport(request):
+    return request.param
+
+
+@pytest.fixture(params=(SERVER, CLIENT))
+def either(request, twin, transport):
+    """Open a WebSocket whose engine is the server, then the client."""
+    return partial(WebSocket, twin, transport, request.param)
+
+
+@pytest.fixture
+def peer(make):
+    return make("server")
+
+
+def hear(socket):
+    """Attach a callback that keeps what it hears."""
+    heard = []
+    socket.conn.attach(1, heard.append)
+    return heard
+
+
+# -- callbacks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [None, 1])
+def test_callback_hears_everything_of_its_stream(either, step):
+    socket = either()
+    heard = hear(socket)
+    socket.feed(
+        socket.frame(TEXT, b"one"),
+        socket.frame(BINARY, b"t", fin=False),
+        socket.frame(PING, b"?"),
+        socket.frame(CONTINUATION, b"wo"),
+        socket.close(1000, b"bye"),
+        step=step,
+    )
+    socket.feed(end=True)
+    assert kinds(heard) == ["TextMessage", "Pinged", "BytesMessage", "Closed"]
+    assert [e.data for e in heard[:3]] == ["one", b"?", b"two"]
+    assert {e.stream_id for e in heard} == {1}
+    assert heard[-1].code == 1000
+    assert socket.events == []
+
+
+def test_stream_without_a_callback_goes_to_the_list_again(either):
+    socket = either()
+    heard = hear(socket)
+    socket.feed(socket.frame(TEXT, b"to the callback"))
+    socket.conn.attach(1, None)
+    socket.feed(socket.frame(TEXT, b"to the list"))
+    assert [e.data for e in heard] == ["to the callback"]
+    assert socket.messages == ["to the list"]
+
+
+def test_callback_may_call_verbs(either):
+    socket = either()
+    socket.conn.attach(1, lambda event: socket.conn.send_message(1, event.data))
+    socket.feed(*(socket.frame(BINARY, b"%d" % i) for i in range(100)))
+    assert socket.sent() == [("binary", b"%d" % i) for i in range(100)]
+
+
+def test_callback_may_close_its_websocket(either):
+    socket = either()
+
+    def close(event):
+        if type(event).__name__ == "TextMessage":
+            socket.conn.close_websocket(1, 4000, "enough")
+
+    socket.conn.attach(1, close)
+    socket.feed(socket.frame(TEXT, b"one"), socket.frame(TEXT, b"two"))
+    assert socket.sent() == [("close", 4000)]
+
+
+def test_callback_may_reset_its_stream(either):
+    socket = either()
+    heard = []
+
+    def reset(event):
+        heard.append(event)
+        if type(event).__name__ == "TextMessage":
+            socket.conn.reset(1)
+
+    socket.conn.attach(1, reset)
+    socket.feed(socket.frame(TEXT, b"one") + socket.frame(TEXT, b"two") + socket.frame(PING))
+    assert kinds(heard) == ["TextMessage", "Closed"]
+    assert socket.sent() == [("reset", f.CANCEL) if socket.transport == "h2" else END]
+
+
+def test_callback_must_not_feed_its_connection(either):
+    socket = either()
+    raised = []
+
+    def feed(event):
+        try:
+            socket.conn.receive_data(b"x", 0.0)
+        except Exception as error:
+            raised.append(error)
+
+    socket.conn.attach(1, feed)
+    socket.feed(socket.frame(TEXT, b"one"))
+    assert [isinstance(error, socket.errors.LocalProtocolError) for error in raised] == [True]
+
+
+def test_callback_that_raises_fails_its_stream_alone(make):
+    peer = make("server")
+    first, second = peer.websocket(), peer.websocket()
+
+    def fail(event):
+        if type(event).__name__ == "BytesMessage":
+            raise RuntimeError("the application is broken")
+
+    peer.conn.attach(first, fail)
+    events = peer.feed(peer.message(first, b"one"), peer.message(second, b"two"))
+    assert [e.data for e in of(events, "BytesMessage")] == [b"two"]
+    (failed,) = of(events, "SinkFailed")
+    assert failed.stream_id == first
+    assert str(failed.error) == "the application is broken"
+    (frame,) = [one for one in peer.sent() if one.stream_id == first]
+    assert read_ws_frames(frame.content)[0].close_code == 1011
+    events = peer.feed(peer.message(second, b"three"))
+    assert [e.data for e in events] == [b"three"]
+
+
+@pytest.mark.parametrize("wrong", [5, "x"])
+def test_sink_that_is_no_callable_is_refused(either, wrong):
+    socket = either()
+    with pytest.raises(TypeError):
+        socket.conn.attach(1, wrong)
+    socket.feed(socket.frame(TEXT, b"one"))
+    assert socket.messages == ["one"]
+
+
+# -- one message to many -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("message", ["text", "naïve", b"octets", bytearray(b"array"), b""])
+def test_one_message_goes_to_many(peer, message):
+    streams = [peer.websocket() for _ in range(10)]
+    chosen = streams[2:7]
+    peer.conn.send_many(chosen, message)
+    frames = [one for one in peer.sent() if one.kind == f.DATA]
+    assert sorted(one.stream_id for one in frames) == chosen
+    expected = message.encode() if isinstance(message, str) else bytes(message)
+    for one in frames:
+        (sent,) = read_ws_frames(one.content)
+        assert (sent.payload, sent.fin, sent.key) == (expected, True, None)
+        assert sent.opcode == (TEXT if isinstance(message, str) else BINARY)
+
+
+def test_streams_that_are_over_are_passed_over(peer):
+    streams = [peer.websocket() for _ in range(5)]
+    peer.feed(f.rst_stream(streams[1]))
+    peer.conn.close_websocket(streams[2])
+    peer.sent()
+    peer.conn.send_many([*streams, 99], b"news")
+    frames = [one for one in peer.sent() if one.kind == f.DATA]
+    assert sorted(one.stream_id for one in frames) == [streams[0], streams[3], streams[4]]
+
+
+def test_client_masks_each_of_many_with_its_own_key(make):
+    peer = make("client")
+    streams = [peer.websocket() for _ in range(20)]
+    peer.conn.send_many(streams, b"news")
+    frames = [read_ws_frames(one.content)[0] for one in peer.sent() if one.kind == f.DATA]
+    assert {one.payload for one in frames} == {b"news"}
+    assert len({one.key for one in frames}) == 20
+
+
+# -- what waits --------------------------------------------------------------------------------
+
+
+def test_verbs_say_how_much_waits(make):
+    peer = make("server", peer_settings=((f.INITIAL_WINDOW_SIZE, 100),))
+    stream_id = peer.websocket()
+    assert peer.conn.waiting(stream_id) == 0
+    assert peer.conn.send_message(stream_id, bytes(98)) == 100
+    assert peer.conn.send_message(stream_id, bytes(48)) == 150
+    assert peer.conn.waiting(stream_id) == 150
+    peer.sent()
+    assert peer.conn.waiting(stream_id) == 50
+    peer.feed(f.window_update(stream_id, 20))
+    peer.sent()
+    assert peer.conn.waiting(stream_id) == 30
+
+
+def test_drained_is_told_once_what_waits_has_fallen(make):
+    limits = {"write_high": 1000, "write_low": 100}
+    peer = make("server", peer_settings=((f.INITIAL_WINDOW_SIZE, 0),), limits=limits)
+    stream_id = peer.websocket()
+    peer.conn.send_message(stream_id, bytes(900))
+    peer.feed(f.window_update(stream_id, 904))
+    peer.sent()
+    assert peer.more() == []  # it never passed the high mark
+    peer.conn.send_message(stream_id, bytes(2000))
+    for window, told in ((1003, 0), (800, 0), (100, 0), (1, 1), (50, 0)):
+        peer.feed(f.window_update(stream_id, window))
+        peer.sent()
+        events = peer.more()
+        assert kinds(events) == ["Drained"] * told, window
+        assert all(e.stream_id == stream_id for e in events)
+
+
+def test_sending_more_than_the_limit_is_refused(make):
+    peer = make("server", peer_settings=((f.INITIAL_WINDOW_SIZE, 0),), limits={"max_queued": 10000})
+    stream_id = peer.websocket()
+    peer.conn.send_message(stream_id, bytes(9000))
+    with pytest.raises(peer.errors.LocalProtocolError):
+        peer.conn.send_message(stream_id, bytes(2000))
+    assert peer.conn.waiting(stream_id) == 9004
+    peer.expect_alive()
