@@ -9,7 +9,8 @@ from .sink cimport CallbackSink, Sink
 from .stream cimport Channel, Layer, Stream, new_stream
 from .timers cimport Timers
 
-cdef unsigned int BINARY, CLOSED, CLOSING, FIN, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HIGH
+cdef unsigned int BINARY, CLOSED, CLOSING, FIN, GOING_AWAY, HALF_CLOSED_LOCAL
+cdef unsigned int HALF_CLOSED_REMOTE, HIGH
 cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, NO_STATUS_RCVD, NONE, OVER, TEXT
 cdef unsigned int WS_INTERNAL_ERROR, WS_PING, WS_PONG
 cdef unsigned int STREAM_ID

@@ -10,6 +10,7 @@ from .constants import (
     CLOSED,
     CLOSING,
     FIN,
+    GOING_AWAY,
     HALF_CLOSED_LOCAL,
     HALF_CLOSED_REMOTE,
     HIGH,
@@ -229,6 +230,12 @@ class Upgraded(Channel):
             self.messages_sent += 1
         return self._stream.queued
 
+    def send_many(self, stream_ids, data):
+        """See `Connection.send_many`."""
+        for _ in stream_ids:
+            if self._messages.writable() and not self._messages.sending:
+                self.send_message(STREAM_ID, data)
+
     def ping(self, stream_id, data=b""):
         """Send a WebSocket ping of at most 125 octets."""
         self._send_control(WS_PING, bytes(data))
@@ -259,10 +266,19 @@ class Upgraded(Channel):
         self.buffered -= credit
 
     def reset(self, stream_id, error_code=0):
-        """End the WebSocket at once: what is queued is dropped, `Closed` and `Terminated` follow."""
+        """End at once: what is queued is dropped, `Closed` and `Terminated` follow."""
         if self.terminated:
             raise StreamClosed("stream 1 is over")
         self._abort("reset by this end")
+
+    def shutdown(self, error_code=NO_ERROR, reason=b""):
+        """End the WebSocket with Close 1001; `Closed` and `Terminated` follow."""
+        self.close_websocket(STREAM_ID, GOING_AWAY)
+
+    def abort(self, error_code=NO_ERROR, reason=b""):
+        """End at once: what is queued is dropped, `Closed` and `Terminated` follow."""
+        if not self.terminated:
+            self._abort("ended by this end")
 
     def attach(self, stream_id, sink):
         """See `Connection.attach`."""

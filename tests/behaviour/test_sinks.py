@@ -171,6 +171,15 @@ def test_streams_that_are_over_are_passed_over(peer):
     assert sorted(one.stream_id for one in frames) == [streams[0], streams[3], streams[4]]
 
 
+def test_one_message_to_many_finds_an_upgraded_connection_as_well(twin):
+    socket = WebSocket(twin, "h1", SERVER)
+    socket.conn.send_many([1], b"news")
+    assert socket.sent() == [("binary", b"news")]
+    socket.conn.close_websocket(1)
+    socket.conn.send_many([1], b"late")
+    assert socket.sent() == [("close", 1000)]
+
+
 def test_client_masks_each_of_many_with_its_own_key(make):
     peer = make("client")
     streams = [peer.websocket() for _ in range(20)]

@@ -800,6 +800,18 @@ def test_shutdown_of_an_upgraded_connection_closes_with_1001(twin, role):
     assert socket.closed.code == 1001
 
 
+@pytest.mark.row("8441-5-8")
+@pytest.mark.parametrize("role", ROLES)
+def test_abort_of_an_upgraded_connection_drops_what_was_queued(twin, role):
+    socket = WebSocket(twin, "h1", role)
+    socket.conn.send_message(1, b"queued")
+    socket.conn.abort()
+    assert socket.sent() == [END]
+    assert socket.closed.code == 1006
+    socket.conn.abort()
+    assert socket.sent() == []
+
+
 # -- resets ---------------------------------------------------------------------------------------
 
 
