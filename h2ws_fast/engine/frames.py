@@ -254,8 +254,10 @@ class FrameReader(Channel):
             self.left -= self.padding
             if self.target is not None:
                 self.credit(self.target, self.padding + 1)
-            self.padded(self.left)
             self.phase = READ_PAYLOAD
+            self.padded(self.left)
+            if self.phase == DEAD:
+                return n
         stream = self.target
         size = self.left
         if size > n - pos:
