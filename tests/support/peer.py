@@ -96,6 +96,8 @@ class Peer:
         self.events = []
         self.frames = []  # every frame the engine sent
         self.octets = b""  # every octet the engine sent
+        self.room = {0: 65535}  # what this side may still send: the connection's and each stream's
+        self._initial_room = 65535
         self._unread = b""
         self._block = None  # HEADERS whose block is not whole
         self._magic_due = role == "client"
@@ -140,13 +142,18 @@ class Peer:
         self.now = until
         return self.more()
 
+    def forget(self):
+        """Let go of everything said and told so far."""
+        self.sent()
+        self.more()
+        self.events.clear()
+        self.frames.clear()
+
     def pull(self, max_bytes=None):
         """Take what the engine has to send, all of it unless `max_bytes`; return the octets."""
         taken = b""
-        while True:
+        while max_bytes is None or len(taken) <= max_bytes - 64:
             size = {} if max_bytes is None else {"max_bytes": max_bytes - len(taken)}
-            if max_bytes is not None and len(taken) >= max_bytes:
-                break
             buffers = self.conn.data_to_send(**size, now=self.now)
             if not buffers:
                 break
@@ -175,6 +182,16 @@ class Peer:
         return found
 
     def _check(self, frame):
+        if frame.kind == f.WINDOW_UPDATE:
+            assert 0 < frame.increment < 1 << 31
+            room = self.room.get(frame.stream_id, self._initial_room) + frame.increment
+            assert room < 1 << 31, "the engine lets a window grow beyond 2^31-1"
+            self.room[frame.stream_id] = room
+        elif frame.kind == f.SETTINGS and not frame.ack:
+            changed = dict(frame.settings).get(f.INITIAL_WINDOW_SIZE, self._initial_room)
+            for stream_id in self.room:
+                self.room[stream_id] += changed - self._initial_room if stream_id else 0
+            self._initial_room = changed
         if self._block is not None:
             assert frame.kind == f.CONTINUATION, f"{frame!r} inside a field block"
             assert frame.stream_id == self._block[0].stream_id
@@ -250,6 +267,19 @@ class Peer:
         key = b"\x01\x02\x03\x04" if self.role == "server" else None
         return f.data(stream_id, ws_frame(opcode, payload, key=key))
 
+    def may_send(self, stream_id):
+        """How many octets of DATA both windows still allow this side on the stream."""
+        return min(self.room[0], self.room.get(stream_id, self._initial_room))
+
+    def send(self, stream_id, payload=b"", end_stream=False, pad=None):
+        """Feed DATA as a well-behaved peer does: both windows are charged and must allow it."""
+        octets = f.data(stream_id, payload, end_stream, pad)
+        spent = len(octets) - 9
+        assert spent <= self.may_send(stream_id), "the engine left the windows closed"
+        self.room[0] -= spent
+        self.room[stream_id] = self.room.get(stream_id, self._initial_room) - spent
+        return self.feed(octets)
+
     # -- judgements --------------------------------------------------------------------------
 
     def expect_connection_error(self, code, last_stream_id=None):
@@ -286,7 +316,7 @@ class Peer:
         """These octets are accepted without an event, an answer or an error."""
         assert self.feed(*chunks) == []
         assert [x for x in self.sent() if x.kind != f.WINDOW_UPDATE] == []
-        self.expect_alive()
+        return self.expect_alive()
 
     def expect_alive(self):
         """A request that follows is served, either way round."""

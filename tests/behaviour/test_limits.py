@@ -1,0 +1,655 @@
+"""Every limit of a connection, driven at the octets to its end, and its counter.
+
+What each limit stops is told in `h2ws_fast/engine/limits.py`; `stats()["limits"]` counts by name
+how often each was reached.
+"""
+
+import pytest
+
+from tests.support import frames as f
+from tests.support.peer import CONNECT, GET, OK, POST, kinds, of
+from tests.support.ws_frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    close_frame,
+    read_ws_frames,
+    ws_frame,
+)
+
+row = pytest.mark.row
+
+KEY = b"\x01\x02\x03\x04"
+
+
+def reached(peer, name, times=1):
+    """The limit of this name, and no other, was counted."""
+    assert peer.conn.stats()["limits"] == {name: times}
+
+
+def calm(peer, name):
+    """The limit was reached and ended the connection."""
+    peer.expect_connection_error(f.ENHANCE_YOUR_CALM)
+    reached(peer, name)
+
+
+def untouched(peer):
+    peer.expect_alive()
+    assert peer.conn.stats()["limits"] == {}
+
+
+DEFAULTS = {
+    "reset_burst": 1000,
+    "reset_rate": 33,
+    "max_pending_resets": 1000,
+    "max_local_resets": 1024,
+    "glitch_burst": 10000,
+    "glitch_rate": 330,
+    "max_continuations": 8,
+    "max_header_fields": 128,
+    "max_settings": 32,
+    "max_control_frames": 1000,
+    "max_empty_frames": 10,
+    "small_data": 25600,
+    "max_priority_frames": 100,
+    "max_window_updates": 20,
+    "max_pings": 10,
+    "preface_timeout_s": 10.0,
+    "settings_timeout_s": 10.0,
+    "header_block_timeout_s": 10.0,
+    "handshake_timeout_s": 10.0,
+    "close_timeout_s": 10.0,
+    "max_message": 2**20,
+    "max_fragments": 1024,
+    "max_empty_fragments": 64,
+    "max_buffered": 64 * 2**20,
+}
+
+
+def test_defaults(twin):
+    limits = twin.Limits()
+    assert {name: getattr(limits, name) for name in DEFAULTS} == DEFAULTS
+    assert twin.Settings().max_concurrent_streams == 1000
+    assert twin.Settings().max_header_list_size == 65536
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS))
+@pytest.mark.parametrize("value", [-1, "10", b"1", True, float("nan")])
+def test_wrong_values_are_refused(twin, name, value):
+    with pytest.raises((ValueError, TypeError), match=name):
+        twin.Limits(**{name: value})
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS))
+def test_none_lifts_a_limit(make, name):
+    peer = make("server", limits={name: None})
+    untouched(peer)
+
+
+# -- streams and resets ------------------------------------------------------------------------
+
+
+def test_max_concurrent_streams(make):
+    peer = make("server", settings={"max_concurrent_streams": 3})
+    for _ in range(3):
+        peer.post()
+    assert peer.conn.stats()["limits"] == {}
+    peer.feed(peer.headers(7, GET, end_stream=True))
+    assert peer.pull() == f.rst_stream(7, f.REFUSED_STREAM)
+    reached(peer, "max_concurrent_streams")
+
+
+def opened_and_reset(peer):
+    peer.feed(f.rst_stream(peer.post()))
+
+
+def test_reset_burst(make):
+    peer = make("server", limits={"reset_burst": 5, "reset_rate": 1})
+    for _ in range(5):
+        opened_and_reset(peer)
+    untouched(peer)
+    peer.now += 2.0  # two are forgiven
+    opened_and_reset(peer)
+    opened_and_reset(peer)
+    untouched(peer)
+    opened_and_reset(peer)
+    calm(peer, "reset_burst")
+
+
+def test_resets_of_ended_streams_are_not_charged(make):
+    peer = make("server", limits={"reset_burst": 2, "reset_rate": 0})
+    for _ in range(10):
+        stream_id = peer.get()  # ended by the peer
+        peer.feed(f.rst_stream(stream_id))
+        stream_id = peer.post()
+        peer.conn.respond(stream_id, OK, end_stream=True)  # ended by us
+        peer.sent()
+        peer.feed(f.rst_stream(stream_id))
+        stream_id = peer.websocket()
+        peer.feed(f.data(stream_id, close_frame(1000)), f.rst_stream(stream_id))
+        peer.sent()
+    untouched(peer)
+
+
+def test_max_pending_resets(make):
+    # Streams that were opened and reset faster than the application can have been told.
+    peer = make("server", limits={"max_pending_resets": 3})
+    post = [peer.headers(i, POST) + f.rst_stream(i) for i in range(1, 19, 2)]
+    peer.feed(*post[:3])
+    peer.forget()
+    peer.feed(*post[3:7])
+    assert kinds(peer.events) == ["Requested", "Reset"] * 4
+    assert peer.conn.stats()["limits"] == {}
+    peer.feed(*post[7:])
+    assert kinds(peer.events) == ["Requested", "Reset"] * 4
+    assert [(x.kind, x.stream_id, x.error_code) for x in peer.sent()] == [
+        (f.RST_STREAM, i, f.REFUSED_STREAM) for i in (15, 17)
+    ]
+    reached(peer, "max_pending_resets", 2)
+    peer._next_id = 19
+    peer.expect_alive()
+
+
+FAULTS = {
+    "window update of 0": lambda peer: [f.window_update(peer.post(), 0)],
+    "window overflow": lambda peer: [f.window_update(peer.post(), 0x7FFFFFFF)],
+    "data after the end": lambda peer: [f.data(peer.get(), b"x")],
+    "priority of another length": lambda peer: [f.frame(f.PRIORITY, 0, peer.post(), b"")],
+    "content-length": lambda peer: [f.data(peer.open([*POST, ("content-length", "1")]), b"xx")],
+    "malformed": lambda peer: [peer.headers(peer.new_id(), [*GET, ("a b", "")], True)],
+}
+
+
+@row("SEC-1-2")
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", ["max_local_resets", "reset_burst"])
+def test_resets_that_the_peer_provokes(make, name, fault):
+    peer = make("server", limits={name: 5, "reset_rate": 0})
+    for _ in range(5):
+        peer.feed(*FAULTS[fault](peer))
+    assert [x.kind for x in peer.sent() if x.kind == f.RST_STREAM] == [f.RST_STREAM] * 5
+    untouched(peer)
+    peer.feed(*FAULTS[fault](peer))
+    calm(peer, name)
+
+
+def test_glitches(make):
+    peer = make("server", limits={"glitch_burst": 5, "glitch_rate": 1})
+    stream_id = peer.expect_alive()
+    for _ in range(5):
+        peer.feed(f.rst_stream(stream_id))
+    untouched(peer)
+    assert peer.conn.stats()["glitches"] == 5
+    peer.now += 1.0
+    peer.feed(f.rst_stream(stream_id))
+    untouched(peer)
+    peer.feed(f.rst_stream(stream_id))
+    calm(peer, "glitch_burst")
+
+
+# -- field blocks ------------------------------------------------------------------------------
+
+
+@row("SEC-2-1")
+@pytest.mark.parametrize("limit", [3, 8])
+def test_max_continuations(make, limit):
+    peer = make("server", limits={"max_continuations": limit})
+    block = peer.block(GET)
+    pieces = [f.continuation(1, block[i : i + 1], end_headers=False) for i in range(1, limit)]
+    peer.feed(f.headers(1, block[:1], True, end_headers=False), *pieces)
+    peer.feed(f.continuation(1, block[limit:]))
+    assert kinds(peer.events) == ["Requested"]
+    peer._next_id = 3
+    untouched(peer)
+    peer.feed(f.headers(5, b"\x82", True, end_headers=False))
+    peer.feed(*[f.continuation(5, b"\x84", end_headers=False)] * limit)
+    assert not peer.conn.terminated
+    peer.feed(f.continuation(5, b"\x87"))
+    calm(peer, "max_continuations")
+
+
+def literal(name, value):
+    """A field that enters no table and is not Huffman coded."""
+
+    def length(n):
+        if n < 127:
+            return bytes((n,))
+        n, octets = n - 127, b"\x7f"
+        while n >= 128:
+            octets += bytes((n & 127 | 128,))
+            n >>= 7
+        return octets + bytes((n,))
+
+    return b"\x00" + length(len(name)) + name + length(len(value)) + value
+
+
+@row("SEC-2-1")
+def test_octets_of_an_unfinished_block(make):
+    peer = make("server", limits={"max_continuations": None})
+    peer.feed(f.headers(1, bytes(16384), True, end_headers=False))
+    for _ in range(20):
+        if peer.conn.terminated:
+            break
+        peer.feed(f.continuation(1, bytes(16384), end_headers=False))
+    calm(peer, "max_header_list_size")
+    assert len(peer.octets) < 200
+
+
+@row("9113-10.5.1-1")
+def test_max_header_list_size(make):
+    peer = make("server", settings={"max_header_list_size": 1000})
+    used = sum(len(name) + len(value) + 32 for name, value in GET)
+    head = peer.block(GET)
+    fits = head + literal(b"a", b"b" * (1000 - used - 33))
+    peer.feed(f.headers(1, fits, True))
+    assert kinds(peer.events) == ["Requested"]
+    assert peer.conn.stats()["limits"] == {}
+    head = peer.block(GET)
+    peer.feed(f.headers(3, head + literal(b"a", b"b" * (1001 - used - 33)), True))
+    answer = next(x for x in peer.sent() if x.kind == f.HEADERS)
+    assert (answer.stream_id, answer.get(":status")) == (3, "431")
+    reached(peer, "max_header_list_size")
+    peer._next_id = 5
+    peer.expect_alive()
+
+
+@row("SEC-3-1", "7541-x-2")
+def test_twice_the_header_list_ends_the_connection(make):
+    peer = make("server", settings={"max_header_list_size": 1000})
+    block = peer.block([("x-big", "y" * 900)])  # enters the table; 0xbe refers to it
+    peer.feed(f.headers(1, peer.block(GET) + block + b"\xbe" * 50, True))
+    calm(peer, "max_header_list_size")
+
+
+def test_max_header_fields(make):
+    peer = make("server", limits={"max_header_fields": 10})
+    fits = [*GET, *[("x-a", "b")] * 6]
+    peer.open(fits, end_stream=True)
+    assert peer.conn.stats()["limits"] == {}
+    peer.feed(peer.headers(3, [*fits, ("x-a", "b")], True))
+    answer = next(x for x in peer.sent() if x.kind == f.HEADERS)
+    assert (answer.stream_id, answer.get(":status")) == (3, "431")
+    assert peer.conn.stats()["limits"]
+    peer._next_id = 5
+    peer.expect_alive()
+
+
+# -- frames ------------------------------------------------------------------------------------
+
+
+def test_max_settings(make):
+    for role in ("server", "client"):
+        peer = make(role, limits={"max_settings": 32})
+        peer.feed(f.settings(*[(0xFF00 + i, i) for i in range(32)]))
+        peer.sent()
+        untouched(peer)
+        peer.feed(f.settings(*[(0xFF00 + i, i) for i in range(33)]))
+        calm(peer, "max_settings")
+
+
+@pytest.mark.parametrize(
+    "frame", [f.ping(), f.settings(), f.window_update(1, 0)], ids=["ping", "settings", "reset"]
+)
+def test_max_control_frames(make, frame):
+    peer = make("server", limits={"max_control_frames": 10, "max_local_resets": None})
+
+    def step():
+        if frame[3] == f.WINDOW_UPDATE:
+            peer.feed(f.window_update(peer.post(), 0))
+        else:
+            peer.feed(frame)
+
+    for _ in range(10):
+        step()
+    peer.sent()  # what left does not count any more
+    for _ in range(10):
+        step()
+    assert not peer.conn.terminated
+    step()
+    calm(peer, "max_control_frames")
+
+
+@row("SEC-1-9")
+def test_max_empty_frames(make):
+    def step(peer):
+        peer.feed(f.data(1))
+
+    peer = make("server", limits={"max_empty_frames": 10})
+    peer.post()
+    for _ in range(10):
+        step(peer)
+    peer.feed(f.data(1, b"content"))
+    for _ in range(10):
+        step(peer)
+    untouched(peer)
+    for _ in range(11):
+        step(peer)
+    calm(peer, "max_empty_frames")
+
+
+@row("SEC-1-9")
+def test_padding_alone_counts_as_empty(make):
+    peer = make("server", limits={"max_empty_frames": 10})
+    peer.post()
+    for _ in range(10):
+        peer.feed(f.data(1, pad=100))
+    assert not peer.conn.terminated
+    peer.feed(f.data(1, pad=100))
+    calm(peer, "max_empty_frames")
+
+
+@row("SEC-1-9")
+def test_empty_continuations_count(make):
+    peer = make("server", limits={"max_empty_frames": 5, "max_continuations": None})
+    peer.feed(f.headers(1, b"", True, end_headers=False))
+    for _ in range(4):
+        peer.feed(f.continuation(1, b"", end_headers=False))
+    assert not peer.conn.terminated
+    peer.feed(f.continuation(1, b"", end_headers=False))
+    calm(peer, "max_empty_frames")
+
+
+def test_small_data(make):
+    peer = make("server", limits={"small_data": 2550})
+    peer.post()
+    for _ in range(10):
+        peer.feed(f.data(1, b"x"))  # each costs 255 and refunds 1
+    untouched(peer)
+    peer.feed(f.data(1, bytes(2550)))  # refunded by payload
+    for _ in range(10):
+        peer.feed(f.data(1, b"x"))
+    untouched(peer)
+    peer.feed(f.data(1, b"x"))
+    calm(peer, "small_data")
+
+
+def test_small_messages_of_a_websocket_cost_nothing(make):
+    peer = make("server", limits={"small_data": 1}, auto_credit=True)
+    stream_id = peer.websocket()
+    small = peer.message(stream_id, b"12345")
+    for _ in range(50):
+        peer.feed(*[small] * 200)
+        peer.sent()
+    assert len(of(peer.events, "BytesMessage")) == 10_000
+    untouched(peer)
+
+
+@row("SEC-1-6")
+@pytest.mark.parametrize(
+    "frame", [f.priority(1), f.priority_update(1)], ids=["priority", "priority-update"]
+)
+def test_max_priority_frames(make, frame):
+    peer = make("server", limits={"max_priority_frames": 10})
+    peer.post()
+    peer.feed(*[frame] * 20)  # one stream was opened, plus one
+    assert not peer.conn.terminated
+    assert peer.conn.stats()["limits"] == {}
+    peer.feed(frame)
+    calm(peer, "max_priority_frames")
+
+
+def test_max_window_updates(make):
+    peer = make("server", limits={"max_window_updates": 20})
+    stream_id = peer.get()
+    peer.feed(*[f.window_update(stream_id, 1)] * 7)  # 5, and 2 for a stream
+    assert peer.conn.stats()["limits"] == {}
+    peer.conn.respond(stream_id, OK)
+    peer.conn.send_data(stream_id, b"x")
+    peer.sent()
+    peer.feed(*[f.window_update(stream_id, 1)] * 20)  # for a DATA frame
+    assert not peer.conn.terminated
+    peer.feed(f.window_update(stream_id, 1))
+    calm(peer, "max_window_updates")
+
+
+def test_max_pings(make):
+    peer = make("server", limits={"max_pings": 3})
+    for i in range(3):
+        peer.conn.ping(0, bytes(7) + bytes((i,)))
+    with pytest.raises(peer.errors.LocalProtocolError):
+        peer.conn.ping(0, b"too many")
+    assert [x.kind for x in peer.sent()] == [f.PING] * 3
+    peer.feed(f.ping(bytes(8), ack=True))
+    peer.conn.ping(0, b"another!")
+    assert peer.pull() == f.ping(b"another!")
+
+
+# -- time --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", [b"", f.MAGIC[:10], f.MAGIC, f.MAGIC + f.settings()[:5]])
+def test_preface_timeout(make, said):
+    peer = make("server", handshake=False, limits={"preface_timeout_s": 3.0})
+    peer.sent()
+    peer.feed(said)
+    peer.tick(2.9)
+    assert not peer.conn.terminated
+    peer.tick(0.2)
+    peer.sent()
+    assert kinds(peer.events) == ["Terminated"]
+    assert peer.conn.terminated
+    assert peer.conn.stats()["limits"] == {"preface_timeout_s": 1}
+
+
+def test_clients_preface_timeout(make):
+    peer = make("client", handshake=False, limits={"preface_timeout_s": 3.0})
+    peer.conn.request(GET)
+    peer.sent()
+    peer.tick(3.1)
+    peer.sent()
+    assert kinds(peer.events) == ["Reset", "Terminated"]
+
+
+def test_settings_timeout(make):
+    peer = make("server", handshake=False, limits={"settings_timeout_s": 3.0})
+    peer.sent()
+    peer.feed(f.MAGIC, f.settings())
+    peer.tick(3.1)
+    peer.expect_connection_error(f.SETTINGS_TIMEOUT)
+    reached(peer, "settings_timeout_s")
+
+
+@row("SEC-2-2")
+def test_header_block_timeout(make):
+    peer = make("server", limits={"header_block_timeout_s": 3.0})
+    peer.feed(f.headers(1, b"\x82", True, end_headers=False))
+    peer.pull()
+    peer.tick(2.0)
+    peer.feed(f.continuation(1, b"\x84", end_headers=False))
+    peer.pull()
+    assert not peer.conn.terminated
+    peer.tick(1.1)  # what came meanwhile buys no time
+    calm(peer, "header_block_timeout_s")
+
+
+def test_handshake_timeout_of_a_client(make):
+    peer = make("client", limits={"handshake_timeout_s": 3.0})
+    stream_id = peer.conn.connect_websocket("example.com", "/")
+    peer.sent()
+    peer.tick(2.9)
+    assert peer.events == []
+    peer.tick(0.2)
+    peer.sent()
+    assert peer.frames[-1] == f.Frame(f.RST_STREAM, 0, stream_id, f.CANCEL.to_bytes(4, "big"))
+    assert kinds(peer.events) == ["Reset"]
+    reached(peer, "handshake_timeout_s")
+    peer.expect_alive()
+
+
+def test_handshake_timeout_of_a_server(make):
+    peer = make("server", limits={"handshake_timeout_s": 3.0})
+    stream_id = peer.open(CONNECT)
+    peer.sent()
+    peer.tick(2.9)
+    assert kinds(peer.events) == ["Requested"]
+    peer.tick(0.2)
+    peer.sent()
+    answer = [x for x in peer.frames if x.stream_id == stream_id]
+    assert answer[0].kind == f.RST_STREAM or answer[0].get(":status") == "408"
+    assert kinds(peer.events) == ["Requested", "Reset"]
+    reached(peer, "handshake_timeout_s")
+    peer.expect_alive()
+
+
+def test_close_timeout(make):
+    for role in ("server", "client"):
+        peer = make(role, limits={"close_timeout_s": 3.0})
+        stream_id = peer.websocket()
+        peer.conn.close_websocket(stream_id, 1000)
+        peer.sent()
+        peer.tick(2.9)
+        assert peer.events == []
+        peer.tick(0.2)
+        peer.sent()
+        # END_STREAM first; CANCEL when the peer does not end its side either.
+        peer.tick(3.1)
+        peer.sent()
+        assert peer.frames[-1].kind == f.RST_STREAM
+        assert peer.frames[-1].error_code == f.CANCEL
+        assert kinds(peer.events) == ["Closed"]
+        assert peer.conn.stats()["limits"].get("close_timeout_s")
+        peer.expect_alive()
+
+
+# -- WebSockets --------------------------------------------------------------------------------
+
+
+def failed(peer, stream_id, code):
+    """The WebSocket was failed with this code, and the connection lives."""
+    data = b"".join(x.payload for x in peer.sent() if x.kind == f.DATA)
+    assert [(x.opcode, x.close_code) for x in read_ws_frames(data)] == [(CLOSE, code)]
+    peer.feed(f.data(stream_id, close_frame(code, key=KEY), end_stream=True))
+    peer.sent()
+    (closed,) = of(peer.events, "Closed")
+    assert closed.sent[0] == code
+    peer.expect_alive()
+
+
+@row("SEC-5-1")
+@pytest.mark.parametrize("length", [1001, 65536, 2**31, 2**62, 2**63 - 1])
+def test_max_message(make, length):
+    peer = make("server", limits={"max_message": 1000})
+    stream_id = peer.websocket()
+    peer.feed(peer.message(stream_id, bytes(1000)))
+    assert [len(e.data) for e in of(peer.events, "BytesMessage")] == [1000]
+    head = ws_frame(BINARY, b"", key=KEY, length=length)  # not one octet of it
+    peer.feed(f.data(stream_id, head))
+    reached(peer, "max_message")
+    failed(peer, stream_id, 1009)
+
+
+def test_max_message_in_fragments(make):
+    peer = make("server", limits={"max_message": 1000})
+    stream_id = peer.websocket()
+    peer.feed(f.data(stream_id, ws_frame(BINARY, bytes(600), fin=False, key=KEY)))
+    peer.feed(f.data(stream_id, ws_frame(CONTINUATION, b"", key=KEY, length=401)))
+    reached(peer, "max_message")
+    failed(peer, stream_id, 1009)
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "more"),
+    [("max_fragments", b"x", 9), ("max_empty_fragments", b"", 10)],
+)
+def test_fragments_of_a_message(make, name, payload, more):
+    peer = make("server", limits={name: 10})
+    stream_id = peer.websocket()
+    piece = ws_frame(CONTINUATION, payload, fin=False, key=KEY)
+    peer.feed(f.data(stream_id, ws_frame(BINARY, payload, fin=False, key=KEY) + piece * more))
+    peer.feed(f.data(stream_id, ws_frame(PING, b"between", key=KEY)))
+    assert peer.conn.stats()["limits"] == {}
+    assert [x.opcode for x in read_ws_frames(peer.sent()[-1].payload)] == [PONG]
+    peer.feed(f.data(stream_id, piece))
+    reached(peer, name)
+    failed(peer, stream_id, 1008)
+
+
+def test_long_messages_may_have_many_fragments(make):
+    peer = make("server", limits={"max_fragments": 10}, auto_credit=True)
+    stream_id = peer.websocket()
+    piece = ws_frame(CONTINUATION, bytes(64), fin=False, key=KEY)
+    peer.feed(f.data(stream_id, ws_frame(BINARY, bytes(64), fin=False, key=KEY)))
+    for _ in range(100):
+        peer.feed(f.data(stream_id, piece * 10))
+        peer.sent()
+    peer.feed(f.data(stream_id, ws_frame(CONTINUATION, b"", key=KEY)))
+    assert [len(e.data) for e in of(peer.events, "BytesMessage")] == [64 * 1001]
+    untouched(peer)
+
+
+@row("SEC-5-4")
+def test_max_pong_backlog(make):
+    peer = make(
+        "server",
+        limits={"max_pong_backlog": 1000},
+        peer_settings=[(f.INITIAL_WINDOW_SIZE, 300)],
+        auto_credit=True,
+    )
+    stream_id = peer.websocket()
+    for i in range(200):
+        peer.feed(f.data(stream_id, ws_frame(PING, b"%0100d" % i, key=KEY)))
+        peer.sent()
+    assert peer.conn.waiting(stream_id) <= 1300
+    assert set(peer.conn.stats()["limits"]) == {"max_pong_backlog"}
+    peer.feed(f.window_update(stream_id, 100_000))
+    peer.sent()
+    octets = b"".join(x.payload for x in peer.frames if x.kind == f.DATA)
+    pongs = read_ws_frames(octets)
+    assert {x.opcode for x in pongs} == {PONG}
+    assert pongs[-1].payload == b"%0100d" % 199  # the latest is answered
+    assert len(pongs) < 20
+    peer.expect_alive()
+
+
+def test_max_buffered(make):
+    peer = make("server", limits={"max_buffered": 50_000})
+    greedy, modest = peer.websocket(), peer.websocket()
+    peer.feed(peer.message(modest, bytes(1000)))
+    for _ in range(10):
+        peer.feed(peer.message(greedy, bytes(8000)))
+    assert peer.conn.stats()["limits"].get("max_buffered")
+    closes = [x for x in peer.sent() if x.kind == f.DATA]
+    assert [x.stream_id for x in closes] == [greedy]
+    assert [x.close_code for x in read_ws_frames(closes[0].payload)] == [1013]
+    peer.feed(peer.message(modest, b"unharmed"))
+    assert peer.events[-1].data == b"unharmed"
+
+
+def test_max_queued(make):
+    peer = make("server", limits={"max_queued": 100_000})
+    stream_id = peer.websocket()
+    peer.conn.send_message(stream_id, bytes(90_000))
+    waiting = peer.conn.waiting(stream_id)
+    with pytest.raises(peer.errors.LocalProtocolError):
+        peer.conn.send_message(stream_id, bytes(20_000))
+    assert peer.conn.waiting(stream_id) == waiting
+    peer.feed(f.window_update(0, 10**6), f.window_update(stream_id, 10**6))
+    peer.sent()
+    peer.conn.send_message(stream_id, bytes(20_000))
+    peer.sent()
+    octets = b"".join(x.payload for x in peer.frames if x.kind == f.DATA)
+    assert [len(x.payload) for x in read_ws_frames(octets)] == [90_000, 20_000]
+
+
+def test_write_high_and_low(make):
+    peer = make(
+        "server",
+        limits={"write_high": 1000, "write_low": 100},
+        peer_settings=[(f.INITIAL_WINDOW_SIZE, 0)],
+    )
+    stream_id = peer.websocket()
+    waiting = peer.conn.send_message(stream_id, bytes(1500))
+    assert waiting == peer.conn.waiting(stream_id) >= 1500
+    peer.feed(f.window_update(stream_id, waiting - 101))
+    peer.sent()
+    assert of(peer.more(), "Drained") == []
+    assert peer.conn.waiting(stream_id) == 101
+    peer.feed(f.window_update(stream_id, 1))
+    peer.sent()
+    assert [e.stream_id for e in of(peer.more(), "Drained")] == [stream_id]
+    peer.conn.send_message(stream_id, bytes(500))  # never above the mark
+    peer.feed(f.window_update(stream_id, 1000))
+    peer.sent()
+    assert of(peer.more(), "Drained") == []
