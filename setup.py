@@ -30,6 +30,7 @@ DIRECTIVES = {
     "cdivision": True,
     "freethreading_compatible": True,
 }
+DEBUG = "-g" if os.environ.get("H2WS_FAST_DEBUG") else "-g0"
 JOBS = int(os.environ.get("H2WS_FAST_JOBS", "2"))
 
 # Cython's own init function, renamed, returns the module's definition. A slot that runs before
@@ -148,7 +149,8 @@ def extensions():
                 [str(source), *map(str, csrc)],
                 include_dirs=["csrc"] if kernels else [],
                 depends=sorted(map(str, Path("csrc").glob("*.h"))) if kernels else [],
-                extra_compile_args=["/O2"] if windows else ["-O3", "-fvisibility=hidden"],
+                # -g0: Python's own flags ask for -g, which costs a quarter of the time.
+                extra_compile_args=["/O2"] if windows else ["-O3", "-fvisibility=hidden", DEBUG],
                 language="c",
             )
         )
