@@ -34,6 +34,7 @@ cdef class Carrier(FrameReader):
     cdef readonly bint client
     cdef readonly bint draining
     cdef bint answer_malformed, connect_enabled, greeted_settings
+    cdef bint peer_no_priorities
     cdef object secure
     cdef readonly object settings
     cdef object interrupt
@@ -51,8 +52,7 @@ cdef class Carrier(FrameReader):
     cdef list pings
     cdef dict pongs
     cdef dict trailers
-    cdef dict peer_settings
-    cdef object pending_settings
+    cdef list pending_settings
     cdef unsigned int last_peer_id, goaway_last, peer_goaway_last
     cdef int64_t next_local_id
     cdef int64_t local_initial, window_size, max_streams

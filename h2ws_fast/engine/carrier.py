@@ -75,7 +75,7 @@ class Carrier(FrameReader):
         "peer_goaway_last",
         "peer_max_header_list",
         "peer_max_streams",
-        "peer_settings",
+        "peer_no_priorities",
         "peer_streams",
         "pending_settings",
         "pings",

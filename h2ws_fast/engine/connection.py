@@ -9,7 +9,6 @@ A call that is wrong raises and changes nothing. What a peer did wrong is an eve
 to it is queued.
 """
 
-from collections import deque
 from enum import IntEnum
 
 from ..errors import LocalProtocolError
@@ -147,7 +146,7 @@ class Connection(Sender):
         self.target = None
         self.greeted = False
         # what the peer said
-        self.peer_settings = {}
+        self.peer_no_priorities = False
         self.greeted_settings = False
         self.can_connect = False
         self.peer_max_streams = -1
@@ -184,12 +183,12 @@ class Connection(Sender):
         self.encoder = Encoder()
         self.guard = Guard(limits)
         self.timers = Timers(limits)
-        self.keys = MaskKeys()
+        self.keys = MaskKeys() if self.client else None
         self.queue = []
         self.now = 0.0
         self.interrupt = None
         self.pings = None
-        self.pending_settings = deque()
+        self.pending_settings = []  # a list: an empty deque takes 700 octets
         self.shutdown_state = 0
         self.messages_received = 0
         self.messages_sent = 0

@@ -45,18 +45,6 @@ from .timers import PREFACE_TIMER, SETTINGS_ACK_TIMER
 
 # The PING that tells when the peer has seen the first GOAWAY of a graceful shutdown.
 SHUTDOWN_PING = b"shutdown"
-KNOWN_SETTINGS = frozenset(
-    (
-        SETTINGS_HEADER_TABLE_SIZE,
-        SETTINGS_ENABLE_PUSH,
-        SETTINGS_MAX_CONCURRENT_STREAMS,
-        SETTINGS_INITIAL_WINDOW_SIZE,
-        SETTINGS_MAX_FRAME_SIZE,
-        SETTINGS_MAX_HEADER_LIST_SIZE,
-        SETTINGS_ENABLE_CONNECT_PROTOCOL,
-        SETTINGS_NO_RFC7540_PRIORITIES,
-    )
-)
 
 
 class Control(Heads):
@@ -186,7 +174,6 @@ class Control(Heads):
     def _apply_setting(self, identifier, value):
         # One setting of the peer, in the order of the frame; false where the connection failed.
         outbox = self.outbox
-        before = self.peer_settings.get(identifier)
         if identifier == SETTINGS_HEADER_TABLE_SIZE:
             self.encoder.set_max_table_size(value)
         elif identifier == SETTINGS_ENABLE_PUSH:
@@ -211,20 +198,17 @@ class Control(Heads):
             if value > 1:
                 self.fail_connection(PROTOCOL_ERROR, "invalid SETTINGS_ENABLE_CONNECT_PROTOCOL")
             elif self.client:
-                if value < (before or 0):
+                if self.can_connect and value == 0:
                     self.fail_connection(
                         PROTOCOL_ERROR, "SETTINGS_ENABLE_CONNECT_PROTOCOL withdrawn"
                     )
                 self.can_connect = value == 1
         elif identifier == SETTINGS_NO_RFC7540_PRIORITIES:
             # RFC 9218 section 2.1: a boolean that the first SETTINGS fix.
-            if value > 1 or (self.greeted_settings and value != (before or 0)):
+            if value > 1 or (self.greeted_settings and (value == 1) != self.peer_no_priorities):
                 self.fail_connection(PROTOCOL_ERROR, "invalid SETTINGS_NO_RFC7540_PRIORITIES")
-        if self.phase == DEAD:
-            return False
-        if identifier in KNOWN_SETTINGS:
-            self.peer_settings[identifier] = value
-        return True
+            self.peer_no_priorities = value == 1
+        return self.phase != DEAD
 
     def _resize_windows(self, initial):
         # RFC 9113 section 6.9.2. `initial` is added to every stream's `extra`, so that only a
@@ -247,7 +231,7 @@ class Control(Heads):
         if not self.pending_settings:
             self.fail_connection(PROTOCOL_ERROR, "SETTINGS acknowledgement of nothing")
             return
-        self._settings_in_force(self.pending_settings.popleft())
+        self._settings_in_force(self.pending_settings.pop(0))
         if not self.pending_settings:
             self.timers.cancel(SETTINGS_ACK_TIMER, 0)
         self.queue.append(SettingsAcknowledged())

@@ -21,17 +21,10 @@ INFINITY = float("inf")
 class Timers:
     """Which kinds of deadline run, for which stream (0: the connection)."""
 
-    __slots__ = ("_durations", "_marked", "_queues")
+    __slots__ = ("_limits", "_marked", "_queues")
 
     def __init__(self, limits):
-        self._durations = (
-            limits.preface_timeout_s,
-            limits.settings_timeout_s,
-            limits.header_block_timeout_s,
-            limits.handshake_timeout_s,
-            limits.close_timeout_s,
-            limits.shutdown_timeout_s,
-        )
+        self._limits = limits
         self._queues = None
         self._marked = None
 
@@ -50,7 +43,27 @@ class Timers:
             if queue is not None:
                 queue.pop(stream_id, None)
                 if not queue:
-                    del self._queues[kind]
+                    self._drop(kind)
+
+    def _drop(self, kind):
+        # An idle connection has no queues.
+        del self._queues[kind]
+        if not self._queues:
+            self._queues = None
+
+    def _duration(self, kind):
+        limits = self._limits
+        if kind == PREFACE_TIMER:
+            return limits.preface_timeout_s
+        if kind == SETTINGS_ACK_TIMER:
+            return limits.settings_timeout_s
+        if kind == HEADER_BLOCK_TIMER:
+            return limits.header_block_timeout_s
+        if kind == HANDSHAKE_TIMER:
+            return limits.handshake_timeout_s
+        if kind == CLOSE_TIMER:
+            return limits.close_timeout_s
+        return limits.shutdown_timeout_s
 
     def arm(self, now):
         """Give what was marked its deadline."""
@@ -59,7 +72,7 @@ class Timers:
             return
         self._marked = None
         for kind, stream_id in marked:
-            duration = self._durations[kind]
+            duration = self._duration(kind)
             if duration == INFINITY:
                 continue
             if self._queues is None:
@@ -88,5 +101,5 @@ class Timers:
                     del queue[stream_id]
                     due.append((kind, stream_id))
                 if not queue:
-                    del self._queues[kind]
+                    self._drop(kind)
         return due
