@@ -1,5 +1,7 @@
 cimport cython
 
+from ..engine.connection cimport Connection
+
 cdef int IDLE, YIELDED, ARMED, WOKEN
 cdef object logger
 
@@ -45,7 +47,7 @@ cpdef Waiter new_waiter(Hub hub)
 
 cdef class Wire:
     cdef readonly Hub hub
-    cdef readonly object conn
+    cdef readonly Connection conn
     cdef readonly object transport
     cdef readonly list websockets
     cdef readonly dict routes

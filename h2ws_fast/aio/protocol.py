@@ -450,6 +450,11 @@ class Wire:
             self.closing = True
             transport.close()
 
+    def refuse(self):
+        """Close the transport without a word of HTTP/2."""
+        self.closing = True
+        self.transport.close()
+
     def abort(self):
         """Drop the transport now; every stream gets its last event when it reports back."""
         transport = self.transport

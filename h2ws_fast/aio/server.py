@@ -149,14 +149,14 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
     def _opened(self) -> bool:
         server = self.server
         if not server._admit(self):
-            self.abort()
+            self.refuse()
             return False
         if server.options.ssl is not None:
             tls_object = self.transport.get_extra_info("ssl_object")
             # RFC 9113 section 3.3: over TLS, HTTP/2 is what ALPN says and not what a client tries.
             if tls_object.selected_alpn_protocol() != "h2":
                 server.logger.info("a TLS client without ALPN h2 was refused")
-                self.abort()
+                self.refuse()
                 return False
             problem = tls.check_negotiated(tls_object)
             if problem is not None:

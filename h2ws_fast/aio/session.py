@@ -68,7 +68,7 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
             if selected != "h2":
                 # RFC 9113 section 3.2: without ALPN's word no preface goes out.
                 session._failure = AlpnError(selected)
-                self.abort()
+                self.refuse()
                 return False
             problem = tls.check_negotiated(tls_object)
             if problem is not None:

@@ -21,6 +21,15 @@ __all__ = ["Receiving", "Sending", "Tunnel"]
 logger = logging.getLogger("h2ws_fast.aio.tunnel")
 
 
+def reset(wire: Wire, stream_id: int, error_code: int) -> None:
+    """Reset a stream unless it is over."""
+    try:
+        wire.conn.reset(stream_id, error_code)
+    except StreamClosed:
+        return
+    wire.touch()
+
+
 class Receiving:
     """The octets that arrive on a stream. What nobody reads stays with the peer: flow control."""
 
@@ -128,8 +137,7 @@ class Receiving:
     def abort(self) -> None:
         """Reset the stream unless it has ended."""
         if not self.finished:
-            self.wire.conn.reset(self.stream_id, CANCEL)
-            self.wire.touch()
+            reset(self.wire, self.stream_id, CANCEL)
             self.fail(StreamReset(CANCEL, "given up here"))
 
 
@@ -274,8 +282,7 @@ class Tunnel:
     def abort(self, error_code: int = CANCEL) -> None:
         """Reset the stream: the peer sees an abnormal end."""
         if not (self._receiving.finished and self._sending.ended):
-            self._sending.wire.conn.reset(self.stream_id, error_code)
-            self._sending.wire.touch()
+            reset(self._sending.wire, self.stream_id, error_code)
             error = StreamReset(error_code, "reset here")
             self._receiving.fail(error)
             self._sending.fail(error)

@@ -626,9 +626,11 @@ class WebSocket(Sink):
 
     def abort(self) -> None:
         """Reset the stream at once, without a closing handshake: the peer sees 1006."""
-        if self._state != CLOSED:
+        try:
             self.wire.conn.reset(self.stream_id)
-            self.wire.touch()
+        except StreamClosed:
+            return
+        self.wire.touch()
 
     async def __aenter__(self) -> WebSocket:
         return self
