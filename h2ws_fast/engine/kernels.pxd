@@ -5,6 +5,7 @@
 # cimport this file from an installed wheel.
 
 cimport cython
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t
 
 ctypedef const unsigned char* octets
@@ -63,12 +64,14 @@ cpdef bytes huffman_decode(octets p, Py_ssize_t pos, Py_ssize_t n, Py_ssize_t li
 
 @cython.final
 cdef class Buffer:
-    cdef uint8_t* _data
+    cdef PyObject* _object
     cdef Py_ssize_t _size
     cdef Py_ssize_t _capacity
+    cdef Py_ssize_t _expected
 
     cdef uint8_t* _extend(self, Py_ssize_t n) except NULL
     cpdef Py_ssize_t size(self) noexcept
+    cpdef int expect(self, Py_ssize_t n) except -1
     cpdef int head(
         self, unsigned int length, unsigned int kind, unsigned int flags, unsigned int stream_id
     ) except -1
@@ -128,10 +131,6 @@ cdef struct Chunk:
     uint8_t head_size
     uint8_t head_poured
     uint8_t head[14]
-
-
-cdef extern from "Python.h":
-    ctypedef struct PyObject
 
 
 @cython.final

@@ -220,9 +220,14 @@ class Buffer:
         self._data += data
         return utf8_check(data, 0, n, state)
 
+    def expect(self, n):
+        """Expect to hold n octets in the end: a hint, of which little is believed at once."""
+
     def bytes(self):
-        """The octets held, as a new `bytes`."""
-        return bytes(self._data)
+        """Hand over the octets as `bytes`: the buffer is empty then."""
+        data = bytes(self._data)
+        self._data.clear()
+        return data
 
     def text(self):
         """The octets held, known to be UTF-8, as `str`."""

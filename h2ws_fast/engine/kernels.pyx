@@ -11,11 +11,16 @@ from cpython.buffer cimport (
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize
+from cpython.bytes cimport (
+    PyBytes_AS_STRING,
+    PyBytes_CheckExact,
+    PyBytes_FromStringAndSize,
+    _PyBytes_Resize,
+)
 from cpython.exc cimport PyErr_Clear
 from cpython.list cimport PyList_GET_ITEM
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from libc.string cimport memcpy, memset
 
 
@@ -203,30 +208,46 @@ cdef inline void copy(uint8_t* to, octets p, Py_ssize_t n, unsigned int key) noe
 
 
 cdef class Buffer:
-    """Growing octets: control frames waiting to leave, or a message that is still arriving."""
+    """Growing octets: control frames waiting to leave, or a message that is still arriving.
+
+    They lie in a `bytes` object that nobody else has seen, so that a message which is whole is
+    handed over and not copied once more.
+    """
 
     def __dealloc__(self):
-        PyMem_Free(self._data)
+        Py_XDECREF(self._object)
 
     cdef uint8_t* _extend(self, Py_ssize_t n) except NULL:
         """Return where the next n octets go, which count as held from now on."""
         cdef Py_ssize_t size = self._size
-        cdef Py_ssize_t capacity = self._capacity
-        cdef uint8_t* data
-        if n > capacity - size or self._data == NULL:
+        cdef Py_ssize_t capacity
+        if n > self._capacity - size or self._object == NULL:
             if n > LARGEST - size:
                 raise MemoryError
             # Half as much again: amortised, and a message of n octets holds 1.5 n at most.
             capacity = size + n + (size >> 1)
+            if self._expected >= size + n:
+                # Room for what was announced, but not for more than a little of it at once.
+                if capacity < size + n + RESERVE:
+                    capacity = size + n + RESERVE
+                if capacity > self._expected:
+                    capacity = self._expected
             if capacity < 64:
                 capacity = 64
-            data = <uint8_t*>PyMem_Realloc(self._data, capacity)
-            if data == NULL:
-                raise MemoryError
-            self._data = data
+            if self._object == NULL:
+                fresh = PyBytes_FromStringAndSize(NULL, capacity)
+                Py_INCREF(fresh)
+                self._object = <PyObject*>fresh
+            else:
+                _PyBytes_Resize(&self._object, capacity)
             self._capacity = capacity
         self._size = size + n
-        return self._data + size
+        return <uint8_t*>PyBytes_AS_STRING(<object>self._object) + size
+
+    cpdef int expect(self, Py_ssize_t n) except -1:
+        """Expect to hold n octets in the end: a hint, of which little is believed at once."""
+        self._expected = n
+        return 0
 
     cpdef Py_ssize_t size(self) noexcept:
         return self._size
@@ -268,21 +289,37 @@ cdef class Buffer:
         return h2ws_utf8(to, n, state)
 
     cpdef object bytes(self):
-        return PyBytes_FromStringAndSize(<const char*>self._data, self._size)
+        """Hand over the octets as `bytes`: the buffer is empty then."""
+        cdef PyObject* held = self._object
+        cdef Py_ssize_t size = self._size
+        if size == 0:
+            return b""
+        self._object = NULL
+        if size != self._capacity:
+            _PyBytes_Resize(&held, size)
+        self._size = 0
+        self._capacity = 0
+        result = <object>held
+        Py_DECREF(result)
+        return result
 
     cpdef object text(self):
         if self._size == 0:
             return ""
-        return (<const char*>self._data)[: self._size].decode("utf-8")
+        return PyBytes_AS_STRING(<object>self._object)[: self._size].decode("utf-8")
 
     cpdef int clear(self) except -1:
         """Forget the octets, and give the memory back."""
-        PyMem_Free(self._data)
-        self._data = NULL
+        Py_XDECREF(self._object)
+        self._object = NULL
         self._size = 0
         self._capacity = 0
         return 0
 
+
+# Octets that an announced length alone makes us hold: SEC-5-1.
+cdef enum:
+    RESERVE = 65536
 
 cdef Py_ssize_t LARGEST = <Py_ssize_t>((<size_t>-1) >> 2)
 
@@ -367,7 +404,7 @@ cdef class OutBuffer:
         return 0
 
     cpdef int drain(self, Buffer buffer, Py_ssize_t at, Py_ssize_t n) except -1:
-        copy(self._extend(n), buffer._data + at, n, 0)
+        copy(self._extend(n), <octets>PyBytes_AS_STRING(<object>buffer._object) + at, n, 0)
         return 0
 
     cpdef object finish(self):

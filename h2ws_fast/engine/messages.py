@@ -338,6 +338,8 @@ class MessageLayer(Layer):
             self.assembly = assembly
         buffer = assembly.buffer
         early = buffer.size()
+        if self.opcode & FIN:
+            buffer.expect(early + n + self.left)
         if assembly.opcode == TEXT:
             # RFC 6455 section 8.1, and at the first octet that cannot be part of any text.
             assembly.utf8 = buffer.append_text(p, pos, n, self.key, assembly.utf8)

@@ -324,13 +324,42 @@ def test_buffer_collects(kernels):
     buffer.append(b"--" + masked(b"masked", 0xDEADBEEF), 2, 6, 0xDEADBEEF)
     buffer.append(b"plain", 1, 3, 0)
     expected = bytes.fromhex("01020304057fffffff123489abcdef") + b"moremaskedlai"
-    assert buffer.bytes() == expected
     assert buffer.size() == len(expected)
-    buffer.clear()
+    assert buffer.bytes() == expected
     assert buffer.size() == 0
     assert buffer.bytes() == b""
     buffer.put(b"again")
-    assert buffer.bytes() == b"again"
+    buffer.clear()
+    assert buffer.bytes() == b""
+    buffer.put(b"and again")
+    assert buffer.bytes() == b"and again"
+
+
+def test_buffer_hands_over_what_it_holds(kernels):
+    buffer = kernels.Buffer()
+    for size in (1, 64, 65, 1000, 70000, 200000):
+        data = bytes(range(256)) * (size // 256 + 1)
+        for step in (1000, 16384):
+            buffer.expect(size)
+            for at in range(0, size, step):
+                buffer.append(data, at, min(step, size - at), 0)
+            whole = buffer.bytes()
+            assert whole == data[:size]
+            buffer.put(b"other")  # must not reach into what was handed over
+            assert whole == data[:size]
+            assert buffer.bytes() == b"other"
+
+
+def test_buffer_does_not_believe_an_announced_size():
+    buffer = compiled_kernels().Buffer()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        buffer.expect(1 << 40)
+        buffer.put(b"one")
+        assert tracemalloc.get_traced_memory()[0] - before < 70_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_buffer_collects_text(kernels):
