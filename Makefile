@@ -30,6 +30,6 @@ bench:
 	$(PYTHON) -m bench
 
 compliance:  ## rewrite docs/conformance.md; list the rows that no test claims
-	$(PYTHON) -m tests.compliance
+	$(PYTHON) -m tests.conformance
 
 .PHONY: help ext style types test test-pure sanitize bench compliance

@@ -1,5 +1,10 @@
 """The tree of errors. What a peer did wrong is an event of the engine, never an exception of it."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .aio.http import Response
+
 # The wire codes of RFC 9113 section 7 as numbers: the engine imports this module, so this module
 # cannot import the engine's constants.
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0x0, 0x1, 0x2, 0x7, 0x8
@@ -93,22 +98,22 @@ class Close:
 
     __slots__ = ("code", "reason")
 
-    def __init__(self, code, reason=""):
+    def __init__(self, code: int, reason: str = "") -> None:
         self.code = code
         self.reason = reason
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if not isinstance(other, Close):
             return NotImplemented
         return (self.code, self.reason) == (other.code, other.reason)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((self.code, self.reason))
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.code} {self.reason}" if self.reason else str(self.code)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Close(code={self.code!r}, reason={self.reason!r})"
 
 
@@ -119,13 +124,18 @@ class ConnectionClosed(H2WSError):
     where both exist, and is None otherwise.
     """
 
-    def __init__(self, rcvd=None, sent=None, rcvd_then_sent=None):
+    def __init__(
+        self,
+        rcvd: Close | None = None,
+        sent: Close | None = None,
+        rcvd_then_sent: bool | None = None,
+    ) -> None:
         super().__init__(rcvd, sent, rcvd_then_sent)
         self.rcvd = rcvd
         self.sent = sent
         self.rcvd_then_sent = rcvd_then_sent
 
-    def __str__(self):
+    def __str__(self) -> str:
         received = "no close frame received" if self.rcvd is None else f"received {self.rcvd}"
         sent = "no close frame sent" if self.sent is None else f"sent {self.sent}"
         if self.rcvd is None and self.sent is None:
@@ -148,12 +158,12 @@ class InvalidURI(H2WSError, ValueError):
 
     error_code = PROTOCOL_ERROR
 
-    def __init__(self, uri, problem):
+    def __init__(self, uri: str, problem: str) -> None:
         super().__init__(uri, problem)
         self.uri = uri
         self.problem = problem
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.uri!r} cannot be used: {self.problem}"
 
 
@@ -166,22 +176,22 @@ class InvalidHandshake(H2WSError):
 class InvalidStatus(InvalidHandshake):
     """The server refused with another status than 2xx. `response` is its answer."""
 
-    def __init__(self, response):
+    def __init__(self, response: "Response") -> None:
         super().__init__(response)
         self.response = response
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"the server refused with status {self.response.status}"
 
 
 class InvalidOrigin(InvalidHandshake):
     """The Origin of a request is not among those allowed."""
 
-    def __init__(self, origin):
+    def __init__(self, origin: str | None) -> None:
         super().__init__(origin)
         self.origin = origin
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "the Origin field is missing" if self.origin is None else f"Origin {self.origin!r}"
 
 
@@ -194,11 +204,11 @@ class AlpnError(InvalidHandshake):
 
     error_code = HTTP_1_1_REQUIRED
 
-    def __init__(self, selected):
+    def __init__(self, selected: str | None) -> None:
         super().__init__(selected)
         self.selected = selected
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"the peer does not speak HTTP/2: ALPN selected {self.selected!r}, not 'h2'"
 
 

@@ -40,6 +40,7 @@ class Headers(MutableMapping[str, str]):
     def __init__(self, fields: HeadersLike = (), /, **named: str) -> None:
         self._packed = b""
         self._fields = []
+        items: Iterable[Any]  # a Mapping here may be one of pairs, for all a checker knows
         items = fields.items() if isinstance(fields, Mapping) else fields
         for name, value in items:
             self.add(name, value)

@@ -51,9 +51,7 @@ async def client_hello(uri_host, **options):
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    session = Session(
-        f"https://{uri_host}:{port}", ssl=tls.client_context(verify=False), **options
-    )
+    session = Session(f"https://{uri_host}:{port}", ssl=tls.client_context(verify=False), **options)
     with pytest.raises((OSError, ssl.SSLError)):
         await session.connect()
     server.close()

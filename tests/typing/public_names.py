@@ -64,3 +64,31 @@ def call(authority: str) -> int:
 
 def upgraded(octets: memoryview) -> int:
     return Upgraded(Role.CLIENT, Limits()).send_message(1, octets)
+
+
+async def on_request(request: h2ws_fast.Request) -> h2ws_fast.Response:
+    return h2ws_fast.Response(200, body=b"hello")
+
+
+async def echo(ws: h2ws_fast.WebSocket) -> None:
+    async for message in ws:
+        assert_type(message, str | bytes)
+        await ws.send(message)
+    assert_type(ws.close_code, int | None)
+
+
+async def program() -> None:
+    server = await h2ws_fast.serve(echo, "127.0.0.1", 0, on_request=on_request)
+    async with h2ws_fast.connect("ws://127.0.0.1:8000/") as ws:
+        assert_type(ws, h2ws_fast.WebSocket)
+        assert_type(await ws.recv(), str | bytes)
+        assert_type(await ws.recv(decode=True), str)
+        assert_type(await (await ws.ping()), float)
+        h2ws_fast.broadcast([ws], "all")
+        try:
+            await ws.send(["in ", "fragments"])
+        except h2ws_fast.ConnectionClosedError as error:
+            assert_type(error.rcvd, errors.Close | None)
+        await ws.close(1000, "bye")
+    server.close()
+    await server.wait_closed()

@@ -1,0 +1,103 @@
+import asyncio
+import enum
+import uuid
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+)
+from types import TracebackType
+from typing import Any, Literal, TypeAlias, overload
+
+from ..engine.sink import Sink
+from .http import Request, Response
+from .protocol import Hub, Wire
+
+Octets: TypeAlias = bytes | bytearray | memoryview
+Message: TypeAlias = str | bytes
+
+class State(enum.IntEnum):
+    CONNECTING = 0
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
+
+class WebSocket(Sink):
+    request: Request
+    response: Response | None
+    stream_id: int
+    subprotocol: str | None
+    wire: Wire
+
+    # Attributes of an application's own may be set; they are not typed.
+    def __setattr__(self, name: str, value: Any) -> None: ...
+
+    # receiving
+    @overload
+    def recv(self, decode: None = None) -> Coroutine[Any, Any, Message]: ...
+    @overload
+    def recv(self, decode: Literal[True]) -> Coroutine[Any, Any, str]: ...
+    @overload
+    def recv(self, decode: Literal[False]) -> Coroutine[Any, Any, bytes]: ...
+    def __aiter__(self) -> AsyncIterator[Message]: ...
+
+    # sending
+    def send(
+        self,
+        message: str | Octets | Iterable[str | Octets] | AsyncIterable[str] | AsyncIterable[bytes],
+        text: bool | None = None,
+    ) -> Coroutine[Any, Any, None]: ...
+    def ping(self, data: str | Octets | None = None) -> Coroutine[Any, Any, Awaitable[float]]: ...
+    def pong(self, data: str | Octets = b"") -> Coroutine[Any, Any, None]: ...
+
+    # closing
+    def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, Any, None]: ...
+    def wait_closed(self) -> Coroutine[Any, Any, None]: ...
+    def abort(self) -> None: ...
+    async def __aenter__(self) -> WebSocket: ...
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    # what it is
+    @property
+    def state(self) -> State: ...
+    @property
+    def close_code(self) -> int | None: ...
+    @property
+    def close_reason(self) -> str | None: ...
+    @property
+    def id(self) -> uuid.UUID: ...
+    @property
+    def latency(self) -> float: ...
+    @property
+    def remote_address(self) -> Any: ...
+    @property
+    def local_address(self) -> Any: ...
+    def respond(self, status: int, text: str = "") -> Response: ...
+    def _deliver(
+        self,
+        on_open: Callable[[WebSocket], Any] | None,
+        on_message: Callable[[WebSocket, Any], Any] | None,
+        on_close: Callable[[WebSocket], Any] | None,
+    ) -> None: ...
+    def _start_closing(self, code: int, reason: str) -> None: ...
+    def _handled(self, task: asyncio.Task[Any]) -> None: ...
+    def _when_closed(self, callback: Callable[[WebSocket], Any]) -> None: ...
+
+class Keeper:
+    def __init__(self, hub: Hub, interval: float, timeout: float | None) -> None: ...
+    def add(self, wire: Wire) -> None: ...
+    def discard(self, wire: Wire) -> None: ...
+
+def new_websocket(wire: Wire, stream_id: int, request: Request) -> WebSocket: ...
+def open_websocket(ws: WebSocket) -> None: ...
+def broadcast(
+    websockets: Iterable[WebSocket], message: str | Octets, text: bool | None = None
+) -> None: ...
