@@ -15,6 +15,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from .protocol import Wire
     from .tunnel import Receiving
 
 __all__ = ["Body", "Headers", "HeadersLike", "Incoming", "Request", "Response"]
@@ -166,7 +167,7 @@ class Request(Incoming):
     body of an ordinary request; what is not read stays with the peer.
     """
 
-    __slots__ = ("authority", "headers", "method", "path", "protocol", "remote_address", "scheme")
+    __slots__ = ("authority", "headers", "method", "path", "protocol", "scheme", "wire")
 
     method: str
     scheme: str
@@ -174,7 +175,7 @@ class Request(Incoming):
     path: str
     headers: Headers
     protocol: str | None
-    remote_address: Any
+    wire: Wire | None
 
     def __init__(
         self,
@@ -192,12 +193,12 @@ class Request(Incoming):
         self.path = path
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
         self.protocol = protocol
-        self.remote_address = None
+        self.wire = None
         self._body = None
 
     @classmethod
-    def received(cls, event: Any, remote_address: Any = None) -> Request:
-        """Make it of a `Requested` event."""
+    def received(cls, event: Any, wire: Wire | None = None) -> Request:
+        """Make it of a `Requested` event of a connection."""
         request = cls.__new__(cls)
         request.method = event.method
         request.scheme = event.scheme
@@ -205,9 +206,15 @@ class Request(Incoming):
         request.path = event.path
         request.headers = Headers.received(event.headers)
         request.protocol = event.protocol
-        request.remote_address = remote_address
+        request.wire = wire
         request._body = None
         return request
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address, or None where the connection is gone or the request was sent here."""
+        transport = None if self.wire is None else self.wire.transport
+        return None if transport is None else transport.get_extra_info("peername")
 
     def __repr__(self) -> str:
         token = "" if self.protocol is None else f" {self.protocol}"

@@ -221,7 +221,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
             )
 
     def _make_request(self, event: Any) -> Request:
-        return Request.received(event, self.address)
+        return Request.received(event, self)
 
     # -- the opening handshake --------------------------------------------------------------------
 

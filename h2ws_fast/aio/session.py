@@ -273,7 +273,7 @@ class Session:
         if "sock" not in kwargs:
             kwargs.setdefault("host", self.target.host)
             kwargs.setdefault("port", self.target.port)
-        wire = ClientWire(self, hub)
+        wire = self._make_wire(hub)
         async with asyncio.timeout(self._open_timeout):
             transport, _ = await hub.loop.create_connection(lambda: wire, **kwargs)
         _set_notsent_lowat(transport)
@@ -281,6 +281,9 @@ class Session:
         if self._failure is not None:
             raise self._failure
         return self
+
+    def _make_wire(self, hub: Hub) -> ClientWire:
+        return ClientWire(self, hub)
 
     def __await__(self) -> Generator[Any, None, Session]:
         return self.connect().__await__()

@@ -61,6 +61,8 @@ cdef Awaited pending(object source)
 
 
 cdef class Extra:
+    cdef object callback
+    cdef bint paused
     cdef object id
     cdef dict pings
     cdef list drainers
@@ -96,6 +98,7 @@ cdef class WebSocket(Sink):
     @cython.locals(inbox=list, at=Py_ssize_t, credit=Py_ssize_t)
     cdef object _take(self)
     cdef object _callback_failed(self, object error)
+    cdef object _hand_over(self)
     @cython.locals(wire=Wire, waiting=Py_ssize_t)
     cdef object _send(self, object message)
     @cython.locals(wire=Wire)

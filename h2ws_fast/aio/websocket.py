@@ -210,9 +210,11 @@ READY = finished(None)
 class Extra:
     """What few WebSockets need, or only at their end."""
 
-    __slots__ = ("closers", "drainers", "id", "pings", "sending")
+    __slots__ = ("callback", "closers", "drainers", "id", "paused", "pings", "sending")
 
     def __init__(self):
+        self.callback = None  # the callback of messages, while they are held back
+        self.paused = False
         self.id = None
         self.pings = None  # payload -> (future, when)
         self.drainers = None  # futures of send()
@@ -345,6 +347,29 @@ class WebSocket(Sink):
         if waiter is not None:
             waiter.wake()
         return None
+
+    def pause_reading(self) -> None:
+        """Hold messages back from `on_message`: what arrives waits with the peer, by flow control.
+
+        For the callback interface, as a transport's method of that name. Do it where `send` has
+        congested what the messages lead to.
+        """
+        extra = self._extras()
+        extra.paused = True
+        if self._callback is not None:
+            extra.callback = self._callback
+            self._callback = None
+
+    def resume_reading(self) -> None:
+        """Deliver messages to `on_message` again; those that waited come at once."""
+        extra = self._extra
+        if extra is None or not extra.paused:
+            return
+        extra.paused = False
+        if extra.callback is not None:
+            self._callback = extra.callback
+            extra.callback = None
+            self._hand_over()
 
     def _callback_failed(self, error):
         if isinstance(error, SystemExit | KeyboardInterrupt):
@@ -700,15 +725,22 @@ class WebSocket(Sink):
                 on_open(self)
             except BaseException as error:
                 self._callback_failed(error)
-        self._callback = on_message
-        while self._first is not None:
-            try:
-                on_message(self, self._take())
-            except BaseException as error:
-                self._callback_failed(error)
+        if self._extra is not None and self._extra.paused:
+            self._extra.callback = on_message
+        else:
+            self._callback = on_message
+            self._hand_over()
         self._on_closed = on_close
         if self._state == CLOSED:
             self._tell_closed()
+
+    def _hand_over(self):
+        # To the callback, what has waited.
+        while self._first is not None and self._callback is not None:
+            try:
+                self._callback(self, self._take())
+            except BaseException as error:
+                self._callback_failed(error)
 
     def _when_closed(self, callback):
         # Call `callback(ws)` when it is over.

@@ -386,3 +386,21 @@ async def test_connect_needs_websocket_support_of_the_server(clear):
     async with clear.serve(on_request=about):
         with pytest.raises(ExtendedConnectUnsupported):
             await connect(clear.ws())
+
+
+async def test_a_request_knows_who_asks(place):
+    addresses = []
+
+    async def remember(request):
+        addresses.append(request.remote_address)
+        return Response()
+
+    async with (
+        place.serve(echo, on_request=remember),
+        Session(place.http, ssl=place.client_ssl) as session,
+    ):
+        await session.request("GET", "/")
+        ws = await session.websocket()
+        assert addresses[0][0] == "127.0.0.1"
+        assert addresses == [ws.local_address]
+        await ws.close()

@@ -499,3 +499,33 @@ async def test_client_callbacks(clear):
             await ws.send(f"{number}")
         await done.wait()
     assert got == ["0", "1", "2"]
+
+
+async def test_reading_paused_holds_messages_back_with_the_peer(place):
+    got, sockets = [], []
+
+    def on_open(ws):
+        sockets.append(ws)
+        ws.pause_reading()
+
+    def on_message(ws, message):
+        got.append(message)
+        if message == "two":
+            ws.pause_reading()
+
+    async def send_all(ws):
+        for message in ("one", "two", "three", *(bytes(200_000) for _ in range(20))):
+            await ws.send(message)
+
+    async with place.serve(on_message=on_message, on_open=on_open):
+        async with connect(place.ws(), ssl=place.client_ssl) as ws:
+            sending = asyncio.ensure_future(send_all(ws))
+            await asyncio.wait([sending], timeout=0.3)
+            assert not sending.done() and got == []
+            sockets[0].resume_reading()
+            assert got == ["one", "two"]
+            sockets[0].resume_reading()
+            assert got[2] == "three"
+            await sending
+            await ws.close()
+            assert got[3:] == [bytes(200_000)] * 20
