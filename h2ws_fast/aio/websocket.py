@@ -170,6 +170,10 @@ class Awaited:
             self.waiting = None
             waiting.close()
 
+    def done(self):
+        """Is there nothing to wait for? After a `send` that need not wait this is true."""
+        return self._is_ready()
+
     def _is_ready(self):
         return self.waiting is None and self.error is None and self.source is None
 
@@ -384,10 +388,11 @@ class WebSocket(Sink):
         """Send a message; await the result to keep to the peer's pace.
 
         The call queues the message; awaiting it waits only while more than `write_limit` octets
-        wait on this WebSocket. A callback that cannot await may leave that out. `str` is sent as
-        text; `bytes`, `bytearray` and `memoryview` as binary; `text=True` and `text=False` say
-        otherwise. An iterable, or an asynchronous iterable, of either is sent as one message in
-        fragments; there the work begins with `await`.
+        wait on this WebSocket. A callback that cannot await looks at `done()` of the result, or
+        leaves that out and lets the messages wait in memory. `str` is sent as text; `bytes`,
+        `bytearray` and `memoryview` as binary; `text=True` and `text=False` say otherwise. An
+        iterable, or an asynchronous iterable, of either is sent as one message in fragments;
+        there the work begins with `await`.
 
         Awaiting raises ConnectionClosed where the WebSocket is closed or closing.
         """

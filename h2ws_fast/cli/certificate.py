@@ -1,0 +1,68 @@
+"""A self-signed certificate, made on the spot."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import ssl
+import tempfile
+from pathlib import Path
+
+from ..aio import tls
+
+__all__ = ["make_certificate", "self_signed_context"]
+
+DAYS = 30
+
+
+def make_certificate(host: str) -> tuple[bytes, bytes]:
+    """Return (certificate, private key) as PEM, valid for `host`, localhost and the loopback."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "h2ws-fast echo")])
+    addresses = {ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")}
+    names = {"localhost"}
+    try:
+        addresses.add(ipaddress.ip_address(host))
+    except ValueError:
+        if host.isascii() and host:
+            names.add(host)
+    alternatives: list[x509.GeneralName] = [x509.DNSName(each) for each in sorted(names)]
+    alternatives += [x509.IPAddress(each) for each in sorted(addresses, key=str)]
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # A day of slack: clocks differ.
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=DAYS))
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return (
+        certificate.public_bytes(serialization.Encoding.PEM),
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+    )
+
+
+def self_signed_context(host: str) -> ssl.SSLContext:
+    """Make a server's context around a new certificate. Nothing of it stays on the disk."""
+    certificate, key = make_certificate(host)
+    # `ssl` loads from files only.
+    with tempfile.TemporaryDirectory(prefix="h2ws-fast-") as folder:
+        certfile, keyfile = Path(folder, "cert.pem"), Path(folder, "key.pem")
+        certfile.write_bytes(certificate)
+        keyfile.touch(mode=0o600)
+        keyfile.write_bytes(key)
+        return tls.server_context(certfile, keyfile)

@@ -1,0 +1,285 @@
+"""`h2ws-fast connect`: a WebSocket over HTTP/2 by hand."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import codecs
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import sys
+import threading
+from typing import Any
+
+from .. import (
+    AlpnError,
+    ConnectionClosed,
+    ConnectionTerminated,
+    ExtendedConnectUnsupported,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+    Session,
+    StreamReset,
+    WebSocket,
+)
+from ..aio import tls
+from ..aio.protocol import Hub
+from ..aio.session import ClientWire
+from . import CommandError, loops, version
+from .trace import Tracer
+
+__all__ = ["add_parser", "run"]
+
+MAX_MESSAGE = 64 * 2**20
+READ_SIZE = 65536
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command's options."""
+    parser = commands.add_parser(
+        "connect",
+        help="open a WebSocket over HTTP/2 and talk by hand",
+        description="Open a WebSocket over HTTP/2. A line typed is a message sent; what comes is "
+        "printed. The end of the input closes the WebSocket.",
+    )
+    add = parser.add_argument
+    add("url", metavar="URL", help="wss://host/path, ws:// for cleartext; https:// and http:// too")
+    add("--subprotocol", action="append", default=[], metavar="NAME", help="offer it (repeatable)")
+    add("--origin", help="the Origin field")
+    add(
+        "--header",
+        action="append",
+        default=[],
+        type=_header,
+        metavar="'NAME: VALUE'",
+        help="one more header field (repeatable)",
+    )
+    add("--insecure", action="store_true", help="accept any certificate")
+    add("--cafile", metavar="PEM", help="trust these authorities instead of the system's")
+    add("--trace", action="store_true", help="print every frame both ways, to stderr")
+    add("--wait", type=float, default=0.0, metavar="SECONDS", help="linger at the end of the input")
+    add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
+    parser.set_defaults(run=run)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise argparse.ArgumentTypeError("a header is 'Name: value'")
+    return name.strip(), value.strip()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; the exit code is 0 after a clean close."""
+    _, factory = loops.choose(arguments.loop)
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(_talk(arguments))
+    except InvalidURI as error:
+        raise CommandError(str(error)) from error
+    except ssl.SSLCertVerificationError as error:
+        raise CommandError(
+            f"the certificate of {arguments.url} is not trusted: {error.verify_message}\n"
+            "  for a self-signed one, such as h2ws-fast echo makes: --insecure, or --cafile PEM"
+        ) from error
+    except ssl.SSLError as error:
+        raise CommandError(
+            f"TLS with {arguments.url} failed: {error.reason or error}\n"
+            "  does the server speak TLS? ws:// is for cleartext"
+        ) from error
+    except AlpnError as error:
+        raise CommandError(f"{error}\n  an HTTP/1.1 WebSocket needs another client") from error
+    except InvalidStatus as error:
+        body = error.response.body
+        text = body.decode("utf-8", "replace").strip() if isinstance(body, bytes) else ""
+        raise CommandError(f"{error}{': ' + text if text else ''}") from error
+    except (ConnectionTerminated, StreamReset) as error:
+        hint = ""
+        if not arguments.url.startswith(("wss:", "https:")):
+            hint = "\n  does the server speak HTTP/2 in cleartext? wss:// is for TLS"
+        raise CommandError(f"{error}{hint}") from error
+    except (ExtendedConnectUnsupported, InvalidHandshake) as error:
+        raise CommandError(str(error)) from error
+    except TimeoutError as error:
+        raise CommandError(f"{arguments.url} did not answer in time") from error
+    except socket.gaierror as error:
+        raise CommandError(f"{arguments.url}: {error.strerror}") from error
+    except OSError as error:
+        raise CommandError(f"cannot connect to {arguments.url}: {_reason(error)}") from error
+    except (ValueError, TypeError) as error:  # a field or subprotocol that cannot be sent
+        raise CommandError(str(error)) from error
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    return str(error.strerror or error)
+
+
+class _TracedTransport:
+    """A transport that tells what is written to it."""
+
+    def __init__(self, transport: Any, tracer: Tracer) -> None:
+        self._transport = transport
+        self._tracer = tracer
+
+    def write(self, data: Any) -> None:
+        """Tell and write."""
+        self._tracer.sent(bytes(data))
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class _TracedWire(ClientWire):
+    """A connection that tells what goes over it."""
+
+    __slots__ = ("tracer",)
+
+    tracer: Tracer
+
+    def connection_made(self, transport: Any) -> None:
+        """The transport is there."""
+        super().connection_made(_TracedTransport(transport, self.tracer))
+
+    def get_buffer(self, sizehint: int) -> Any:
+        """Where to read into: a buffer that is kept until `buffer_updated` has told of it."""
+        buffer = super().get_buffer(sizehint)
+        self.tracer.buffer = buffer
+        return buffer
+
+    def buffer_updated(self, n: int) -> None:
+        """Octets came."""
+        self.tracer.received(bytes(self.tracer.buffer[:n]))
+        super().buffer_updated(n)
+
+
+class _TracedSession(Session):
+    """A session whose connection is traced."""
+
+    tracer: Tracer
+
+    def _make_wire(self, hub: Hub) -> ClientWire:
+        wire = _TracedWire(self, hub)
+        wire.tracer = self.tracer
+        return wire
+
+
+def _note(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+async def _talk(arguments: argparse.Namespace) -> int:
+    context = None
+    session_type: type[Session] = Session
+    url = arguments.url
+    secure = not url.startswith(("ws:", "http:"))
+    if secure:
+        context = tls.client_context(verify=not arguments.insecure, cafile=arguments.cafile)
+    elif arguments.insecure or arguments.cafile:
+        raise CommandError("--insecure and --cafile are for wss:// and https://")
+    if arguments.trace:
+        session_type = _TracedSession
+    session = session_type(url, ssl=context, max_size=MAX_MESSAGE, close_timeout=5)
+    if isinstance(session, _TracedSession):
+        session.tracer = Tracer(_note, color=sys.stderr.isatty())
+    async with session:
+        ws = await session.websocket(
+            session.target.path,
+            subprotocols=arguments.subprotocol,
+            origin=arguments.origin,
+            additional_headers=arguments.header,
+            user_agent_header=f"h2ws-fast/{version()}",
+        )
+        if sys.stdin.isatty() or arguments.trace:
+            chosen = f", subprotocol {ws.subprotocol}" if ws.subprotocol else ""
+            _note(f"connected{chosen}; a line is a message, Ctrl-D closes")
+        code = await _converse(ws, arguments.wait)
+    return code
+
+
+async def _converse(ws: WebSocket, wait_s: float) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt does it
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+    printing = loop.create_task(_print_messages(ws))
+    typing = loop.create_task(_send_lines(ws, wait_s))
+    stopping = loop.create_task(stop.wait())
+    try:
+        await asyncio.wait({printing, typing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if typing.done() and typing.exception() is not None:
+            await typing
+        if not printing.done():
+            # The messages that come before the peer's Close are still printed.
+            await ws.close()
+        await printing
+    finally:
+        for task in (printing, typing, stopping):
+            task.cancel()
+    reason = f" ({ws.close_reason})" if ws.close_reason else ""
+    _note(f"closed: code {ws.close_code}{reason}")
+    return 0 if ws.close_code in (1000, 1001, 1005) else 1
+
+
+async def _print_messages(ws: WebSocket) -> None:
+    try:
+        while True:
+            message = await ws.recv()
+            if isinstance(message, str):
+                print(message, flush=True)
+            else:
+                shown = message[:64].hex(" ", 4)
+                more = " ..." if len(message) > 64 else ""
+                print(f"({len(message)} octets) {shown}{more}", flush=True)
+    except ConnectionClosed:
+        return
+
+
+async def _send_lines(ws: WebSocket, wait_s: float) -> None:
+    lines: asyncio.Queue[str | None] = asyncio.Queue(256)
+    loop = asyncio.get_running_loop()
+    _read_stdin(loop, lines)
+    try:
+        while (line := await lines.get()) is not None:
+            await ws.send(line)
+        if wait_s:
+            await asyncio.sleep(wait_s)
+    except ConnectionClosed:
+        return
+
+
+def _read_stdin(loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[str | None]) -> None:
+    # A thread: the input may be a terminal, a pipe or a file, and a loop can wait only for some.
+    # It is a daemon, since nothing can wake it while it reads.
+    def put(line: str | None) -> bool:
+        try:
+            asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
+        except Exception:  # the loop is gone
+            return False
+        return True
+
+    def read() -> None:
+        # Not through sys.stdin: a thread that waits in there holds a lock which Python's end wants.
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        number = sys.stdin.fileno()
+        rest = ""
+        try:
+            while octets := os.read(number, READ_SIZE):
+                *whole, rest = (rest + decoder.decode(octets)).split("\n")
+                for line in whole:
+                    if not put(line.rstrip("\r")):
+                        return
+        except (OSError, ValueError) as error:
+            _note(f"h2ws-fast: the input cannot be read: {error}")
+        if rest:
+            put(rest)
+        put(None)
+
+    threading.Thread(target=read, daemon=True, name="stdin").start()

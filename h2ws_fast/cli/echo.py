@@ -1,0 +1,285 @@
+"""`h2ws-fast echo`: a server for whoever tests a client, a proxy or a browser."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .. import serve
+from ..aio import tls
+from ..engine import Limits
+from . import CommandError, loops, twin, version
+from .certificate import self_signed_context
+from .paths import Paths
+
+__all__ = ["add_parser", "run"]
+
+MAX_MESSAGE = 16 * 2**20
+# Per connection. Echoes that wait for a slow reader first hold back what it sends (Paths.on_message).
+MAX_QUEUED = 64 * 2**20
+BACKLOG = 4096
+
+PATHS = """\
+any path echoes every WebSocket message and takes the first subprotocol offered; these do more:
+  /close?code=4321&reason=bye&after=0.4    the server closes, after so many seconds
+  /reject?status=403                       the handshake is refused
+  /push?count=10&size=100&interval=0.1     the server sends so many messages, then echoes
+  /never-reads                             the server takes nothing: flow control stops the sender
+  /headers                                 the first message is the request's headers, as JSON
+ordinary requests, on the same connection:
+  GET /          a page that opens a WebSocket over its own connection and measures it
+  GET /bytes/N   N octets
+  POST /echo     the request's body, as it comes
+  GET /stats     counters, as JSON"""
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command's options."""
+    parser = commands.add_parser(
+        "echo",
+        help="serve WebSockets over HTTP/2 that echo",
+        description="Serve WebSockets over HTTP/2 that echo every message.",
+        epilog=PATHS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    add("--port", type=_port, default=8443, help="port to listen on; 0 takes a free one (8443)")
+    add("--certfile", metavar="PEM", help="certificate chain (a self-signed one, made now)")
+    add("--keyfile", metavar="PEM", help="private key, where it is not in --certfile")
+    add("--cleartext", action="store_true", help="no TLS: clients speak HTTP/2 at once")
+    add("--workers", type=_workers, default=1, metavar="N", help="processes that share the port")
+    add(
+        "--api",
+        choices=("callback", "await"),
+        default="callback",
+        help="which interface of the library echoes (callback, the faster)",
+    )
+    add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
+    parser.set_defaults(run=run)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("a port is a number between 0 and 65535")
+    return port
+
+
+def _workers(text: str) -> int:
+    workers = int(text)
+    if not 1 <= workers <= 1024:
+        raise argparse.ArgumentTypeError("between 1 and 1024 processes")
+    return workers
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command until SIGINT or SIGTERM."""
+    if arguments.cleartext and (arguments.certfile or arguments.keyfile):
+        raise CommandError("--cleartext goes without --certfile and --keyfile")
+    if arguments.keyfile and not arguments.certfile:
+        raise CommandError("--keyfile needs --certfile")
+    loop_name, _ = loops.choose(arguments.loop)
+    context = None
+    note = "cleartext"
+    if not arguments.cleartext:
+        context, note = _context(arguments)
+    several = arguments.workers > 1
+    if several and not (hasattr(os, "fork") and hasattr(socket, "SO_REUSEPORT")):
+        raise CommandError("--workers needs fork and SO_REUSEPORT, which this system lacks")
+    listener = _bind(arguments.host, arguments.port, several)
+    print(
+        f"h2ws-fast {version()} echo: {twin()} engine, {loop_name}, {arguments.api} API, "
+        f"{arguments.workers} worker{'s' if several else ''}, {note}",
+        flush=True,
+    )
+    url = _url(arguments, listener)
+    with listener:
+        if several:
+            return _run_workers(arguments, context, listener, url)
+        return _run_one(arguments, context, listener, lambda: print(url, flush=True))
+
+
+def _context(arguments: argparse.Namespace) -> tuple[Any, str]:
+    if arguments.certfile is None:
+        return self_signed_context(arguments.host), "self-signed certificate"
+    try:
+        return tls.server_context(arguments.certfile, arguments.keyfile), arguments.certfile
+    except OSError as error:  # an ssl.SSLError is one too
+        files = " and ".join(filter(None, (arguments.certfile, arguments.keyfile)))
+        raise CommandError(f"cannot load {files}: {error.strerror or error}") from error
+
+
+def _bind(host: str, port: int, several: bool) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        if several and port:
+            # Whoever else has the port, even one that would share it, is somebody else.
+            _listener(family, address, share=False).close()
+        return _listener(family, address, share=several)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            reason = "the address is in use; choose another --port, or 0 for any"
+        raise CommandError(f"cannot listen on {host}:{port}: {reason}") from error
+
+
+def _listener(family: int, address: Any, *, share: bool) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address)
+        if not share:
+            listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _url(arguments: argparse.Namespace, listener: socket.socket) -> str:
+    scheme = "http" if arguments.cleartext else "https"
+    host = arguments.host or "localhost"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"listening on {scheme}://{host}:{listener.getsockname()[1]}"
+
+
+def _run_one(
+    arguments: argparse.Namespace,
+    context: Any,
+    listener: socket.socket,
+    accepting: Callable[[], None],
+    *,
+    goodbye: bool = True,
+) -> int:
+    served = Paths(arguments.api)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, stop.set)
+            except NotImplementedError:  # Windows
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        async with serve(
+            sock=listener,
+            ssl=context,
+            origins=None,
+            select_subprotocol=served.select_subprotocol,
+            process_request=served.process_request,
+            on_request=served.on_request,
+            server_header=f"h2ws-fast/{version()}",
+            limits=Limits(max_message=MAX_MESSAGE, max_queued=MAX_QUEUED, close_timeout_s=3.0),
+            backlog=BACKLOG,
+            **served.interface(),
+        ):
+            accepting()
+            await stop.wait()
+            if goodbye:
+                print(f"\nclosing; {served.counters.summary()}", flush=True)
+        if goodbye:
+            print("goodbye", flush=True)
+
+    _, factory = loops.choose(arguments.loop)
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+    return 0
+
+
+def _run_workers(
+    arguments: argparse.Namespace, context: Any, listener: socket.socket, url: str
+) -> int:
+    # The parent holds the port with a socket that never listens; each worker listens on its own.
+    reading, writing = os.pipe()
+    parent = os.getpid()
+    workers = set()
+    for _ in range(arguments.workers):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                os.close(reading)
+                with _listener(listener.family, listener.getsockname(), share=True) as own:
+                    listener.close()
+                    own.listen(BACKLOG)
+                    _die_with(parent)
+                    code = _run_one(arguments, context, own, lambda: _say(writing), goodbye=False)
+            except BaseException as error:
+                print(f"h2ws-fast: a worker failed: {error!r}", file=sys.stderr)
+            finally:
+                sys.stdout.flush()
+                os._exit(code)
+        workers.add(pid)
+    os.close(writing)
+    stopping = []
+
+    def stop(number: int, frame: Any) -> None:
+        stopping.append(number)
+        _signal(workers, signal.SIGTERM)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    ready = 0
+    while ready < arguments.workers:
+        octets = os.read(reading, arguments.workers)
+        if not octets:
+            break
+        ready += len(octets)
+    os.close(reading)
+    if ready == arguments.workers and not stopping:
+        print(url, flush=True)
+    failed = 0
+    while workers:
+        pid, status = os.wait()
+        workers.discard(pid)
+        if status:
+            failed += 1
+        if workers and not stopping:
+            # One is gone that nobody stopped: do not go on with half of them.
+            failed += not status
+            stopping.append(0)
+            _signal(workers, signal.SIGTERM)
+    if failed:
+        raise CommandError(f"{failed} of {arguments.workers} workers failed")
+    print("\ngoodbye", flush=True)
+    return 0
+
+
+def _say(writing: int) -> None:
+    os.write(writing, b".")
+    os.close(writing)
+
+
+def _signal(workers: set[int], number: int) -> None:
+    for pid in list(workers):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def _die_with(parent: int) -> None:
+    # A worker whose parent was killed has nobody left to stop it.
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    import threading
+
+    threading.Thread(target=watch, daemon=True).start()
