@@ -1,0 +1,143 @@
+"""Programs that a test needs: another HTTP/2 implementation, a browser, our own command.
+
+A test without its program is skipped, and says which; in CI (`CI=true`) it fails instead.
+"""
+
+import contextlib
+import importlib.util
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def _missing(what, remedy):
+    reason = f"{what} is not installed: {remedy}"
+    if IN_CI:
+        pytest.fail(reason + " (CI demands it)", pytrace=False)
+    pytest.skip(reason)
+
+
+def program(name, package=None):
+    """The path of a program; skips, or fails in CI, where there is none."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    if found is None:
+        _missing(name, f"sudo apt install {package or name}")
+    return found
+
+
+def module(name):
+    """Skip, or fail in CI, where a Python module is not installed."""
+    if importlib.util.find_spec(name) is None:
+        _missing(name, f"pip install {name}")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_port(port, process, seconds=20):
+    """Wait until something accepts on a port; fail where the process ends before."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert process.poll() is None, f"{process.args[0]} ended with {process.returncode}"
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{process.args[0]} does not accept on port {port}")
+
+
+@contextlib.contextmanager
+def running(arguments, **options):
+    """A process that is ended with the block, by its own number and whole."""
+    process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, **options)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def read_line(process, seconds=30):
+    """The next line of a process's output, which must be unbuffered (`bufsize=0`)."""
+    line = b""
+    while not line.endswith(b"\n"):
+        readable, _, _ = select.select([process.stdout], [], [], seconds)
+        assert readable, f"{process.args} said nothing for {seconds} s but {line!r}"
+        octet = process.stdout.read(1)
+        if not octet:
+            break
+        line += octet
+    return line.decode()
+
+
+COMMAND = [sys.executable, "-u", "-m", "h2ws_fast"]
+
+
+class Echo:
+    """`h2ws-fast echo` in a process of its own, on a free port."""
+
+    def __init__(self, *options):
+        self.process = subprocess.Popen(
+            [*COMMAND, "echo", "--port", "0", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        )
+        self.first = read_line(self.process)
+        second = read_line(self.process)
+        found = re.fullmatch(r"listening on (https?)://(.+):(\d+)\n", second)
+        if not found:
+            self.process.kill()
+            raise AssertionError(f"{self.first}{second}{self.process.stderr.read().decode()}")
+        self.scheme, self.host, port = found.groups()
+        self.port = int(port)
+
+    @property
+    def uri(self):
+        return f"{'wss' if self.scheme == 'https' else 'ws'}://{self.host}:{self.port}"
+
+    @property
+    def url(self):
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+    def stop(self, number=signal.SIGINT):
+        """End it; return its exit code, and what else it wrote to stdout and stderr."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, out.decode(), err.decode()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if not stream.closed:
+                stream.close()
