@@ -61,7 +61,13 @@ def add_parser(commands: Any) -> None:
     add("--insecure", action="store_true", help="accept any certificate")
     add("--cafile", metavar="PEM", help="trust these authorities instead of the system's")
     add("--trace", action="store_true", help="print every frame both ways, to stderr")
-    add("--wait", type=float, default=0.0, metavar="SECONDS", help="linger at the end of the input")
+    add(
+        "--wait",
+        type=float,
+        default=0.5,
+        metavar="SECONDS",
+        help="at the end of the input, close once nothing has come for so long (0.5)",
+    )
     add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
     parser.set_defaults(run=run)
 
@@ -180,7 +186,12 @@ async def _talk(arguments: argparse.Namespace) -> int:
     url = arguments.url
     secure = not url.startswith(("ws:", "http:"))
     if secure:
-        context = tls.client_context(verify=not arguments.insecure, cafile=arguments.cafile)
+        try:
+            context = tls.client_context(verify=not arguments.insecure, cafile=arguments.cafile)
+        except OSError as error:  # an ssl.SSLError is one too
+            raise CommandError(
+                f"cannot load {arguments.cafile}: {error.strerror or error}"
+            ) from error
     elif arguments.insecure or arguments.cafile:
         raise CommandError("--insecure and --cafile are for wss:// and https://")
     if arguments.trace:
@@ -209,15 +220,15 @@ async def _converse(ws: WebSocket, wait_s: float) -> int:
     with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt does it
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-    printing = loop.create_task(_print_messages(ws))
-    typing = loop.create_task(_send_lines(ws, wait_s))
+    heard = [loop.time()]
+    printing = loop.create_task(_print_messages(ws, heard))
+    typing = loop.create_task(_send_lines(ws, heard, wait_s))
     stopping = loop.create_task(stop.wait())
     try:
         await asyncio.wait({printing, typing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if typing.done() and typing.exception() is not None:
             await typing
         if not printing.done():
-            # The messages that come before the peer's Close are still printed.
             await ws.close()
         await printing
     finally:
@@ -228,10 +239,12 @@ async def _converse(ws: WebSocket, wait_s: float) -> int:
     return 0 if ws.close_code in (1000, 1001, 1005) else 1
 
 
-async def _print_messages(ws: WebSocket) -> None:
+async def _print_messages(ws: WebSocket, heard: list[float]) -> None:
+    loop = asyncio.get_running_loop()
     try:
         while True:
             message = await ws.recv()
+            heard[0] = loop.time()
             if isinstance(message, str):
                 print(message, flush=True)
             else:
@@ -242,15 +255,17 @@ async def _print_messages(ws: WebSocket) -> None:
         return
 
 
-async def _send_lines(ws: WebSocket, wait_s: float) -> None:
+async def _send_lines(ws: WebSocket, heard: list[float], wait_s: float) -> None:
     lines: asyncio.Queue[str | None] = asyncio.Queue(256)
     loop = asyncio.get_running_loop()
     _read_stdin(loop, lines)
     try:
         while (line := await lines.get()) is not None:
             await ws.send(line)
-        if wait_s:
-            await asyncio.sleep(wait_s)
+        # What comes after our Close is not for us any more: give the answers time to come.
+        end = loop.time()
+        while (left := max(end, heard[0]) + wait_s - loop.time()) > 0:
+            await asyncio.sleep(left)
     except ConnectionClosed:
         return
 

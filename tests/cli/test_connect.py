@@ -1,0 +1,204 @@
+"""`h2ws-fast connect` as its user meets it."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.support.certificates import write_certificate
+from tests.support.programs import COMMAND, Echo, free_port
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Echo() as echo:
+        yield echo
+
+
+def talk(url, typed="", *options):
+    return subprocess.run(
+        [*COMMAND, "connect", *options, url],
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_lines_are_messages_and_the_end_closes(server):
+    done = talk(server.uri, "hello\nnaïve ☃\n\nwithout a newline", "--insecure")
+    assert done.returncode == 0
+    assert done.stdout == "hello\nnaïve ☃\n\nwithout a newline\n"
+    assert done.stderr.endswith("closed: code 1000\n")
+
+
+def test_much_input(server):
+    typed = "".join(f"{number}\n" for number in range(20_000))
+    done = talk(server.uri, typed, "--insecure")
+    assert done.returncode == 0 and done.stdout == typed
+
+
+def test_https_is_the_same(server):
+    assert talk(server.url, "x\n", "--insecure").stdout == "x\n"
+
+
+def test_binary_messages_are_shown_in_hex(server):
+    done = talk(f"{server.uri}/push?count=1&size=100", "", "--insecure", "--wait", "0.3")
+    assert done.stdout == f"(100 octets) {bytes(64).hex(' ', 4)} ...\n"
+
+
+def test_fields_of_the_request(server):
+    options = ["--insecure", "--origin", "https://example.org", "--wait", "0.3"]
+    options += ["--subprotocol", "a", "--subprotocol", "b", "--header", "X-One: 1: 2"]
+    done = talk(f"{server.uri}/headers", "", *options)
+    for each in (
+        '"origin": "https://example.org"',
+        '"x-one": "1: 2"',
+        '"sec-websocket-protocol": "a, b"',
+        '"user-agent": "h2ws-fast/',
+    ):
+        assert each in done.stdout
+
+
+def test_a_close_by_the_server_ends_it(server):
+    process = subprocess.Popen(
+        [*COMMAND, "connect", "--insecure", f"{server.uri}/close?code=4321&reason=bye"],
+        stdin=subprocess.PIPE,  # stays open: it does not wait for its end
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.wait(20) == 1
+        assert process.stderr.read().endswith("closed: code 4321 (bye)\n")
+
+
+def test_ctrl_c_closes_cleanly(server):
+    process = subprocess.Popen(
+        [*COMMAND, "connect", "--insecure", "--trace", server.uri],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    )
+    with process:
+        seen = b""
+        while b"Ctrl-D closes\n" not in seen:
+            seen += process.stderr.read(65536)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        rest = process.stderr.read().decode()
+        assert "closed: code 1000\n" in rest and "Traceback" not in rest
+
+
+def test_on_a_terminal(server):
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "connect", "--insecure", server.uri],
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    )
+    os.close(slave)
+    with process:
+        while b"Ctrl-D closes\n" not in process.stderr.readline():
+            pass
+        os.write(master, b"typed\n")
+        assert process.stdout.readline() == b"typed\n"
+        time.sleep(0.1)
+        os.write(master, b"\x04")
+        assert process.wait(20) == 0
+        assert process.stderr.read() == b"closed: code 1000\n"
+    os.close(master)
+
+
+def test_trace_shows_both_directions(server):
+    done = talk(f"{server.uri}/traced", "hello\n", "--insecure", "--trace", "--subprotocol", "chat")
+    assert done.returncode == 0 and done.stdout == "hello\n"
+    lines = [re.sub(r"^\[ *\d+\.\d+\] ", "", line).strip() for line in done.stderr.splitlines()]
+    for line in (
+        "send connection preface",
+        "[SETTINGS_ENABLE_PUSH(0x02):0]",
+        "[SETTINGS_ENABLE_CONNECT_PROTOCOL(0x08):1]",
+        ":method: CONNECT",
+        ":protocol: websocket",
+        ":path: /traced",
+        ":status: 200",
+        "sec-websocket-protocol: chat",
+        "WebSocket text, masked, 5 octets: 'hello'",
+        "WebSocket text, 5 octets: 'hello'",
+        "WebSocket close, masked, 2 octets, code 1000",
+        "WebSocket close, 2 octets, code 1000",
+    ):
+        assert line in lines, line
+    order = [line for line in lines if re.match(r"(send|recv) (HEADERS|DATA)", line)]
+    assert [line[:12] for line in order[:4]] == [
+        "send HEADERS",
+        "recv HEADERS",
+        "send DATA fr",
+        "recv DATA fr",
+    ]
+
+
+def test_a_trusted_certificate(tmp_path):
+    cert, key = write_certificate(tmp_path)
+    with Echo("--certfile", str(cert), "--keyfile", str(key)) as echo:
+        assert talk(echo.uri, "x\n", "--cafile", str(cert)).stdout == "x\n"
+
+
+def test_cleartext():
+    with Echo("--cleartext") as echo:
+        assert talk(echo.uri, "x\n").stdout == "x\n"
+        assert talk(echo.url, "x\n", "--trace", "--loop", "asyncio").stdout == "x\n"
+        done = talk(echo.uri.replace("ws:", "wss:"), "", "--insecure")
+        assert done.returncode == 1 and "ws:// is for cleartext" in done.stderr
+        done = talk(echo.uri, "", "--insecure")
+        assert done.returncode == 1 and "--insecure" in done.stderr
+
+
+def test_cleartext_to_a_server_with_tls_has_a_hint(server):
+    done = talk(server.uri.replace("wss:", "ws:"))
+    assert done.returncode == 1 and "wss:// is for TLS" in done.stderr
+
+
+def test_a_certificate_that_is_not_trusted_has_a_hint(server):
+    done = talk(server.uri)
+    assert done.returncode == 1
+    assert "not trusted" in done.stderr and "--insecure" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "words"),
+    [
+        ("{}/reject?status=418", [], "the server refused with status 418: refused: 418"),
+        ("ftp://host/", [], "'ftp://host/' cannot be used: the scheme must be"),
+        ("{}/#fragment", [], "must not have a fragment"),
+        ("wss://no.such.host.invalid/", [], "no.such.host.invalid"),
+        ("{}", ["--subprotocol", "not a token"], "not a token"),
+        ("{}", ["--header", "bad name: x"], "bad name"),
+        ("{}", ["--cafile", "missing.pem"], "missing.pem"),
+    ],
+)
+def test_errors_are_a_line(server, url, options, words):
+    done = talk(
+        url.format(server.uri), "", *options, *([] if "--cafile" in options else ["--insecure"])
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("h2ws-fast: ") and words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nobody_there():
+    done = talk(f"wss://127.0.0.1:{free_port()}/")
+    assert done.returncode == 1 and "connection refused" in done.stderr
+
+
+def test_a_header_without_a_colon_is_refused():
+    done = talk("wss://localhost/", "", "--header", "nothing")
+    assert done.returncode == 2 and "'Name: value'" in done.stderr

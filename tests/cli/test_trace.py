@@ -1,0 +1,155 @@
+"""The tracer: octets in, lines out."""
+
+import re
+
+import hpack
+import pytest
+
+from h2ws_fast.cli.trace import Tracer
+from tests.support import frames as f
+from tests.support import ws_frames as w
+
+
+@pytest.fixture
+def lines():
+    return []
+
+
+@pytest.fixture
+def tracer(lines):
+    return Tracer(lambda line: lines.append(re.sub(r"^\[ *\d+\.\d+\] ", "", line).strip()))
+
+
+def details(lines):
+    """What was said below the line of the frame."""
+    return lines[1:]
+
+
+def open_websocket(tracer, lines):
+    block = hpack.Encoder().encode(
+        [(":method", "CONNECT"), (":protocol", "websocket"), (":path", "/chat")]
+    )
+    tracer.sent(f.MAGIC + f.headers(1, block))
+    tracer.received(f.headers(1, hpack.Encoder().encode([(":status", "200")])))
+    lines.clear()
+
+
+def test_the_preface_and_settings_in_any_split(tracer, lines):
+    octets = f.MAGIC + f.settings((0x3, 100), (0x8, 1), (0xFFFF, 7)) + f.settings_ack()
+    for at in range(len(octets)):
+        tracer.sent(octets[at : at + 1])
+    assert lines == [
+        "send connection preface",
+        "send SETTINGS frame <length=18, flags=0x00, stream_id=0>",
+        "[SETTINGS_MAX_CONCURRENT_STREAMS(0x03):100]",
+        "[SETTINGS_ENABLE_CONNECT_PROTOCOL(0x08):1]",
+        "[UNKNOWN(0xffff):7]",
+        "send SETTINGS frame <length=0, flags=0x01, stream_id=0>",
+        "; ACK",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("octets", "said"),
+    [
+        (f.rst_stream(5, f.CANCEL), ["(error_code=CANCEL(0x08))"]),
+        (f.rst_stream(5, 0x99), ["(error_code=UNKNOWN(0x99))"]),
+        (f.window_update(0, 77), ["(window_size_increment=77)"]),
+        (f.ping(b"\0\1\2\3\4\5\6\7", ack=True), ["; ACK", "(opaque_data=0001020304050607)"]),
+        (
+            f.goaway(9, f.NO_ERROR, b"bye"),
+            ["(last_stream_id=9, error_code=NO_ERROR(0x00), opaque_data(3)=b'bye')"],
+        ),
+        (f.priority_update(3, b"u=0"), ["(prioritized_stream_id=3, b'u=0')"]),
+        (f.data(3, b"body", pad=2), ["; PADDED", "(padlen=2)", "b'body'"]),
+        (f.data(3, bytes(100), True), ["; END_STREAM", repr(bytes(64)) + "..."]),
+        (f.frame(0xFA, 0, 0, b"?"), []),
+        (f.frame(f.RST_STREAM, 0, 1, b"?"), ["(malformed)"]),
+        (f.frame(f.DATA, f.PADDED, 1, b""), ["; PADDED", "(malformed)"]),
+    ],
+)
+def test_frames(tracer, lines, octets, said):
+    tracer.received(octets)
+    assert details(lines) == said
+    assert lines[0].startswith("recv ")
+
+
+def test_header_blocks_are_decoded_in_both_directions(tracer, lines):
+    encoder = hpack.Encoder()
+    first = encoder.encode([(":status", "200"), ("x-word", "value"), ("x-octets", b"\xff\n")])
+    again = encoder.encode([(":status", "200"), ("x-word", "value")])
+    assert len(again) < len(first) / 4  # from the table
+    tracer.received(
+        f.headers(1, first[:3], end_headers=False, pad=1, priority=bytes(5))
+        + f.continuation(1, first[3:])
+        + f.headers(3, again, end_stream=True)
+    )
+    text = "\n".join(lines)
+    assert text.count(":status: 200") == 2 and text.count("x-word: value") == 2
+    assert "x-octets: \\xff\\x0a" in text
+    assert "; END_HEADERS | PADDED | PRIORITY" not in text  # the first had no END_HEADERS
+    assert "; PADDED | PRIORITY" in text and "; END_STREAM | END_HEADERS" in text
+
+
+def test_a_block_that_cannot_be_decoded_is_said_so(tracer, lines):
+    tracer.received(f.headers(1, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"))
+    assert lines[-1].startswith("(header block not decoded")
+
+
+def test_pushed_streams(tracer, lines):
+    block = hpack.Encoder().encode([(":path", "/pushed")])
+    tracer.received(f.push_promise(1, 2, block))
+    assert "(promised_stream_id=2)" in lines and ":path: /pushed" in lines
+
+
+def test_websocket_frames_are_told_in_any_split(tracer, lines):
+    open_websocket(tracer, lines)
+    octets = (
+        w.ws_frame(1, "naïve".encode())
+        + w.ws_frame(2, bytes(300))
+        + w.ws_frame(1, b"begin", fin=False)
+        + w.ws_frame(0, b"end")
+        + w.ws_frame(9, b"\1\2\3\4\5")
+        + w.close_frame(4321, b"bye")
+    )
+    for at in range(len(octets)):
+        tracer.sent(f.data(1, octets[at : at + 1]))
+    told = [line.removeprefix("WebSocket ") for line in lines if line.startswith("WebSocket")]
+    assert told == [
+        "text, masked, 6 octets: 'naïve'",
+        f"binary, masked, 300 octets: {bytes(64).hex(' ', 4)}...",
+        "text, not final, masked, 5 octets: 'begin'",
+        "continuation, masked, 3 octets: 656e64",
+        "ping, masked, 5 octets: 01 02030405",
+        "close, masked, 5 octets, code 4321: 'bye'",
+    ]
+
+
+def test_frames_of_the_server_are_not_masked(tracer, lines):
+    open_websocket(tracer, lines)
+    tracer.received(f.data(1, w.ws_frame(1, b"hello", key=None) + w.ws_frame(8, b"", key=None)))
+    assert details(lines) == ["WebSocket text, 5 octets: 'hello'", "WebSocket close, 0 octets"]
+
+
+def test_bodies_of_other_streams_are_octets(tracer, lines):
+    open_websocket(tracer, lines)
+    tracer.received(f.data(3, b"\x81\x05hello"))
+    assert details(lines) == [repr(b"\x81\x05hello")]
+
+
+def test_a_refused_websocket_has_a_body(tracer, lines):
+    block = hpack.Encoder().encode([(":method", "CONNECT"), (":protocol", "websocket")])
+    tracer.sent(f.MAGIC + f.headers(1, block))
+    tracer.received(f.headers(1, hpack.Encoder().encode([(":status", "403")])))
+    lines.clear()
+    tracer.received(f.data(1, b"\x81no"))
+    assert details(lines) == [repr(b"\x81no")]
+
+
+def test_times_and_colors():
+    written = []
+    tracer = Tracer(written.append, color=True)
+    tracer.note("connected")
+    tracer.received(f.ping())
+    assert re.fullmatch(r"\[ *\d+\.\d{3}\] connected", written[0])
+    assert "\x1b[35;1mPING\x1b[0m" in written[1]
