@@ -207,19 +207,20 @@ async def _talk(arguments: argparse.Namespace) -> int:
             additional_headers=arguments.header,
             user_agent_header=f"h2ws-fast/{version()}",
         )
-        if sys.stdin.isatty() or arguments.trace:
-            chosen = f", subprotocol {ws.subprotocol}" if ws.subprotocol else ""
-            _note(f"connected{chosen}; a line is a message, Ctrl-D closes")
-        code = await _converse(ws, arguments.wait)
+        talkative = sys.stdin.isatty() or arguments.trace
+        code = await _converse(ws, arguments.wait, talkative)
     return code
 
 
-async def _converse(ws: WebSocket, wait_s: float) -> int:
+async def _converse(ws: WebSocket, wait_s: float, talkative: bool) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt does it
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
+    if talkative:
+        chosen = f", subprotocol {ws.subprotocol}" if ws.subprotocol else ""
+        _note(f"connected{chosen}; a line is a message, Ctrl-D closes")
     heard = [loop.time()]
     printing = loop.create_task(_print_messages(ws, heard))
     typing = loop.create_task(_send_lines(ws, heard, wait_s))
