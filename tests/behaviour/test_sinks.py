@@ -135,6 +135,45 @@ def test_callback_that_raises_fails_its_stream_alone(make):
     assert [e.data for e in events] == [b"three"]
 
 
+def test_subclass_of_sink_is_called_directly(twin, either):
+    heard = []
+
+    class Recorder(twin.Sink):
+        def _message(self, data, credit):
+            heard.append(data)
+
+        def _event(self, event):
+            heard.append(type(event).__name__)
+
+    socket = either()
+    socket.conn.attach(1, Recorder())
+    socket.feed(
+        socket.frame(TEXT, b"one"),
+        socket.frame(BINARY, b"two"),
+        socket.frame(PING, b"?"),
+        socket.close(1000),
+        end=True,
+    )
+    assert heard == ["one", b"two", "Pinged", "Closed"]
+    assert socket.events == []
+
+
+def test_subclass_of_sink_hears_the_octets_of_a_body(twin, peer):
+    heard = []
+
+    class Recorder(twin.Sink):
+        def _data(self, data, credit):
+            heard.append((data, credit))
+
+        def _event(self, event):
+            heard.append(type(event).__name__)
+
+    stream_id = peer.post()
+    peer.conn.attach(stream_id, Recorder())
+    peer.feed(f.data(stream_id, b"content"), f.data(stream_id, b"", True))
+    assert heard == [(b"content", 7), "Ended"]
+
+
 @pytest.mark.parametrize("wrong", [5, "x"])
 def test_sink_that_is_no_callable_is_refused(either, wrong):
     socket = either()
