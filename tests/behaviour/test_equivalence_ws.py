@@ -1,6 +1,7 @@
 """The compiled twin against the pure one: same octets, same cuts, same verbs, same answers."""
 
 import importlib
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -68,6 +69,7 @@ STEPS = st.lists(
     ),
     max_size=10,
 )
+SINKS = ["list", "list", "list", "echo", "close", "reset", "raise", "subclass"]
 CUTS = st.lists(st.one_of(st.integers(1, 30), st.integers(31, 20000)), min_size=1, max_size=6)
 
 
@@ -80,20 +82,38 @@ def twins():
         pytest.skip(f"no compiled twin here: {error}")
 
 
+def subclass(engine):
+    """A Sink that keeps what its methods are called with."""
+
+    class Recorder(engine.Sink):
+        def __init__(self, side):
+            self.side = side
+
+        def _message(self, data, credit):
+            self.side.record.append(("message", type(data).__name__, data, credit))
+
+        def _event(self, event):
+            self.side.record.append(("event", *told(event)))
+
+    return Recorder
+
+
 def told(event):
     """An event as data that compares across the twins."""
     names = getattr(type(event), "__slots__", None) or [
         name for name in ("stream_id", "data", "credit") if hasattr(event, name)
     ]
+    fields = [(name, getattr(event, name)) for name in names]
     return type(event).__name__, [
-        (name, type(getattr(event, name)).__name__, getattr(event, name)) for name in names
+        (name, type(value).__name__, str(value) if isinstance(value, Exception) else value)
+        for name, value in fields
     ]
 
 
 class Side:
     """One twin at work. `record` collects what it said and sent, step by step."""
 
-    def __init__(self, engine, transport, role, auto_credit):
+    def __init__(self, engine, transport, role, auto_credit, sink="list"):
         self.record = []
         self.now = 0.0
         self.transport = transport
@@ -113,6 +133,33 @@ class Side:
             which = engine.Role.SERVER if role == "server" else engine.Role.CLIENT
             self.conn = upgraded(which, engine.Limits(**limits), auto_credit=auto_credit)
         self.sent = b""
+        self.heard = 0
+        if sink == "subclass":
+            self.conn.attach(1, subclass(engine)(self))
+        elif sink != "list":
+            self.conn.attach(1, partial(self.listen, sink))
+
+    def listen(self, sink, event):
+        """A callback that does things to its own stream."""
+        self.record.append(("heard", *told(event)))
+        if type(event).__name__ not in ("TextMessage", "BytesMessage"):
+            return
+        self.heard += 1
+        if sink == "echo":
+            self.call("send_message", event.data)
+        elif sink == "close" and self.heard == 2:
+            self.call("close_websocket", 4001, "enough")
+        elif sink == "reset" and self.heard == 2:
+            self.call("reset")
+        elif sink == "raise" and self.heard == 2:
+            raise RuntimeError("broken")
+
+    def call(self, verb, *arguments):
+        try:
+            value = getattr(self.conn, verb)(1, *arguments)
+            self.record.append((verb, value))
+        except Exception as error:  # whatever one twin raises the other must
+            self.record.append((verb, type(error).__name__, str(error)))
 
     def feed(self, octets, cuts):
         at = turn = 0
@@ -145,11 +192,7 @@ class Side:
             verb, *arguments = rest[0]
             if verb == "send_data" and self.transport == "h1":
                 return
-            try:
-                value = getattr(self.conn, verb)(1, *arguments)
-                self.record.append((verb, value))
-            except Exception as error:  # whatever one twin raises the other must
-                self.record.append((verb, type(error).__name__, str(error)))
+            self.call(verb, *arguments)
         elif kind == "time":
             self.now += rest[0]
             self.conn.handle_timeout(self.now)
@@ -229,11 +272,11 @@ def last_whole(octets):
 @pytest.mark.parametrize("auto_credit", [True, False])
 def test_both_twins_say_and_send_the_same(twins, transport, role, auto_credit):
     @settings(max_examples=150, deadline=None)
-    @given(STEPS, CUTS)
-    def check(steps, cuts):
+    @given(STEPS, CUTS, st.sampled_from(SINKS))
+    def check(steps, cuts, sink):
         records = []
         for engine in twins:
-            side = Side(engine, transport, role, auto_credit)
+            side = Side(engine, transport, role, auto_credit, sink)
             for step in steps:
                 side.step(step if role == "server" else unkeyed(step), cuts)
             records.append(side.finish())
