@@ -12,7 +12,7 @@ from collections.abc import (
     Mapping,
     MutableMapping,
 )
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 if TYPE_CHECKING:
     from .protocol import Wire
@@ -41,8 +41,9 @@ class Headers(MutableMapping[str, str]):
     def __init__(self, fields: HeadersLike = (), /, **named: str) -> None:
         self._packed = b""
         self._fields = []
-        items: Iterable[Any]  # a Mapping here may be one of pairs, for all a checker knows
-        items = fields.items() if isinstance(fields, Mapping) else fields
+        pairs = fields.items() if isinstance(fields, Mapping) else fields
+        # For all a checker knows, an iterable of pairs may be a Mapping with pairs as keys.
+        items = cast("Iterable[tuple[str, str]]", pairs)
         for name, value in items:
             self.add(name, value)
         for name, value in named.items():
