@@ -293,7 +293,7 @@ def test_push_promise_before_the_acknowledgement_is_reset(client, pad):
     (response,) = of(peer.events, "Responded")
     assert response.headers == [(k.encode(), v.encode()) for k, v in marks]
     assert of(peer.events, "Data") == []
-    peer._next_id = 3
+    peer.next_id = 3
     peer.expect_alive()
 
 

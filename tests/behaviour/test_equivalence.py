@@ -345,3 +345,115 @@ def test_a_client_bears_noise(both, octets, cuts):
         record.append(pull(conn, 0.0))
         records.append(record)
     assert records[0] == records[1]
+
+
+# -- the client's side -------------------------------------------------------------------------
+
+replies = st.one_of(
+    st.tuples(st.just("head"), small, st.sampled_from((100, 103, 200, 204, 404)), st.booleans()),
+    st.tuples(st.just("data"), small, content, st.booleans(), st.none() | st.integers(0, 255)),
+    st.tuples(
+        st.just("message"),
+        small,
+        content,
+        st.sampled_from((TEXT, BINARY, CONTINUATION, PING, CLOSE)),
+        st.booleans(),
+    ),
+    st.tuples(st.just("trailers"), small),
+    st.tuples(st.just("window"), small, st.integers(0, 2**31 - 1)),
+    st.tuples(st.just("reset"), small, st.integers(0, 20)),
+    st.tuples(st.just("settings"), st.sampled_from((1, 3, 4, 5, 6, 8)), st.integers(0, 70_000)),
+    st.tuples(st.just("ping"), st.binary(min_size=8, max_size=8)),
+    st.tuples(st.just("goaway"), st.integers(0, 15)),
+    st.tuples(st.just("push"), small, small),
+)
+
+
+class Replies(Script):
+    """Turns steps into octets as a server would send them to streams 1 to 15."""
+
+    def __init__(self):
+        super().__init__()
+        self.opened = list(range(1, 16, 2))
+
+    def _write(self, what, *args):
+        if what == "head":
+            index, status, end_stream = args
+            block = self.encoder.encode([(":status", str(status)), ("x-n", str(index))])
+            return f.headers(self._stream(index), block, end_stream, pad=index or None)
+        if what == "message":
+            index, payload, opcode, fin = args
+            payload = octets_of(payload)[: 16000 if opcode < 8 else 125]
+            frame = ws_frame(opcode, payload, fin=fin or opcode > 7, key=None)
+            return f.data(self._stream(index), frame)
+        if what == "push":
+            index, promised = args
+            block = self.encoder.encode(GET)
+            return f.push_promise(self._stream(index), 2 * promised + 2, block)
+        if what == "settings" and args[0] == f.ENABLE_CONNECT_PROTOCOL:
+            return f.settings((f.ENABLE_CONNECT_PROTOCOL, 1))
+        return super()._write(what, *args)
+
+
+def shapes(octets):
+    """What a client sent; of DATA only the size, since its masking keys are random."""
+    frames = f.read_frames(octets)
+    return [
+        (x.kind, x.flags, x.stream_id, len(x.payload) if x.kind == f.DATA else x.payload)
+        for x in frames
+    ]
+
+
+def run_client(engine, octets, cuts, merged=False):
+    conn = engine.Connection(engine.Role.CLIENT, engine.Settings(initial_window_size=2**20))
+    events = list(conn.receive_data(f.settings((f.ENABLE_CONNECT_PROTOCOL, 1)), 0.0))
+    for i in range(8):
+        if i % 2:
+            conn.connect_websocket("example.com", f"/{i}")
+        else:
+            stream_id = conn.request(POST if i % 4 else GET, end_stream=i % 4 == 0)
+            if i % 4:
+                conn.send_data(stream_id, bytes(20_000))
+    record, at = [shapes(pull(conn, 0.0)[24:])], 0
+    while octets:
+        n = len(octets) if not cuts else 1 + cuts[at % len(cuts)] % len(octets)
+        at += 1
+        events += conn.receive_data(octets[:n], 1.0)
+        octets = octets[n:]
+    events += conn.events()
+    record.append(shapes(pull(conn, 1.0)))
+    events += conn.events()
+    for event in merge(events):
+        if hasattr(event, "credit"):
+            conn.consumed(event.stream_id, event.credit)
+    record += [conn.open_streams, conn.terminated, conn.can_connect, conn.draining]
+    record.append(shapes(pull(conn, 1.0)))
+    last = conn.receive_eof(2.0) + conn.events()
+    record.append(list_of(merge(events) if merged else events) + list_of(last))
+    return record
+
+
+@given(
+    script=st.lists(replies, max_size=40),
+    cuts=st.lists(st.integers(0, 50_000), min_size=1),
+    seed=st.integers(0, 2**32),
+    times=st.integers(0, 4),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_client_is_told_the_same_by_any_cuts(twin, script, cuts, seed, times):
+    octets = mutate(Replies().phase(script), seed, times)
+    whole = run_client(twin, octets, None, merged=True)
+    assert run_client(twin, octets, cuts, merged=True) == whole
+
+
+@given(
+    script=st.lists(replies, max_size=40),
+    cuts=st.lists(st.integers(0, 50_000)),
+    seed=st.integers(0, 2**32),
+    times=st.integers(0, 4),
+)
+@settings(max_examples=100, deadline=None)
+def test_both_twins_of_a_client_are_the_same(both, script, cuts, seed, times):
+    octets = mutate(Replies().phase(script), seed, times)
+    compiled, pure = (run_client(twin, octets, cuts) for twin in both)
+    assert compiled == pure

@@ -606,7 +606,7 @@ def test_smaller_window_binds_after_the_acknowledgement_only(server):
     peer.feed(f.settings_ack())
     assert not of(peer.events, "Reset") and not peer.conn.terminated
     peer.sent()
-    peer._next_id = 3
+    peer.next_id = 3
     stream_id = peer.post()
     peer.feed(f.data(stream_id, bytes(100)))
     assert not of(peer.events, "Reset")

@@ -106,7 +106,7 @@ def test_padding_of_any_value_is_accepted(server):
     payload = b"\x02" + block + b"\xff\xfe"
     peer.feed(f.frame(f.HEADERS, f.PADDED | f.END_HEADERS | f.END_STREAM, 3, payload))
     assert [e.stream_id for e in of(peer.events, "Requested")] == [1, 3]
-    peer._next_id = 5
+    peer.next_id = 5
     peer.expect_alive()
 
 
@@ -239,7 +239,7 @@ def test_priority_fields_of_headers_are_skipped(server, pad, weight):
     peer.feed(peer.headers(1, [*GET, ("x-a", "b")], True, pad=pad, priority=weight))
     (request,) = peer.events
     assert (request.path, request.headers, request.ended) == ("/", [(b"x-a", b"b")], True)
-    peer._next_id = 3
+    peer.next_id = 3
     peer.expect_alive()
 
 
@@ -260,7 +260,7 @@ def test_a_stream_that_depends_on_itself_is_tolerated(server):
     peer.feed(peer.headers(1, POST, priority=b"\0\0\0\x01\x10"), f.priority(1, 1))
     assert kinds(peer.events) == ["Requested"]
     assert peer.sent() == []
-    peer._next_id = 3
+    peer.next_id = 3
     peer.expect_alive()
 
 

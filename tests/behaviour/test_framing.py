@@ -58,7 +58,7 @@ def test_reserved_bit_is_ignored_on_receipt(server):
     assert [x.payload for x in peer.sent() if x.kind == f.PING] == [b"opaque!!"]
     peer.feed(f.rst_stream(R | 1, f.CANCEL))
     assert [e.error_code for e in of(peer.events, "Reset")] == [f.CANCEL]
-    peer._next_id = 3
+    peer.next_id = 3
     peer.expect_alive()
 
 
@@ -433,7 +433,7 @@ def test_empty_continuation_is_legal(server):
         f.continuation(1, b""),
     )
     assert [(e.stream_id, e.ended) for e in of(peer.events, "Requested")] == [(1, True)]
-    peer._next_id = 3
+    peer.next_id = 3
     peer.expect_alive()
 
 
@@ -446,7 +446,7 @@ def test_end_stream_waits_for_the_whole_block(server):
     peer.feed(f.continuation(1, block[3:]))
     assert [(e.stream_id, e.ended) for e in of(peer.events, "Requested")] == [(1, True)]
     peer.feed(f.data(1, b"late"))
-    peer._next_id = 3
+    peer.next_id = 3
     peer.expect_stream_error(1, f.STREAM_CLOSED)
 
 

@@ -148,7 +148,7 @@ def test_max_pending_resets(make):
         (f.RST_STREAM, i, f.REFUSED_STREAM) for i in (15, 17)
     ]
     reached(peer, "max_pending_resets", 2)
-    peer._next_id = 19
+    peer.next_id = 19
     peer.expect_alive()
 
 
@@ -201,7 +201,7 @@ def test_max_continuations(make, limit):
     peer.feed(f.headers(1, block[:1], True, end_headers=False), *pieces)
     peer.feed(f.continuation(1, block[limit:]))
     assert kinds(peer.events) == ["Requested"]
-    peer._next_id = 3
+    peer.next_id = 3
     untouched(peer)
     peer.feed(f.headers(5, b"\x82", True, end_headers=False))
     peer.feed(*[f.continuation(5, b"\x84", end_headers=False)] * limit)
@@ -251,7 +251,7 @@ def test_max_header_list_size(make):
     answer = next(x for x in peer.sent() if x.kind == f.HEADERS)
     assert (answer.stream_id, answer.get(":status")) == (3, "431")
     reached(peer, "max_header_list_size")
-    peer._next_id = 5
+    peer.next_id = 5
     peer.expect_alive()
 
 
@@ -272,7 +272,7 @@ def test_max_header_fields(make):
     answer = next(x for x in peer.sent() if x.kind == f.HEADERS)
     assert (answer.stream_id, answer.get(":status")) == (3, "431")
     assert peer.conn.stats()["limits"]
-    peer._next_id = 5
+    peer.next_id = 5
     peer.expect_alive()
 
 

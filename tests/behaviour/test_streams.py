@@ -302,7 +302,7 @@ def test_received_frame_in_state(server, state, name):
         opened = 0 if state == "idle" else 1
         peer.expect_connection_error(expected[1], last_stream_id=opened)
         return
-    peer._next_id = 3
+    peer.next_id = 3
     if expected is None:
         resets = [x for x in peer.sent() if x.kind in (f.RST_STREAM, f.GOAWAY)]
         assert resets == []
@@ -330,7 +330,7 @@ def test_sending_in_state(server, state):
         with pytest.raises(peer.errors.H2WSError):
             call()
     assert peer.sent() == []
-    peer._next_id = 3
+    peer.next_id = 3
     peer.expect_alive()
 
 
@@ -467,7 +467,7 @@ def test_body_of_a_refused_stream_is_ignored(server):
     peer.feed(f.data(first, b"", end_stream=True))
     peer.conn.respond(first, OK, end_stream=True)
     peer.sent()
-    peer._next_id = 5
+    peer.next_id = 5
     peer.expect_alive()
 
 
@@ -483,7 +483,7 @@ def test_excess_before_our_settings_are_acknowledged_is_refused_too(server):
     ]
     assert f.GOAWAY not in [x.kind for x in frames]
     peer.feed(f.settings_ack(), f.rst_stream(1))
-    peer._next_id = 9
+    peer.next_id = 9
     peer.expect_alive()
 
 
@@ -523,7 +523,7 @@ def test_our_lowered_limit_lets_open_streams_finish(server):
         peer.feed(f.data(stream_id, b"rest", end_stream=True))
         peer.conn.respond(stream_id, OK, end_stream=True)
         assert [x.kind for x in peer.sent()] == [f.HEADERS]
-    peer._next_id = 9
+    peer.next_id = 9
     peer.expect_alive()
 
 

@@ -101,7 +101,7 @@ class Peer:
         self._unread = b""
         self._block = None  # HEADERS whose block is not whole
         self._magic_due = role == "client"
-        self._next_id = 1
+        self.next_id = 1
         if handshake:
             self.handshake(*peer_settings)
 
@@ -223,12 +223,12 @@ class Peer:
         return self.encoder.encode(list(fields))
 
     def new_id(self):
-        self._next_id += 2
-        return self._next_id - 2
+        self.next_id += 2
+        return self.next_id - 2
 
     def headers(self, stream_id, fields, end_stream=False, **options):
         """A HEADERS frame with these fields, encoded with this side's dynamic table."""
-        self._next_id = max(self._next_id, stream_id + 2 | 1)
+        self.next_id = max(self.next_id, stream_id + 2 | 1)
         return f.headers(stream_id, self.block(fields), end_stream, **options)
 
     def get(self, stream_id=None):
@@ -240,8 +240,8 @@ class Peer:
         return self.open(POST, stream_id)
 
     def open(self, fields, stream_id=None, end_stream=False):
-        stream_id = stream_id or self._next_id
-        self._next_id = max(self._next_id, stream_id + 2)
+        stream_id = stream_id or self.next_id
+        self.next_id = max(self.next_id, stream_id + 2)
         self.feed(self.headers(stream_id, fields, end_stream))
         requests = [e for e in of(self.events, "Requested") if e.stream_id == stream_id]
         assert len(requests) == 1, self.events
@@ -256,7 +256,7 @@ class Peer:
             stream_id = self.conn.connect_websocket("example.com", "/chat")
             self.sent()
             self.feed(self.headers(stream_id, OK))
-            self._next_id = max(self._next_id, stream_id + 2)
+            self.next_id = max(self.next_id, stream_id + 2)
         self.sent()
         self.events.clear()
         self.frames.clear()
@@ -334,6 +334,6 @@ class Peer:
             came = self.feed(self.headers(stream_id, [(":status", "204")], end_stream=True))
             responded = [e for e in of(came, "Responded") if e.stream_id == stream_id]
             assert [e.status for e in responded] == [204], came
-            self._next_id = max(self._next_id, stream_id + 2)
+            self.next_id = max(self.next_id, stream_id + 2)
         self.more()
         return stream_id
