@@ -118,6 +118,31 @@ def test_reset_burst(make):
     calm(peer, "reset_burst")
 
 
+@row("SEC-1-4")
+def test_malformed_requests_while_nothing_is_read(make):
+    """With the default limits: what waits to leave stays small, and then it is over."""
+    peer = make("server")
+    peer.feed(*[peer.headers(peer.new_id(), [*GET, ("a b", "")], True) for _ in range(10_000)])
+    assert kinds(peer.events) == ["Terminated"]
+    assert len(peer.pull()) < 1000 * 13 + 200
+    peer.frames.clear()
+    assert peer.conn.stats()["resets_provoked"] <= 1001
+
+
+def test_rapid_reset(make):
+    """With the default limits: CVE-2023-44487."""
+    peer = make("server")
+    pairs = [peer.headers(i, POST) + f.rst_stream(i) for i in range(1, 10_001, 2)]
+    for at in range(0, len(pairs), 100):
+        peer.feed(*pairs[at : at + 100])
+        peer.pull()
+        assert peer.conn.open_streams == 0
+        if peer.conn.terminated:
+            break
+    assert len(of(peer.events, "Requested")) <= 1001
+    calm(peer, "reset_burst")
+
+
 def test_resets_of_ended_streams_are_not_charged(make):
     peer = make("server", limits={"reset_burst": 2, "reset_rate": 0})
     for _ in range(10):
@@ -289,6 +314,7 @@ def test_max_settings(make):
         calm(peer, "max_settings")
 
 
+@row("SEC-1-5")
 @pytest.mark.parametrize(
     "frame", [f.ping(), f.settings(), f.window_update(1, 0)], ids=["ping", "settings", "reset"]
 )
