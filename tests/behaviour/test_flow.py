@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import frames as f
@@ -204,6 +204,7 @@ steps = st.lists(
 
 @row("9113-6.9.1-1", "9113-6.9.2-2", "9113-6.9.2-3")
 @given(initial=st.integers(0, 70_000), steps=steps)
+@settings(deadline=None)
 def test_windows_are_kept_to_the_octet(twin, initial, steps):
     """Never an octet more than both windows allow, and never one less."""
     peer = Peer(
