@@ -471,7 +471,9 @@ class WebSocket(Sink):
         if self._state != OPEN:
             return self._not_open()
         if self._extra is not None and self._extra.sending is not None:
-            return self._send_after(message)
+            result = _awaited()
+            result.waiting = self._send_after(message).__await__()
+            return result
         return self._send(message)
 
     def _not_open(self):

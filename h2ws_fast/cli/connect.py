@@ -151,7 +151,8 @@ class _TracedWire(ClientWire):
 
     def connection_made(self, transport: Any) -> None:
         """The transport is there."""
-        super().connection_made(_TracedTransport(transport, self.tracer))
+        traced: Any = _TracedTransport(transport, self.tracer)
+        super().connection_made(traced)
 
     def get_buffer(self, sizehint: int) -> Any:
         """Where to read into: a buffer that is kept until `buffer_updated` has told of it."""

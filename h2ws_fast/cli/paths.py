@@ -104,6 +104,12 @@ class Counters:
             self.connections += 1
         return found
 
+    def closed(self, ws: WebSocket) -> None:
+        """A WebSocket is over."""
+        found = self._by_wire.get(ws.wire)
+        if found is not None:  # else its connection was over, and forgotten
+            found.open -= 1
+
     def live(self) -> list[PerConnection]:
         """Return the connections that are there now, and forget the others."""
         self._by_wire = {wire: each for wire, each in self._by_wire.items() if not wire.lost}
@@ -190,11 +196,10 @@ class Paths:
         mine = self.counters.connection(ws)
         mine.websockets += 1
         mine.open += 1
-        ws.counters = mine  # type: ignore[attr-defined]  # a WebSocket takes attributes
         return str(ws.request.path).partition("?")[0]
 
     def _closed(self, ws: WebSocket) -> None:
-        ws.counters.open -= 1  # type: ignore[attr-defined]  # see _opened
+        self.counters.closed(ws)
 
     async def _greet(self, ws: WebSocket, path: str) -> None:
         # What a path does of itself. Echoing goes on beside it.
@@ -338,7 +343,7 @@ def _headers(request: Request) -> str:
 def _check_close(query: Query) -> tuple[int, str, float]:
     code = query.integer("code", 1000, 0, 9999)
     reason = query.text("reason", "")
-    check_close(code, reason, False)
+    check_close(code, reason, False)  # type: ignore[no-untyped-call]  # inside the engine
     return code, reason, query.seconds("after", 0.0)
 
 

@@ -61,6 +61,8 @@ INDENT = " " * 12
 
 SEND, RECV = "send", "recv"
 
+_new_decoder: Any = Decoder  # the engine's inner modules are not typed
+
 
 class _WebSocket:
     """The WebSocket frames in one direction of one stream."""
@@ -133,7 +135,7 @@ class _Direction:
         self.octets = bytearray()
         self.preface = preface
         # As large as any the encoder may use: what it has evicted is not asked for again.
-        self.decoder = Decoder(max_list_size=2**24, max_fields=2**16, max_table_size=2**30)
+        self.decoder: Any = _new_decoder(2**24, 2**16, 2**30)
         self.block = b""
         self.websockets: dict[int, _WebSocket] = {}
 

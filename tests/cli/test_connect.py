@@ -1,7 +1,6 @@
 """`h2ws-fast connect` as its user meets it."""
 
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -11,6 +10,8 @@ import pytest
 
 from tests.support.certificates import write_certificate
 from tests.support.programs import COMMAND, Echo, free_port
+
+pty = pytest.importorskip("pty", reason="needs the signals and pipes of POSIX")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,10 @@ from h2ws_fast.aio import tls
 from tests.support.certificates import write_certificate
 from tests.support.programs import COMMAND, Echo, free_port
 
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="needs the signals and pipes of POSIX"
+)
+
 TRUSTING = tls.client_context(verify=False)
 
 
@@ -421,7 +425,6 @@ def test_version_and_help():
     assert command().returncode == 2
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no such permissions on Windows")
 def test_nothing_of_the_certificate_stays_behind(tmp_path):
     with Echo() as echo:
         pass

@@ -1,0 +1,79 @@
+"""Every file of `examples/` runs, and does what it says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import write_certificate
+from tests.support.programs import read_line, running
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+
+pytestmark = [
+    pytest.mark.skipif(not EXAMPLES.is_dir(), reason="examples/ is not here: not a source tree"),
+    pytest.mark.skipif(sys.platform == "win32", reason="needs the signals and pipes of POSIX"),
+]
+
+
+def environment():
+    # A script's own folder stands in sys.path instead of the current one.
+    paths = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def command(name, *arguments):
+    return [sys.executable, "-u", str(EXAMPLES / name), *map(str, arguments)]
+
+
+def finish(name, *arguments):
+    done = subprocess.run(
+        command(name, *arguments), capture_output=True, text=True, timeout=30, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_session():
+    assert finish("session.py").splitlines() == [
+        "/one: hello",
+        "/two: hello",
+        "1000000 octets",
+        "b'cba'",
+    ]
+
+
+def test_sansio():
+    assert finish("sansio.py").splitlines() == [
+        "server got 'hello'",
+        "client got 'HELLO'",
+        "server closed with 1000",
+        "client closed with 1000",
+    ]
+
+
+@pytest.mark.parametrize("server", ["echo_server.py", "callback_server.py"])
+@pytest.mark.parametrize("tls", [False, True])
+def test_client_and_servers(server, tls, tmp_path):
+    if tls and server == "callback_server.py":
+        pytest.skip("the example is in cleartext")
+    certificate = write_certificate(tmp_path) if tls else ()
+    options = {"stdout": subprocess.PIPE, "bufsize": 0, "env": environment()}
+    with running(command(server, 0, *certificate), **options) as process:
+        port = read_line(process).split()[-1]
+        uri = f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/"
+        said = finish("client.py", uri, *certificate[:1])
+    assert said.splitlines() == [
+        "hello",
+        repr(b"\x00\x01\x02"),
+        "round trip: True",
+        "closed with 1000",
+    ]
+
+
+def test_every_example_is_tested():
+    tested = {"session.py", "sansio.py", "client.py", "echo_server.py", "callback_server.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == tested
