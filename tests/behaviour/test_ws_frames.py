@@ -122,6 +122,17 @@ def test_masking_keys_look_random(client):
     assert int.from_bytes(other.frames()[0].key, "big") != keys[0]
 
 
+@pytest.mark.row("6455-5.1-1", "SEC-5-6")
+def test_masking_keys_do_not_follow_from_a_seed_or_from_the_message(client):
+    keys = set()
+    for _ in range(20):
+        random.seed(1)
+        socket = client()
+        socket.conn.send_message(1, b"the same each time")
+        keys.add(socket.frames()[0].key)
+    assert len(keys) == 20
+
+
 @pytest.mark.row("6455-5.1-2")
 def test_server_masks_nothing(server):
     socket = server()
