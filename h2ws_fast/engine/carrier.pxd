@@ -24,8 +24,10 @@ from .window cimport Window
 cdef unsigned int ANSWERED, BODY_IN, CLOSED, CLOSING, END, END_STREAM, ENHANCE_YOUR_CALM
 cdef unsigned int FLOW_CONTROL_ERROR, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HIGH, INTERNAL_ERROR
 cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, OVER, PADDED, PROTOCOL_ERROR, REFUSED, RST_STREAM, STREAM_CLOSED
+cdef int64_t TICKS
 cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR
 cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, CLOSE_TIMER, HANDSHAKE_TIMER
+
 cdef Layer DISCARDED
 
 
@@ -59,12 +61,16 @@ cdef class Carrier(FrameReader):
     cdef int64_t local_streams, peer_streams
     cdef int64_t peer_max_streams, peer_max_header_list
     cdef int64_t shed_at
+    cdef int64_t pace_mark, widened
+    cdef int64_t round_trip  # in ticks; -1 until it was measured
     cdef int64_t messages_received
     cdef int shutdown_state
     cdef double now
 
     @cython.locals(window=Window, increment=int64_t, stream=Stream)
     cdef Stream begin_data(self, unsigned int stream_id, Py_ssize_t length, unsigned int flags)
+    @cython.locals(size=int64_t, ticks=int64_t, elapsed=int64_t)
+    cdef int _measure_pace(self, Stream stream) except -1
     @cython.locals(layer=Layer)
     cdef int end_data(self, Stream stream) except -1
     cdef int padded(self, Py_ssize_t content) except -1

@@ -33,6 +33,7 @@ from .constants import (
     REFUSED,
     RST_STREAM,
     STREAM_CLOSED,
+    TICKS,
     TRY_AGAIN_LATER,
     TUNNELLED,
     WINDOW_UPDATE,
@@ -72,6 +73,7 @@ class Carrier(FrameReader):
         "next_local_id",
         "now",
         "outbox",
+        "pace_mark",
         "peer_goaway_last",
         "peer_max_header_list",
         "peer_max_streams",
@@ -81,6 +83,7 @@ class Carrier(FrameReader):
         "pings",
         "pongs",
         "queue",
+        "round_trip",
         "secure",
         "settings",
         "shed_at",
@@ -89,6 +92,7 @@ class Carrier(FrameReader):
         "timers",
         "trailers",
         "window",
+        "widened",
         "window_size",
     )
 
@@ -121,6 +125,9 @@ class Carrier(FrameReader):
             self.fail_stream(stream, FLOW_CONTROL_ERROR, "stream window exceeded")
             return None
         stream.left -= length
+        stream.pace += length
+        if stream.pace >= self.pace_mark:
+            self._measure_pace(stream)
         if length:
             # Before an extended CONNECT is answered, its window bounds what we hold of it.
             if (
@@ -140,6 +147,27 @@ class Carrier(FrameReader):
         elif not flags & END_STREAM:
             self.empty_frame()
         return stream
+
+    def _measure_pace(self, stream):
+        # Three quarters of a window came within a round trip: then the window holds the peer back
+        # and not the path, so it is doubled, within the stream's and the connection's limits.
+        size = self.local_initial << stream.doublings
+        if stream.pace < size - (size >> 2):
+            return 0
+        ticks = int(self.now * TICKS)
+        elapsed = (ticks - stream.stamp) & 0xFFFFFFFF
+        stream.stamp = ticks & 0xFFFFFFFF
+        stream.pace = 0
+        if (
+            elapsed <= self.round_trip
+            and size <= self.limits.max_window >> 1
+            and size <= self.limits.window_budget - self.widened
+        ):
+            stream.doublings += 1
+            stream.due += size
+            self.widened += size
+            self.grant(stream, 0)
+        return 0
 
     def end_data(self, stream):
         stream.state |= HALF_CLOSED_REMOTE
@@ -375,6 +403,8 @@ class Carrier(FrameReader):
         self.outbox.drop(stream)
         self.buffered -= stream.held
         stream.held = 0
+        if stream.doublings:
+            self.widened -= (self.local_initial << stream.doublings) - self.local_initial
         stream.state = CLOSED
         if self.last_stream is stream:
             self.last_stream = None

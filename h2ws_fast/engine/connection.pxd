@@ -20,12 +20,14 @@ cdef unsigned int TRAILED, WS_PONG
 cdef int AWAIT_PREFACE, DEAD, READ_HEAD, FIN, MIN_PULL
 cdef int CLOSE_TIMER, HANDSHAKE_TIMER, HEADER_BLOCK_TIMER, PREFACE_TIMER, SETTINGS_ACK_TIMER
 cdef int SHUTDOWN_TIMER
+cdef int64_t TICKS
 cdef bytes SHUTDOWN_PING, PREFACE
 
 
 cdef class Connection(Sender):
     cdef readonly object role
     cdef bint _receiving
+    cdef double _greeted_at
     cdef Pool _pool
     cdef int64_t octets_received, octets_sent
 
@@ -47,6 +49,7 @@ cdef class Connection(Sender):
     cdef void _on_stream_timeout(self, int kind, Stream stream) except *
     @cython.locals(stream=Stream, layer=Layer, messages=MessageLayer)
     cdef int _close_websockets(self) except -1
+    cdef int measure_round_trip(self) except -1
     cdef int _shut_down(self) except -1
     cdef int _finish_draining(self) except -1
     @cython.locals(control=Buffer)

@@ -41,6 +41,7 @@ from .constants import (
     SETTINGS_MAX_CONCURRENT_STREAMS,
     SETTINGS_MAX_FRAME_SIZE,
     SETTINGS_TIMEOUT,
+    TICKS,
     TRAILED,
     WS_PONG,
 )
@@ -88,6 +89,7 @@ class Connection(Sender):
     """
 
     __slots__ = (
+        "_greeted_at",
         "_pool",
         "_receiving",
         "octets_received",
@@ -175,6 +177,10 @@ class Connection(Sender):
         self.window_size = settings.connection_window
         # A window that grows is honoured when it is sent, one that shrinks when acknowledged.
         self.local_initial = max(DEFAULT_WINDOW, settings.initial_window_size)
+        self.widened = 0
+        self.pace_mark = MAX_STREAM_ID  # until the round trip is known, nothing is measured
+        self.round_trip = -1
+        self._greeted_at = -1.0
         self.buffered = 0
         self.shed_at = limits.max_buffered
         # the rest
@@ -292,6 +298,8 @@ class Connection(Sender):
             max_bytes -= n
             self.octets_sent += n
             buffers.append(out.finish())
+        if self._greeted_at < 0 and buffers:
+            self._greeted_at = now
         if outbox.control.size() == 0:
             self.guard.control_frames = 0
         self.timers.arm(now)
@@ -377,6 +385,14 @@ class Connection(Sender):
                 self.outbox.write_end(stream)
                 stream.state |= HALF_CLOSED_LOCAL
             self.break_stream(stream, CANCEL, "the peer did not close in time")
+
+    def measure_round_trip(self):
+        # From our first SETTINGS to their acknowledgement. Without a clock it stays unknown.
+        self.round_trip = 0
+        if self.now > self._greeted_at:
+            self.round_trip = int((self.now - self._greeted_at) * TICKS) + 1
+            self.pace_mark = self.local_initial - (self.local_initial >> 2)
+        return 0
 
     # -- the connection's own ---------------------------------------------------------------
 

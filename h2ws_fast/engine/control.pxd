@@ -34,6 +34,7 @@ cdef class Control(Heads):
     cdef void _receive_settings_ack(self) except *
     @cython.locals(change=int64_t)
     cdef int _settings_in_force(self, list entries) except -1
+    cdef int measure_round_trip(self) except -1
     cdef int _narrow(self, Stream stream, int64_t change) except -1
     cdef int _receive_goaway(self, unsigned int last, unsigned int error_code, bytes debug_data) except -1
     @cython.locals(layer=Layer)

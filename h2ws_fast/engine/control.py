@@ -231,6 +231,8 @@ class Control(Heads):
         if not self.pending_settings:
             self.fail_connection(PROTOCOL_ERROR, "SETTINGS acknowledgement of nothing")
             return
+        if self.round_trip < 0:
+            self.measure_round_trip()
         self._settings_in_force(self.pending_settings.pop(0))
         if not self.pending_settings:
             self.timers.cancel(SETTINGS_ACK_TIMER, 0)
@@ -250,6 +252,9 @@ class Control(Heads):
                 self.max_frame = value
             elif identifier == SETTINGS_MAX_CONCURRENT_STREAMS:
                 self.max_streams = value
+
+    def measure_round_trip(self):
+        """Our first SETTINGS were acknowledged."""
 
     def _narrow(self, stream, change):
         stream.left -= change

@@ -8,6 +8,8 @@ cdef class Limits:
     cdef readonly int64_t max_pong_backlog
     cdef readonly int64_t max_buffered
     cdef readonly int64_t max_queued
+    cdef readonly int64_t max_window
+    cdef readonly int64_t window_budget
     cdef readonly int64_t write_high
     cdef readonly int64_t write_low
     cdef readonly int64_t max_header_fields

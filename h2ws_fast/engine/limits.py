@@ -36,6 +36,8 @@ class Limits:
         "max_pong_backlog",
         "max_buffered",
         "max_queued",
+        "max_window",
+        "window_budget",
         "write_high",
         "write_low",
         "max_header_fields",
@@ -75,6 +77,10 @@ class Limits:
         # Undelivered octets of a connection, partial messages included; above it the tunnel that
         # holds most is failed with 1013.
         max_buffered=67108864,
+        # What a stream's window may grow to where it holds a fast peer back ...
+        max_window=4194304,
+        # ... and all such windows of a connection together, beyond what they began with.
+        window_budget=33554432,
         # Octets waiting to be sent on a connection; above it a send raises.
         max_queued=268435456,
         # Octets waiting on one stream above which a Drained event is owed ...
@@ -132,6 +138,8 @@ class Limits:
         self.max_empty_fragments = _number("max_empty_fragments", max_empty_fragments, 1)
         self.max_pong_backlog = _number("max_pong_backlog", max_pong_backlog, 1)
         self.max_buffered = _number("max_buffered", max_buffered, 1)
+        self.max_window = _number("max_window", max_window, 0)
+        self.window_budget = _number("window_budget", window_budget, 0)
         self.max_queued = _number("max_queued", max_queued, 1)
         self.write_high = _number("write_high", write_high, 1)
         self.write_low = _number("write_low", write_low, 0)

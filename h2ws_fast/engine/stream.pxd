@@ -16,8 +16,11 @@ cdef class Stream(Window):
     cdef readonly unsigned int id
     cdef unsigned short flags
     cdef unsigned char state
+    cdef unsigned char doublings
     cdef unsigned int first
     cdef unsigned int last
+    cdef unsigned int pace
+    cdef unsigned int stamp
     cdef int64_t queued
     cdef int64_t extra
     cdef int64_t held

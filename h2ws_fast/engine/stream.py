@@ -13,7 +13,11 @@ from .window import Window
 
 
 class Stream(Window):
-    """One live stream. `extra` + the peer's INITIAL_WINDOW_SIZE is what we may still send on it."""
+    """One live stream.
+
+    `extra` + the peer's INITIAL_WINDOW_SIZE is what we may still send on it. `pace` counts what came
+    since `stamp`, and the peer's window was doubled so often as `doublings` says.
+    """
 
     __slots__ = (
         "id",
@@ -22,11 +26,14 @@ class Stream(Window):
         "first",
         "last",
         "queued",
+        "doublings",
         "extra",
         "held",
         "layer",
         "sink",
         "next",
+        "pace",
+        "stamp",
     )
 
 
@@ -43,6 +50,9 @@ def new_stream(stream_id, flags, window, layer):
     stream.queued = 0
     stream.extra = 0
     stream.held = 0
+    stream.pace = 0
+    stream.stamp = 0
+    stream.doublings = 0
     stream.layer = layer
     stream.sink = None
     stream.next = None

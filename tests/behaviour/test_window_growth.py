@@ -1,0 +1,109 @@
+"""A stream's window grows where it, and not the path, holds a fast peer back."""
+
+import pytest
+
+from tests.support import frames as f
+
+WINDOW = 262144
+KIB = 1024
+
+
+def of_stream(frames, stream_id):
+    return sum(
+        frame.increment
+        for frame in frames
+        if frame.kind == f.WINDOW_UPDATE and frame.stream_id == stream_id
+    )
+
+
+def peer_at(make, round_trip_s, **options):
+    """A server whose SETTINGS were acknowledged after `round_trip_s`, with a tunnel open."""
+    peer = make("server", handshake=False, auto_credit=True, **options)
+    peer.now = 10.0
+    peer.sent()
+    peer.now += round_trip_s
+    peer.feed(f.MAGIC, f.settings(), f.settings_ack())
+    fields = [
+        (":method", "CONNECT"),
+        (":protocol", "bytestream"),
+        (":scheme", "https"),
+        (":authority", "example.com"),
+        (":path", "/"),
+    ]
+    stream_id = peer.open(fields)
+    peer.conn.respond(stream_id, [(":status", "200")])
+    peer.forget()
+    return peer, stream_id
+
+
+def upload(peer, stream_id, octets, seconds):
+    """Send so many octets evenly over so many seconds; return what was granted for them."""
+    count = octets // (16 * KIB)
+    granted = 0
+    for _ in range(count):
+        peer.now += seconds / count
+        peer.send(stream_id, bytes(16 * KIB))
+        granted += of_stream(peer.sent(), stream_id)
+    return granted
+
+
+@pytest.mark.row("9113-6.9.1-4")
+def test_a_window_that_holds_back_is_doubled_up_to_its_limit(make):
+    peer, stream_id = peer_at(make, 0.1, limits={"max_window": 1024 * KIB})
+    # 256 KiB in 40 ms over a path of 100 ms: the window is used up before it can be renewed.
+    granted = upload(peer, stream_id, 8192 * KIB, 8192 / 256 * 0.04)
+    assert granted + WINDOW - 8192 * KIB == peer.room[stream_id]
+    assert 1024 * KIB - WINDOW // 2 <= peer.room[stream_id] <= 1024 * KIB
+
+
+def test_a_window_that_suffices_stays(make):
+    peer, stream_id = peer_at(make, 0.01)
+    granted = upload(peer, stream_id, 4096 * KIB, 4096 / 256 * 0.04)
+    assert granted <= 4096 * KIB
+    assert peer.room[stream_id] <= WINDOW
+
+
+def test_without_a_clock_nothing_is_measured(make):
+    peer, stream_id = peer_at(make, 0.0)
+    upload(peer, stream_id, 4096 * KIB, 0.0)
+    assert peer.room[stream_id] <= WINDOW
+
+
+def test_grown_windows_share_a_budget_that_ended_streams_give_back(make):
+    peer, first = peer_at(make, 0.1, limits={"window_budget": WINDOW})
+    upload(peer, first, 4096 * KIB, 0.2)
+    assert WINDOW < peer.room[first] <= 2 * WINDOW
+    second = peer.open(
+        [
+            (":method", "CONNECT"),
+            (":protocol", "bytestream"),
+            (":scheme", "https"),
+            (":authority", "example.com"),
+            (":path", "/"),
+        ]
+    )
+    peer.conn.respond(second, [(":status", "200")])
+    upload(peer, second, 4096 * KIB, 0.2)
+    assert peer.room[second] <= WINDOW
+    peer.feed(f.rst_stream(first, 8))
+    upload(peer, second, 4096 * KIB, 0.2)
+    assert WINDOW < peer.room[second] <= 2 * WINDOW
+
+
+def test_a_reader_that_lags_gets_no_larger_window(make):
+    peer = make("server", handshake=False)
+    peer.now = 10.0
+    peer.sent()
+    peer.now += 0.1
+    peer.feed(f.MAGIC, f.settings(), f.settings_ack())
+    stream_id = peer.websocket()
+    held = []
+    for _ in range(200):
+        peer.now += 0.5
+        while peer.may_send(stream_id) >= 16 * KIB:
+            held += peer.send(stream_id, peer.message(stream_id, bytes(16 * KIB - 20))[9:])
+            peer.sent()
+        event = held.pop(0)  # one message each half second
+        peer.conn.consumed(stream_id, event.credit)
+        peer.sent()
+    assert sum(event.credit for event in held) <= WINDOW
