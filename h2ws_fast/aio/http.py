@@ -41,6 +41,8 @@ class Headers(MutableMapping[str, str]):
     def __init__(self, fields: HeadersLike = (), /, **named: str) -> None:
         self._packed = b""
         self._fields = []
+        if isinstance(fields, Headers):
+            fields = fields.raw_items()
         pairs = fields.items() if isinstance(fields, Mapping) else fields
         # For all a checker knows, an iterable of pairs may be a Mapping with pairs as keys.
         items = cast("Iterable[tuple[str, str]]", pairs)
