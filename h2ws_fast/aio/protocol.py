@@ -17,6 +17,7 @@ consumed it all before `buffer_updated` returns. An idle connection therefore ow
 import asyncio
 import contextvars
 import logging
+import socket
 import threading
 import weakref
 
@@ -26,8 +27,10 @@ logger = logging.getLogger("h2ws_fast.aio")
 
 READ_BUFFER = 262144
 SPARE_BUFFER = 65536
+LARGE_BLOCK = 4 * 2**20
 PULL = 65536  # octets asked of the engine at a time
 WRITE_HIGH = 65536  # the transport's own buffer
+UNSENT = 131072  # octets in the kernel that are not sent yet: see `limit_unsent`
 LINGER_S = 10.0  # how long a closing transport may try to get rid of its last octets
 
 # Waiter.state
@@ -57,6 +60,10 @@ class Hub:
     def __init__(self, loop):
         self.loop = loop
         self.time = loop.time
+        # glibc gives the top of its heap back to the system at 128 KiB and maps what is larger, a
+        # page fault for each page of each batch, until it sees a large block come and go: a 16 KiB
+        # echo costs 1.5 us less from then on. Elsewhere this does nothing.
+        bytes(LARGE_BLOCK)
         # A view: asyncio's TLS slices what it gets, and a slice of a bytearray is a copy.
         self.buffer = memoryview(bytearray(READ_BUFFER))
         self.pool = Pool()
@@ -216,6 +223,24 @@ def new_waiter(hub):
     waiter.context = None
     waiter._asyncio_future_blocking = False
     return waiter
+
+
+def limit_unsent(listener_or_connection):
+    """Keep what the kernel has not sent short, so that control frames still overtake data.
+
+    Accepted connections inherit it. Not for loopback: a megabyte takes less than a millisecond
+    there, and the option costs 3 us for each 16 KiB (15 against 12).
+    """
+    sock = listener_or_connection
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    address = sock.getsockname()[0]
+    if address == "::1" or address.startswith(("127.", "::ffff:127.")):
+        return
+    # The loops hand out stand-ins without setsockopt.
+    with socket.fromfd(sock.fileno(), sock.family, sock.type) as twin:
+        twin.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
 
 class Wire:

@@ -23,15 +23,13 @@ from ..errors import (
 )
 from . import tls
 from .http import Body, Request, Response, fields_of, text_response
-from .protocol import Hub, Wire, running_hub
+from .protocol import Hub, Wire, limit_unsent, running_hub
 from .tunnel import Receiving, Sending, Tunnel
 from .websocket import Keeper, WebSocket, new_websocket, open_websocket
 
 __all__ = ["SAME_ORIGIN", "SameOrigin", "Server", "serve"]
 
 logger = logging.getLogger("h2ws_fast.aio.server")
-
-NOTSENT_LOWAT = 131072
 
 Message: TypeAlias = "str | bytes"
 OnMessage: TypeAlias = Callable[[WebSocket, Any], Any]
@@ -677,7 +675,7 @@ class Server:
 
         self.server = await hub.loop.create_server(factory, **start)
         for listener in self.server.sockets:
-            _set_notsent_lowat(listener)
+            limit_unsent(listener)
             self.logger.info("server listening on %s", listener.getsockname())
         return self
 
@@ -690,15 +688,6 @@ class Server:
     async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
         self.close()
         await self.wait_closed()
-
-
-def _set_notsent_lowat(listener: Any) -> None:
-    # Accepted connections inherit it. What the kernel has not sent yet cannot be overtaken.
-    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-    if option is None or listener.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    with socket.fromfd(listener.fileno(), listener.family, listener.type) as twin:
-        twin.setsockopt(socket.IPPROTO_TCP, option, NOTSENT_LOWAT)
 
 
 _warned: list[bool] = []

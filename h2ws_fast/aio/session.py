@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import ssl as ssl_module
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
@@ -36,8 +35,8 @@ from ..errors import (
 )
 from . import tls, uri
 from .http import Body, Headers, HeadersLike, Request, Response, fields_of
-from .protocol import Hub, Wire, running_hub
-from .server import NOTSENT_LOWAT, _octets, _warn_if_pure, limits_from
+from .protocol import Hub, Wire, limit_unsent, running_hub
+from .server import _octets, _warn_if_pure, limits_from
 from .tunnel import Receiving, Sending, Tunnel
 from .websocket import Keeper, WebSocket, new_websocket, open_websocket
 
@@ -276,7 +275,9 @@ class Session:
         wire = self._make_wire(hub)
         async with asyncio.timeout(self._open_timeout):
             transport, _ = await hub.loop.create_connection(lambda: wire, **kwargs)
-        _set_notsent_lowat(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            limit_unsent(sock)
         self._wire = wire
         if self._failure is not None:
             raise self._failure
@@ -648,11 +649,3 @@ class Session:
 
 def _text(reason: Any) -> str:
     return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason or "")
-
-
-def _set_notsent_lowat(transport: Any) -> None:
-    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-    sock = transport.get_extra_info("socket")
-    if option is None or sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, option, NOTSENT_LOWAT)
