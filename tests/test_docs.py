@@ -1,0 +1,114 @@
+"""What the documents say exists and runs."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import write_certificate
+from tests.support.programs import free_port, running, wait_for_port
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+
+pytestmark = pytest.mark.skipif(not README.exists(), reason="README.md is not here: no source tree")
+
+DOCUMENTS = [README, *sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
+
+
+def blocks(document):
+    return re.findall(r"^```python\n(.*?)^```", document.read_text("utf-8"), re.M | re.S)
+
+
+def functions(path):
+    tree = ast.parse(path.read_text("utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)", document.read_text("utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (document.parent / target).exists(), target
+
+
+def test_the_tests_of_the_lineage_exist():
+    text = (ROOT / "docs" / "lineage.md").read_text("utf-8")
+    named = re.findall(r"`([a-z_/0-9]+\.py)::(test_\w+)`", text)
+    assert len(named) > 40
+    for file, name in named:
+        assert name in functions(ROOT / "tests" / file), f"{file}::{name}"
+    # Every row of a table names one, or says that there is none.
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line]
+    for row in rows:
+        last = row.rstrip(" |").rsplit("|", 1)[1]
+        assert "::test_" in last or last.strip() in ("none", "test"), row
+
+
+def environment():
+    paths = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the signals of POSIX")
+def test_the_readmes_server_and_client_work(tmp_path):
+    server, client, _ = blocks(README)
+    cert, key = write_certificate(tmp_path)
+    cert.rename(tmp_path / "cert.pem")
+    key.rename(tmp_path / "key.pem")
+    port = free_port()
+    for name, code in (("server.py", server), ("client.py", client)):
+        assert "8443" in code
+        (tmp_path / name).write_text(code.replace("8443", str(port)))
+    options = {"cwd": tmp_path, "env": environment()}
+    with running([sys.executable, "server.py"], **options) as process:
+        wait_for_port(port, process)
+        done = subprocess.run(
+            [sys.executable, "client.py"], capture_output=True, text=True, timeout=30, **options
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "b'hello\\n'\nhello\n"
+
+
+def test_the_readmes_engine_works(tmp_path):
+    (tmp_path / "engine.py").write_text(blocks(README)[2])
+    done = subprocess.run(
+        [sys.executable, "engine.py"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=tmp_path,
+        env=environment(),
+    )
+    assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
+
+
+def test_the_names_that_the_documents_import_exist():
+    import h2ws_fast
+
+    text = (ROOT / "docs" / "aio.md").read_text("utf-8")
+    for name in re.findall(r"`([A-Z]\w+)`", text):
+        known = hasattr(h2ws_fast, name) or name == "None"
+        assert known, name
+
+
+def test_the_options_in_the_documents_exist():
+    text = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    helped = "".join(
+        subprocess.run(
+            [sys.executable, "-m", "h2ws_fast", *command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for command in ([], ["echo"], ["connect"])
+    )
+    for option in set(re.findall(r"`(--[a-z]+)", text)):
+        assert option in helped, option
+    for option in set(re.findall(r"(--[a-z]+)", helped)) - {"--help"}:
+        assert option in text, option
