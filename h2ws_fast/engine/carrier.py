@@ -518,7 +518,7 @@ class Carrier(FrameReader):
         self._forget(stream, RESET_BY_PEER if remote else RESET_BY_US)
         if not stream.flags & OVER:
             stream.flags |= OVER
-            layer.broken(
+            layer.lost(
                 self,
                 stream,
                 error_code,

@@ -75,6 +75,7 @@ cdef class MessageLayer(Layer):
     cdef int _drop_assembly(self, Channel channel, Stream stream) except -1
     cdef int ended(self, Channel channel, Stream stream) except -1
     cdef int broken(self, Channel channel, Stream stream, unsigned int error_code, str reason, bint remote, bint retryable) except -1
+    cdef int lost(self, Channel channel, Stream stream, unsigned int error_code, str reason, bint remote, bint retryable) except -1
     @cython.locals(closing=Closing, code=int)
     cdef void _report(self, Channel channel, Stream stream, int64_t error_code) except *
     cdef bint writable(self) noexcept

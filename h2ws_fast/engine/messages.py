@@ -495,6 +495,10 @@ class MessageLayer(Layer):
         self._report(channel, stream, error_code if remote else -1)
         return 0
 
+    def lost(self, channel, stream, error_code, reason, remote, retryable):
+        # Nobody reset the stream itself, so there is no code to report.
+        return self.broken(channel, stream, error_code, reason, False, retryable)
+
     def _report(self, channel, stream, error_code):
         # Deliver Closed, once. error_code -1: the peer did not reset the stream.
         if self.bits & REPORTED:

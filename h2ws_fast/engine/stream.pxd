@@ -39,6 +39,7 @@ cdef class Layer:
     cdef int64_t missing(self) except -1
     cdef int fail(self, Channel channel, Stream stream, int code, str reason) except -1
     cdef int broken(self, Channel channel, Stream stream, unsigned int error_code, str reason, bint remote, bint retryable) except -1
+    cdef int lost(self, Channel channel, Stream stream, unsigned int error_code, str reason, bint remote, bint retryable) except -1
 
 
 cdef class Channel:

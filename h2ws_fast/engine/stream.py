@@ -80,6 +80,10 @@ class Layer:
     def broken(self, channel, stream, error_code, reason, remote, retryable):
         """The stream is over before both sides were done: deliver its last event."""
 
+    def lost(self, channel, stream, error_code, reason, remote, retryable):
+        """The same, where not the stream but the whole connection is over."""
+        return self.broken(channel, stream, error_code, reason, remote, retryable)
+
 
 class Channel:
     """What a layer may ask of the connection that carries its stream."""
