@@ -160,10 +160,10 @@ class _TracedWire(ClientWire):
         self.tracer.buffer = buffer
         return buffer
 
-    def buffer_updated(self, n: int) -> None:
+    def buffer_updated(self, nbytes: int) -> None:
         """Octets came."""
-        self.tracer.received(bytes(self.tracer.buffer[:n]))
-        super().buffer_updated(n)
+        self.tracer.received(bytes(self.tracer.buffer[:nbytes]))
+        super().buffer_updated(nbytes)
 
 
 class _TracedSession(Session):
