@@ -12,6 +12,7 @@ from collections.abc import (
     Mapping,
     MutableMapping,
 )
+from sys import intern
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 if TYPE_CHECKING:
@@ -203,12 +204,13 @@ class Request(Incoming):
     def received(cls, event: Any, wire: Wire | None = None) -> Request:
         """Make it of a `Requested` event of a connection."""
         request = cls.__new__(cls)
-        request.method = event.method
-        request.scheme = event.scheme
-        request.authority = event.authority
-        request.path = event.path
+        # One object for all connections: 60 octets less for each of them.
+        request.method = intern(event.method)
+        request.scheme = intern(event.scheme)
+        request.authority = intern(event.authority)
+        request.path = intern(event.path)
         request.headers = Headers.received(event.headers)
-        request.protocol = event.protocol
+        request.protocol = None if event.protocol is None else intern(event.protocol)
         request.wire = wire
         request._body = None
         return request

@@ -279,7 +279,7 @@ class Wire:
         self.timer = None
         self.spare = None
         self.websockets = []
-        self.routes = {}  # where the events go that came in one read with their stream's opening
+        self.routes = None  # where events go that came in one read with their stream's opening
         self.write_high = write_high
         self.due = 0.0
         self.keeper = None  # who pings the WebSockets of this connection
@@ -353,6 +353,12 @@ class Wire:
 
     # -- what a subclass does --------------------------------------------------------------------
 
+    def route(self, stream_id, receiver):
+        """Events of this stream that are still in the list being handled go to `receiver(event)`."""
+        if self.routes is None:
+            self.routes = {}
+        self.routes[stream_id] = receiver
+
     def _opened(self):
         """There is a transport. False: it was refused."""
         return True
@@ -393,8 +399,7 @@ class Wire:
                 if events:
                     for event in events:
                         self._handle(event)
-                    if self.routes:
-                        self.routes.clear()
+                    self.routes = None
                 if hub.ready:
                     hub.wake()
                 self.touched = False
@@ -448,6 +453,9 @@ class Wire:
             return
         due = self.conn.next_timeout()
         if due is None:
+            if self.timer is not None:
+                self.timer.cancel()
+                self.timer = None
             return
         if self.timer is not None:
             if self.due <= due:

@@ -24,7 +24,7 @@ class Wire:
     conn: Connection
     transport: Any
     websockets: list[WebSocket]
-    routes: dict[int, Any]
+    routes: dict[int, Callable[[Any], None]] | None
     write_high: int
     keeper: Keeper | None
     keep_due: float
@@ -34,6 +34,7 @@ class Wire:
     paused: bool
     watched: bool
     def __init__(self, hub: Hub, conn: Connection, write_high: int) -> None: ...
+    def route(self, stream_id: int, receiver: Callable[[Any], None]) -> None: ...
     def _opened(self) -> bool: ...
     def _event(self, event: AnyEvent) -> None: ...
     def _settled(self) -> None: ...

@@ -184,9 +184,10 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
                 )
         else:
             # What came in one read with the request: its stream had no receiver yet.
-            route = self.routes.get(getattr(event, "stream_id", 0))
-            if route is not None:
-                route(event)
+            routes = self.routes
+            receiver = None if routes is None else routes.get(getattr(event, "stream_id", 0))
+            if receiver is not None:
+                receiver(event)
 
     def _requested(self, event: Any) -> None:
         options = self.server.options
@@ -242,7 +243,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
                     task.cancel()
 
             self.conn.attach(what.stream_id, cancel)
-            self.routes[what.stream_id] = cancel
+            self.route(what.stream_id, cancel)
         elif answer is None:
             go_on(what)
         else:
@@ -388,7 +389,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
             request._body = receiving
         exchange = _Exchange(receiving, Sending(self, event.stream_id))
         self.conn.attach(event.stream_id, exchange.feed)
-        self.routes[event.stream_id] = exchange.feed
+        self.route(event.stream_id, exchange.feed)
         exchange.task = self.hub.loop.create_task(self._handle_request(request, exchange))
         self.server._own(exchange.task)
 
@@ -668,7 +669,7 @@ class Server:
         interval = start.pop("ping_interval")
         timeout = start.pop("ping_timeout")
         if interval is not None:
-            self._keeper = Keeper(hub, interval, timeout)
+            self._keeper = Keeper(hub, interval, timeout, self._wires)
 
         def factory() -> ServerWire:
             return ServerWire(self, hub)

@@ -262,7 +262,7 @@ class Session:
         hub = running_hub()
         self._gone = hub.loop.create_future()
         if self._ping_interval is not None:
-            self._keeper = Keeper(hub, self._ping_interval, self._ping_timeout)
+            self._keeper = Keeper(hub, self._ping_interval, self._ping_timeout, set())
         kwargs = dict(self._kwargs)
         if self._ssl is not None:
             kwargs["ssl"] = self._ssl

@@ -909,12 +909,12 @@ class Keeper:
 
     __slots__ = ("hub", "interval", "payload", "step", "timeout", "timer", "wires")
 
-    def __init__(self, hub, interval, timeout):
+    def __init__(self, hub, interval, timeout, wires):
         self.hub = hub
         self.interval = interval
         self.timeout = 0.0 if timeout is None else timeout
         self.step = (interval if timeout is None else min(interval, timeout)) / 8
-        self.wires = set()
+        self.wires = wires  # a server's own set of its connections
         self.timer = None
         self.payload = b""
 
