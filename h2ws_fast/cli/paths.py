@@ -179,14 +179,15 @@ class Paths:
             if query.path == "/reject":
                 status = query.integer("status", 403, 300, 599)
                 self.counters.refused += 1
-                return Response(status, {"content-type": "text/plain"}, f"refused: {status}\n")
+                # Without a body unless told: Firefox takes another connection after a body.
+                return _text(status, query.text("body", ""))
             if query.path == "/close":
                 _check_close(query)
             elif query.path == "/push":
                 _push(query)
         except ValueError as error:
             self.counters.refused += 1
-            return Response(400, {"content-type": "text/plain; charset=utf-8"}, f"{error}\n")
+            return _text(400, f"{error}\n")
         return None
 
     # -- WebSockets -------------------------------------------------------------------------------
@@ -326,7 +327,8 @@ async def _octets(count: int) -> AsyncIterator[bytes]:
 
 
 def _text(status: int, text: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(status, {"content-type": "text/plain", **(headers or {})}, text)
+    kind = {"content-type": "text/plain; charset=utf-8"} if text else {}
+    return Response(status, {**kind, **(headers or {})}, text)
 
 
 def _headers(request: Request) -> str:

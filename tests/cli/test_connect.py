@@ -177,7 +177,7 @@ def test_a_certificate_that_is_not_trusted_has_a_hint(server):
 @pytest.mark.parametrize(
     ("url", "options", "words"),
     [
-        ("{}/reject?status=418", [], "the server refused with status 418: refused: 418"),
+        ("{}/reject?status=418&body=no+tea", [], "the server refused with status 418: no tea"),
         ("ftp://host/", [], "'ftp://host/' cannot be used: the scheme must be"),
         ("{}/#fragment", [], "must not have a fragment"),
         ("wss://no.such.host.invalid/", [], "no.such.host.invalid"),

@@ -116,7 +116,18 @@ def test_refusals_say_why(server, path, status):
         with pytest.raises(InvalidStatus) as caught:
             await open_websocket(server, path)
         assert caught.value.response.status == status
-        assert caught.value.response.body
+        asked_for = path.startswith("/reject") and status != 400
+        assert bool(caught.value.response.body) != asked_for
+
+    run(main())
+
+
+def test_a_refusal_with_a_body(server):
+    async def main():
+        with pytest.raises(InvalidStatus) as caught:
+            await open_websocket(server, "/reject?status=401&body=who%20are%20you")
+        assert caught.value.response.status == 401
+        assert caught.value.response.body == b"who are you"
 
     run(main())
 

@@ -1,10 +1,21 @@
-"""A headless browser, driven by WebDriver over plain HTTP: no package is needed."""
+"""Headless browsers, driven by what they bring along: no package is needed.
 
+Chromium by WebDriver over plain HTTP, through `chromedriver`; Firefox by WebDriver BiDi, which is
+JSON over a WebSocket that the browser itself serves.
+"""
+
+import itertools
 import json
+import os
+import socket
 import subprocess
 import tempfile
 import urllib.error
 import urllib.request
+from pathlib import Path
+
+import wsproto
+import wsproto.events
 
 from .programs import free_port, program, wait_for_port
 
@@ -107,6 +118,131 @@ class Chromium:
                 self._process.kill()
                 self._process.wait()
             self._folder.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+
+PREFERENCES = {
+    "app.update.enabled": False,
+    "browser.shell.checkDefaultBrowser": False,
+    "browser.startup.page": 0,
+    "browser.tabs.remote.autostart": True,
+    "datareporting.policy.dataSubmissionEnabled": False,
+    "network.captive-portal-service.enabled": False,
+    "network.connectivity-service.enabled": False,
+    "toolkit.telemetry.enabled": False,
+}
+
+
+class Firefox:
+    """Debian's `firefox-esr`."""
+
+    def __init__(self):
+        browser = program("firefox-esr")
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="h2ws-fast-firefox-", ignore_cleanup_errors=True
+        )
+        profile = Path(self._folder.name, "profile")
+        profile.mkdir()
+        (profile / "user.js").write_text(
+            "".join(
+                f"user_pref({json.dumps(name)}, {json.dumps(value)});\n"
+                for name, value in PREFERENCES.items()
+            )
+        )
+        port = free_port()
+        self._socket = None
+        self._numbers = itertools.count(1)
+        self._process = subprocess.Popen(
+            [
+                browser,
+                "--headless",
+                "--no-remote",
+                f"--remote-debugging-port={port}",
+                "--profile",
+                str(profile),
+            ],
+            env={**os.environ, "HOME": self._folder.name, "MOZ_HEADLESS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_for_port(port, self._process, 60)
+            self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+            self._ws = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
+            self._send(wsproto.events.Request(host=f"127.0.0.1:{port}", target="/session"))
+            opened = self._event()
+            assert isinstance(opened, wsproto.events.AcceptConnection), opened
+            self._ask("session.new", capabilities={"alwaysMatch": {"acceptInsecureCerts": True}})
+            self._context = self._ask("browsingContext.getTree")["contexts"][0]["context"]
+        except BaseException:
+            self.close()
+            raise
+
+    def _send(self, event):
+        self._socket.sendall(self._ws.send(event))
+
+    def _event(self):
+        while True:
+            for event in self._ws.events():
+                return event
+            octets = self._socket.recv(65536)
+            assert octets, "the browser went away"
+            self._ws.receive_data(octets)
+
+    def _ask(self, method, **parameters):
+        number = next(self._numbers)
+        command = {"id": number, "method": method, "params": parameters}
+        self._send(wsproto.events.Message(json.dumps(command)))
+        text = ""
+        while True:
+            event = self._event()
+            if isinstance(event, wsproto.events.Ping):
+                self._send(event.response())
+                continue
+            text += event.data
+            if not event.message_finished:
+                continue
+            answer, text = json.loads(text), ""
+            if answer.get("id") == number:
+                assert answer["type"] == "success", answer
+                return answer["result"]
+
+    def go(self, url):
+        """Load a page."""
+        self._ask("browsingContext.navigate", context=self._context, url=url, wait="complete")
+
+    def run(self, script, *arguments):
+        """The result of JavaScript in the page: the body of an async function."""
+        values = json.dumps(arguments)
+        result = self._ask(
+            "script.callFunction",
+            functionDeclaration=(
+                f"async () => JSON.stringify(await (async (...args) => {{ {script} }})(...{values}))"
+            ),
+            awaitPromise=True,
+            target={"context": self._context},
+        )
+        assert result["type"] == "success", result
+        value = result["result"]
+        return json.loads(value["value"]) if value["type"] == "string" else None
+
+    def close(self):
+        """End the browser."""
+        if self._socket is not None:
+            self._socket.close()
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._folder.cleanup()
 
     def __enter__(self):
         return self
