@@ -88,8 +88,8 @@ class Counters:
         self.requests = 0
         self.websockets = 0
         self.refused = 0
-        self.messages = 0
-        self.octets = 0
+        self._messages = 0  # on connections that are over
+        self._octets = 0
         self._by_wire: dict[Any, PerConnection] = {}
         self._prune_at = 100
 
@@ -112,13 +112,27 @@ class Counters:
 
     def live(self) -> list[PerConnection]:
         """Return the connections that are there now, and forget the others."""
-        self._by_wire = {wire: each for wire, each in self._by_wire.items() if not wire.lost}
+        for wire in [wire for wire in self._by_wire if wire.lost]:
+            del self._by_wire[wire]
+            messages, octets = _carried(wire)
+            self._messages += messages
+            self._octets += octets
         return list(self._by_wire.values())
+
+    def carried(self) -> tuple[int, int]:
+        """Return how many messages, and octets of HTTP/2 in all, have come in.
+
+        The engine counts them anyway: the callback of each message need not.
+        """
+        each = [_carried(wire) for wire in self._by_wire]
+        messages, octets = (sum(column) for column in zip((0, 0), *each, strict=True))
+        return self._messages + messages, self._octets + octets
 
     def as_json(self, request: Request) -> dict[str, Any]:
         """Return all of them by name; `this_connection` is that of the request."""
         mine = self.connection(request)
         live = self.live()
+        messages, octets = self.carried()
         return {
             "version": version(),
             "engine": "compiled" if COMPILED else "pure",
@@ -130,18 +144,24 @@ class Counters:
             "websockets": self.websockets,
             "websockets_open": sum(each.open for each in live),
             "websockets_refused": self.refused,
-            "messages": self.messages,
-            "octets": self.octets,
+            "messages": messages,
+            "octets_received": octets,
             "this_connection": mine.as_json(),
         }
 
     def summary(self) -> str:
         """Say the most important ones in one line."""
+        messages, _ = self.carried()
         return (
             f"{_count(self.connections, 'connection')}, {_count(self.requests, 'request')}, "
-            f"{_count(self.websockets, 'WebSocket')}, {_count(self.messages, 'message')} "
+            f"{_count(self.websockets, 'WebSocket')}, {_count(messages, 'message')} "
             f"in {time.monotonic() - self.since:.1f} s"
         )
+
+
+def _carried(wire: Any) -> tuple[int, int]:
+    stats = wire.conn.stats()
+    return stats["messages_received"], stats["octets_received"]
 
 
 def _count(number: int, noun: str) -> str:
@@ -232,9 +252,6 @@ class Paths:
 
     def on_message(self, ws: WebSocket, message: str | bytes) -> None:
         """The callback interface: a message."""
-        counters = self.counters
-        counters.messages += 1
-        counters.octets += len(message)
         sent = ws.send(message)
         if not sent.done():
             # The client does not read what it is sent: until it does, we do not read either.
@@ -258,7 +275,6 @@ class Paths:
     async def handle(self, ws: WebSocket) -> None:
         """The interface with `await`: a WebSocket, from beginning to end."""
         path = self._opened(ws)
-        counters = self.counters
         greeting = None
         try:
             if path == "/headers":
@@ -268,8 +284,6 @@ class Paths:
             elif path in ("/close", "/push"):
                 greeting = self._spawn(self._greet(ws, path))
             async for message in ws:
-                counters.messages += 1
-                counters.octets += len(message)
                 await ws.send(message)
         except ConnectionClosed:
             pass

@@ -266,7 +266,7 @@ def test_stats_count(server):
         assert before["connections"] == after["connections"] >= 1
         assert before["websockets"] + 1 == after["websockets"]
         assert before["messages"] + 1 == after["messages"]
-        assert before["octets"] + 5 == after["octets"]
+        assert before["octets_received"] + 5 < after["octets_received"]
         assert before["this_connection"]["websockets"] == 0
         assert after["this_connection"]["websockets"] == 1
         assert after["this_connection"]["open"] == 1
