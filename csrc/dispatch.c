@@ -31,6 +31,7 @@ int h2ws_init(int limit) {
         return H2WS_VECTOR;
     }
 #endif
+    (void)limit;
     h2ws_mask = h2ws_mask_scalar;
     h2ws_mask_ascii = h2ws_mask_ascii_scalar;
     h2ws_utf8 = h2ws_utf8_scalar;
