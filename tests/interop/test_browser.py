@@ -100,7 +100,8 @@ def test_the_server_saw_one_connection_with_the_extended_connect_on_it(page, bro
     assert mine["address"] == was["address"]
     # Counted by the server where the CONNECT came in: on the connection of the requests.
     assert mine["websockets"] == was["websockets"] + 1
-    assert mine["requests"] == was["requests"] + 1
+    # The second `stats()`; the browser may have asked for an icon meanwhile.
+    assert mine["requests"] - was["requests"] in (1, 2)
 
 
 @pytest.mark.parametrize("after", ["0", "0.2"])
