@@ -3,6 +3,7 @@
 from h2ws_fast import _twins
 from h2ws_fast.engine import Connection, Role, Settings
 from h2ws_fast.engine.events import BytesMessage, Closed, Requested, TextMessage
+from h2ws_fast.engine.kernels import Pool
 
 from . import chromium, wire
 from .cases import Case
@@ -22,9 +23,15 @@ def versions():
         return {}
 
 
-def connect(auto_credit=True):
+POOL = Pool()  # output buffers, one pool for each event loop
+
+
+def connect(auto_credit=True, streams=20_000):
     return Connection(
-        Role.SERVER, Settings(max_concurrent_streams=200_000), auto_credit=auto_credit
+        Role.SERVER,
+        Settings(max_concurrent_streams=streams),
+        auto_credit=auto_credit,
+        pool=POOL,
     )
 
 
@@ -38,7 +45,7 @@ class Server:
     """One connection with WebSockets open on its first streams."""
 
     def __init__(self, streams, auto_credit=True, **opening):
-        self.conn = conn = connect(auto_credit)
+        self.conn = conn = connect(auto_credit, max(1000, streams))
         self.ids = []
         for data in wire.reads(wire.opening(streams, **opening)):
             for event in conn.receive_data(data):

@@ -101,14 +101,13 @@ class Carrier(FrameReader):
     def begin_data(self, stream_id, length, flags):
         # The connection's window first: it counts whatever becomes of the stream, and is never
         # withheld on a stream's account (RFC 9113 section 6.9).
-        window = self.window
-        if length > window.left:
+        if length > self.window.left:
             self.fail_connection(FLOW_CONTROL_ERROR, "connection window exceeded")
             return None
-        window.left -= length
-        window.due += length
-        if window.due * 2 >= self.window_size:
-            increment = window.earn(0, self.window_size)
+        self.window.left -= length
+        self.window.due += length
+        if self.window.due * 2 >= self.window_size:
+            increment = self.window.earn(0, self.window_size)
             if increment:
                 self._write_window_update(0, increment)
         stream = self.last_stream

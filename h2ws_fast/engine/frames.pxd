@@ -25,7 +25,7 @@ cdef class FrameReader(Channel):
     cdef bint greeted
 
     @cython.final
-    @cython.locals(pos="Py_ssize_t")
+    @cython.locals(pos="Py_ssize_t", length="Py_ssize_t", stream_id="unsigned int", stream=Stream, layer=Layer)
     cdef int read(self, octets p, Py_ssize_t n) except -1
     cdef Py_ssize_t _read_preface(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.locals(partial=bytes, held=octets, size="Py_ssize_t")

@@ -79,9 +79,28 @@ class FrameReader(Channel):
         while pos < n:
             if self.phase == READ_HEAD:
                 if self.partial is None and n - pos >= 9:
-                    pos = self._frame(
-                        p, pos + 9, n, u24(p, pos), p[pos + 3], p[pos + 4], u32(p, pos + 5)
-                    )
+                    length = u24(p, pos)
+                    stream_id = u32(p, pos + 5)
+                    if (
+                        p[pos + 3] == DATA
+                        and p[pos + 4] == 0
+                        and 0 < length <= n - pos - 9
+                        and length <= self.max_frame
+                        and 0 < stream_id <= MAX_STREAM_ID
+                        and self.block_id == 0
+                        and self.greeted
+                    ):
+                        # Nothing is as frequent as whole DATA without flags.
+                        stream = self.begin_data(stream_id, length, 0)
+                        pos += 9
+                        if stream is not None:
+                            layer = stream.layer
+                            layer.receive(self, stream, p, pos, length)
+                        pos += length
+                    else:
+                        pos = self._frame(
+                            p, pos + 9, n, length, p[pos + 3], p[pos + 4], stream_id
+                        )
                 else:
                     pos = self._partial_head(p, pos, n)
             elif self.phase == READ_WHOLE:
