@@ -17,6 +17,7 @@ async def main():
         "127.0.0.1",
         port,
         ssl=context(*files, "h2"),
+        origins=None,  # as the other servers: any
         ping_interval=None,
         max_size=1 << 24,
         backlog=BACKLOG,

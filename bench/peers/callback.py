@@ -13,6 +13,7 @@ async def main():
         port,
         on_message=lambda websocket, message: websocket.send(message),
         ssl=context(*files, "h2"),
+        origins=None,  # as the other servers: any
         ping_interval=None,
         max_size=1 << 24,
         backlog=BACKLOG,

@@ -273,7 +273,7 @@ class Carrier(FrameReader):
                 sink._message(data, credit)
             except BaseException as error:
                 self._sink_failed(stream, error)
-        if self.buffered > self.shed_at:
+        if credit and self.buffered > self.shed_at:
             self._shed()
         return 0
 

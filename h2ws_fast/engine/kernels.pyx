@@ -467,7 +467,8 @@ cdef class Chunks:
             self._free = chunk.following
         else:
             if self._used == self._capacity:
-                capacity = self._capacity * 2 if self._capacity else 8
+                # Steep at first: a read full of echoes begins at nothing, each time.
+                capacity = self._capacity * (4 if self._capacity < 1024 else 2) or 8
                 nodes = <Chunk*>PyMem_Realloc(self._nodes, capacity * sizeof(Chunk))
                 if nodes == NULL:
                     raise MemoryError

@@ -365,7 +365,8 @@ class Sender(Control):
             if isinstance(data, str):
                 opcode = TEXT
             data = payload(data)
-        self._check_queue(len(data))
+        if self.outbox.queued > self.limits.max_queued - len(data):
+            self._check_queue(len(data))
         self.write_frame(stream, opcode | FIN, data)
         self.messages_sent += 1
         return stream.queued
