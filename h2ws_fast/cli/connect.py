@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     except InvalidStatus as error:
         body = error.response.body
         text = body.decode("utf-8", "replace").strip() if isinstance(body, bytes) else ""
-        raise CommandError(f"{error}{': ' + text if text else ''}") from error
+        raise CommandError(f"{error}{': ' + _harmless(text) if text else ''}") from error
     except (ConnectionTerminated, StreamReset) as error:
         hint = ""
         if not arguments.url.startswith(("wss:", "https:")):
@@ -177,6 +177,13 @@ class _TracedSession(Session):
         return wire
 
 
+def _harmless(text: str) -> str:
+    """Return a peer's text as a terminal may have it: without control characters."""
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else f"\\x{ord(each):02x}" for each in text
+    )
+
+
 def _note(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
@@ -236,19 +243,20 @@ async def _converse(ws: WebSocket, wait_s: float, talkative: bool) -> int:
     finally:
         for task in (printing, typing, stopping):
             task.cancel()
-    reason = f" ({ws.close_reason})" if ws.close_reason else ""
+    reason = f" ({_harmless(ws.close_reason)})" if ws.close_reason else ""
     _note(f"closed: code {ws.close_code}{reason}")
     return 0 if ws.close_code in (1000, 1001, 1005) else 1
 
 
 async def _print_messages(ws: WebSocket, heard: list[float]) -> None:
     loop = asyncio.get_running_loop()
+    terminal = sys.stdout.isatty()
     try:
         while True:
             message = await ws.recv()
             heard[0] = loop.time()
             if isinstance(message, str):
-                print(message, flush=True)
+                print(_harmless(message) if terminal else message, flush=True)
             else:
                 shown = message[:64].hex(" ", 4)
                 more = " ..." if len(message) > 64 else ""

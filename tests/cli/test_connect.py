@@ -118,6 +118,24 @@ def test_on_a_terminal(server):
     os.close(master)
 
 
+def test_a_terminal_gets_no_control_characters(server):
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "connect", "--insecure", server.uri],
+        stdin=subprocess.PIPE,
+        stdout=slave,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    )
+    os.close(slave)
+    with process:
+        process.stdin.write("\x1b[31mred\x07 naïve\n".encode())
+        process.stdin.close()
+        assert process.wait(20) == 0
+    assert os.read(master, 1000).decode() == "\\x1b[31mred\\x07 naïve\r\n"
+    os.close(master)
+
+
 def test_trace_shows_both_directions(server):
     done = talk(f"{server.uri}/traced", "hello\n", "--insecure", "--trace", "--subprotocol", "chat")
     assert done.returncode == 0 and done.stdout == "hello\n"

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -344,6 +345,21 @@ def test_a_worker_that_dies_ends_the_others():
         _, err = echo.process.communicate(timeout=20)
         assert echo.process.returncode == 1
         assert "1 of 2 workers failed" in err.decode()
+
+
+def test_workers_do_not_outlive_their_parent():
+    with Echo("--workers", "2") as echo:
+        _, body = run(fetch(echo, "GET", "/stats"))
+        worker = json.loads(body)["process"]
+        echo.process.kill()
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                os.kill(worker, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.1)
+        raise AssertionError("a worker lives on")
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])

@@ -105,12 +105,15 @@ class Echo:
             stderr=subprocess.PIPE,
             bufsize=0,
         )
-        self.first = read_line(self.process)
-        second = read_line(self.process)
-        found = re.fullmatch(r"listening on (https?)://(.+):(\d+)\n", second)
-        if not found:
+        try:
+            self.first = read_line(self.process)
+            second = read_line(self.process)
+            found = re.fullmatch(r"listening on (https?)://(.+):(\d+)\n", second)
+            assert found, f"{self.first}{second}"
+        except BaseException:
             self.process.kill()
-            raise AssertionError(f"{self.first}{second}{self.process.stderr.read().decode()}")
+            self.process.communicate()
+            raise
         self.scheme, self.host, port = found.groups()
         self.port = int(port)
 
