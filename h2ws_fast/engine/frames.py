@@ -98,9 +98,7 @@ class FrameReader(Channel):
                             layer.receive(self, stream, p, pos, length)
                         pos += length
                     else:
-                        pos = self._frame(
-                            p, pos + 9, n, length, p[pos + 3], p[pos + 4], stream_id
-                        )
+                        pos = self._frame(p, pos + 9, n, length, p[pos + 3], p[pos + 4], stream_id)
                 else:
                     pos = self._partial_head(p, pos, n)
             elif self.phase == READ_WHOLE:

@@ -239,6 +239,8 @@ cdef class Buffer:
                 Py_INCREF(fresh)
                 self._object = <PyObject*>fresh
             else:
+                # On failure it drops the object and leaves NULL.
+                self._size = self._capacity = 0
                 _PyBytes_Resize(&self._object, capacity)
             self._capacity = capacity
         self._size = size + n
@@ -404,7 +406,10 @@ cdef class OutBuffer:
         return 0
 
     cpdef int drain(self, Buffer buffer, Py_ssize_t at, Py_ssize_t n) except -1:
-        copy(self._extend(n), <octets>PyBytes_AS_STRING(<object>buffer._object) + at, n, 0)
+        if n < 0 or at < 0 or n > buffer._size - at:
+            raise ValueError("the Buffer holds less")
+        if n:
+            copy(self._extend(n), <octets>PyBytes_AS_STRING(<object>buffer._object) + at, n, 0)
         return 0
 
     cpdef object finish(self):

@@ -442,6 +442,19 @@ def test_out_buffer_drains_a_buffer(kernels):
     assert buffer.size() == 10
 
 
+def test_out_buffer_drains_no_more_than_there_is():
+    kernels = compiled_kernels()
+    out = kernels.Pool(1024).acquire()
+    buffer = kernels.Buffer()
+    out.drain(buffer, 0, 0)
+    buffer.put(b"abc")
+    for at, n in ((0, 4), (3, 1), (4, 0), (-1, 1), (0, -1)):
+        with pytest.raises(ValueError, match="less"):
+            out.drain(buffer, at, n)
+    out.drain(buffer, 0, 3)
+    assert bytes(out.finish()) == b"abc"
+
+
 def test_pool_capacity_is_checked(kernels):
     for wrong in (0, -1, 1023, 1 << 31):
         with pytest.raises(ValueError, match="capacity"):
