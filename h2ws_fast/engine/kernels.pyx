@@ -383,7 +383,7 @@ cdef class OutBuffer:
 
     cdef uint8_t* _extend(self, Py_ssize_t n) except NULL:
         cdef uint8_t* to = self._block + self._used
-        if n > self._capacity - self._used or self._finished:
+        if n < 0 or n > self._capacity - self._used or self._finished:
             raise ValueError("no room in this OutBuffer: check room() first")
         self._used += n
         return to
@@ -586,6 +586,9 @@ cdef class Chunks:
             following = chunk.following
             self._release(node)
             node = following
+        if n:
+            out._used -= n
+            raise ValueError("the chain holds less")
         return 0
 
     cpdef int drop(self, unsigned int node) except -1:

@@ -614,6 +614,17 @@ def test_empty_chunks_go_with_the_octets_before_them(kernels):
     assert bytes(out.finish()) == b"abc"
 
 
+def test_no_more_is_poured_than_there_is():
+    kernels = compiled_kernels()
+    chunks = kernels.Chunks()
+    out = kernels.Pool().acquire()
+    with pytest.raises(ValueError, match="less"):
+        chunks.pour(chunks.push(b"abc"), out, 4)
+    with pytest.raises(ValueError, match="room"):
+        chunks.pour(chunks.push(b"abc"), out, -1)
+    assert bytes(out.finish()) == b"abc"
+
+
 def test_dropped_chunks_are_forgotten(kernels):
     chunks = kernels.Chunks()
     data = b"x" * 1000
