@@ -2,7 +2,7 @@
 
 from h2ws_fast import _twins
 from h2ws_fast.engine import Connection, Role, Settings
-from h2ws_fast.engine.events import BytesMessage, Closed, Requested, TextMessage
+from h2ws_fast.engine.events import BytesMessage, Closed, Drained, Requested, TextMessage
 from h2ws_fast.engine.kernels import Pool
 
 from . import chromium, wire
@@ -139,14 +139,18 @@ class Echo(Outgoing):
         server = Server(streams)
         self.conn = conn = server.conn
         send = conn.send_message
-        wanted = BytesMessage if kind == "binary" else TextMessage
 
-        def echo(event):
-            if type(event) is wanted:
-                send(event.stream_id, event.data)
+        def echo_on(stream_id):
+            def echo(data):
+                send(stream_id, data)
+
+            return echo
+
+        def unexpected(event):
+            assert type(event) is Drained, event
 
         for stream_id in server.ids:
-            conn.attach(stream_id, echo)
+            conn.attach(stream_id, unexpected, on_message=echo_on(stream_id))
 
     def _round(self, keep):
         conn = self.conn

@@ -5,7 +5,7 @@ from .guard cimport Guard
 from .kernels cimport Chunks, OutBuffer, Pool, address, bytes_message, text_message
 from .masking cimport MaskKeys
 from .messages cimport MessageLayer, new_message_layer, payload
-from .sink cimport CallbackSink, Sink
+from .sink cimport Sink
 from .stream cimport Channel, Layer, Stream, new_stream
 from .timers cimport Timers
 

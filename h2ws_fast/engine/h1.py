@@ -31,7 +31,7 @@ from .layers import DISCARDED
 from .limits import Limits
 from .masking import MaskKeys
 from .messages import check_close, new_message_layer, payload
-from .sink import CallbackSink, Sink
+from .sink import make_sink
 from .stream import Channel, new_stream
 from .timers import CLOSE_TIMER, Timers
 
@@ -280,13 +280,9 @@ class Upgraded(Channel):
         if not self.terminated:
             self._abort("ended by this end")
 
-    def attach(self, stream_id, sink):
+    def attach(self, stream_id, sink, on_message=None):
         """See `Connection.attach`."""
-        if sink is not None and not isinstance(sink, Sink):
-            if not callable(sink):
-                raise TypeError("sink must be a Sink, a callable or None")
-            sink = CallbackSink(STREAM_ID, sink)
-        self._stream.sink = sink
+        self._stream.sink = make_sink(STREAM_ID, sink, on_message, self.auto_credit)
 
     def waiting(self, stream_id):
         """See `Connection.waiting`."""

@@ -5,7 +5,6 @@ from .control cimport Control
 from .kernels cimport Buffer, address
 from .layers cimport Pending, new_unanswered
 from .messages cimport MessageLayer, new_message_layer, payload
-from .sink cimport CallbackSink, Sink
 from .stream cimport Layer, Stream, new_stream
 
 cdef unsigned int ANSWERED, BINARY, CANCEL, CLOSED, CONTINUATION, END, END_HEADERS, END_STREAM
@@ -61,4 +60,4 @@ cdef class Sender(Control):
     @cython.locals(stream=Stream)
     cpdef reset(self, unsigned int stream_id, error_code=*)
     @cython.locals(stream=Stream)
-    cpdef attach(self, unsigned int stream_id, sink)
+    cpdef attach(self, unsigned int stream_id, sink, on_message=*)

@@ -42,7 +42,7 @@ from .kernels import address
 from .layers import REFUSAL, TUNNEL, Pending, new_unanswered
 from .messages import MessageLayer, check_close, new_message_layer, payload
 from .prepare import prepare
-from .sink import CallbackSink, Sink
+from .sink import make_sink
 from .stream import new_stream
 from .timers import HANDSHAKE_TIMER
 
@@ -482,11 +482,12 @@ class Sender(Control):
             raise ValueError(f"error_code must be a number of 32 bits: {error_code}")
         self.break_stream(stream, error_code, "reset by this end")
 
-    def attach(self, stream_id, sink):
-        """Deliver a stream's events to a `Sink`, or to a callable `sink(event)`; None: to the list."""
+    def attach(self, stream_id, sink, on_message=None):
+        """Deliver a stream's events to a `Sink`, or to a callable `sink(event)`; None: to the list.
+
+        For the highest rates `on_message(data)` is given each WebSocket message as it is, `str` or
+        `bytes`, and `sink` every other event; the connection must have `auto_credit`. They are called
+        within `receive_data` and may call any verb but that.
+        """
         stream = self._stream(stream_id)
-        if sink is not None and not isinstance(sink, Sink):
-            if not callable(sink):
-                raise TypeError("sink must be a Sink, a callable or None")
-            sink = CallbackSink(stream_id, sink)
-        stream.sink = sink
+        stream.sink = make_sink(stream_id, sink, on_message, self.auto_credit)

@@ -10,3 +10,4 @@ cdef class Sink:
 cdef class CallbackSink(Sink):
     cdef unsigned int stream_id
     cdef object callback
+    cdef object on_message

@@ -270,3 +270,44 @@ def test_sending_more_than_the_limit_is_refused(make):
         peer.conn.send_message(stream_id, bytes(2000))
     assert peer.conn.waiting(stream_id) == 9004
     peer.expect_alive()
+
+
+# -- messages as they are ------------------------------------------------------------------------
+
+
+def test_on_message_hears_messages_and_the_sink_everything_else(either):
+    socket = either()
+    heard, others = [], []
+    socket.conn.attach(1, others.append, on_message=heard.append)
+    socket.feed(
+        socket.frame(TEXT, b"one"),
+        socket.frame(PING, b"?"),
+        socket.frame(BINARY, b"two"),
+        socket.close(1000, b""),
+    )
+    assert heard == ["one", b"two"]
+    assert kinds(others) == ["Pinged", "Closed"]
+    assert socket.events == []
+
+
+def test_on_message_that_raises_fails_its_websocket(either):
+    socket = either()
+    others = []
+
+    def raises(data):
+        raise RuntimeError("broken")
+
+    socket.conn.attach(1, others.append, on_message=raises)
+    socket.feed(socket.frame(TEXT, b"one"))
+    assert kinds(socket.events) == ["SinkFailed"]
+    assert [frame.opcode for frame in socket.frames()] == [8]
+
+
+def test_on_message_needs_auto_credit_and_callables(either):
+    with pytest.raises(ValueError, match="auto_credit"):
+        either(auto_credit=False).conn.attach(1, print, on_message=print)
+    socket = either()
+    with pytest.raises(TypeError, match="on_message must be callable"):
+        socket.conn.attach(1, print, on_message=1)
+    with pytest.raises(TypeError, match="sink must be a callable"):
+        socket.conn.attach(1, None, on_message=print)
