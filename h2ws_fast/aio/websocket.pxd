@@ -1,6 +1,6 @@
 cimport cython
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 
 from .protocol cimport Hub, Waiter, Wire, new_waiter
 from ..engine.sink cimport Sink
@@ -8,12 +8,37 @@ from ..engine.sink cimport Sink
 cdef extern from *:
     """
     /* Cython has no name for this slot: it is stored into the finished type. */
-    static void h2ws_store_am_send(PyObject *type, void *function) {
-        ((PyTypeObject *)type)->tp_as_async->am_send = (sendfunc)function;
+    static void h2ws_store_slots(PyObject *type, void *send, void *next) {
+        ((PyTypeObject *)type)->tp_as_async->am_send = (sendfunc)send;
+        ((PyTypeObject *)type)->tp_iternext = (iternextfunc)next;
         PyType_Modified((PyTypeObject *)type);
     }
+
+    /* Return a value from an iterator as a generator does, without a traceback of its own. Since
+       3.12 errors are always objects: one StopIteration serves again while nobody else has it. */
+    static PyObject *h2ws_stop(PyObject *value) {
+    #if PY_VERSION_HEX >= 0x030C0000 && !defined(Py_GIL_DISABLED)
+        static PyStopIterationObject *kept = NULL;
+        if (kept == NULL || Py_REFCNT(kept) != 1) {
+            PyObject *made = PyObject_CallOneArg(PyExc_StopIteration, Py_None);
+            if (made == NULL) return NULL;
+            Py_XSETREF(kept, (PyStopIterationObject *)made);
+        }
+        Py_XSETREF(kept->value, Py_NewRef(value));
+        PyErr_SetRaisedException(Py_NewRef((PyObject *)kept));
+        return NULL;
+    #else
+        PyObject *made = PyObject_CallFunctionObjArgs(PyExc_StopIteration, value, NULL);
+        if (made != NULL) {
+            PyErr_SetObject(PyExc_StopIteration, made);
+            Py_DECREF(made);
+        }
+        return NULL;
+    #endif
+    }
     """
-    void h2ws_store_am_send(object type, void *function)
+    void h2ws_store_slots(object type, void *send, void *next)
+    PyObject *h2ws_stop(PyObject *value) noexcept
 
 cdef object PENDING
 cdef object READY
@@ -42,6 +67,7 @@ cdef class Awaited:
     cdef object source
     cdef object waiting
     cdef bint _is_ready(self) except -1
+    cdef object _step(self)
 
 
 @cython.locals(result=Awaited)
@@ -160,26 +186,40 @@ cdef inline int _receiver_send(PyObject *self, PyObject *value, PyObject **resul
 
 
 cdef inline int _awaited_send(PyObject *self, PyObject *value, PyObject **result) except -1:
+    cdef object yielded
     result[0] = NULL
-    cdef object message
-    if (<Awaited>self)._is_ready():
-        message = (<Awaited>self).value
-        Py_INCREF(message)
-        result[0] = <PyObject *>message
+    yielded = (<Awaited>self)._step()
+    if yielded is PENDING:
+        yielded = (<Awaited>self).value
+        Py_INCREF(yielded)
+        result[0] = <PyObject *>yielded
         return 0
-    try:
-        message = (<Awaited>self).__next__()
-    except StopIteration as stop:
-        message = stop.value
-        Py_INCREF(message)
-        result[0] = <PyObject *>message
-        return 0
-    Py_INCREF(message)
-    result[0] = <PyObject *>message
+    Py_INCREF(yielded)
+    result[0] = <PyObject *>yielded
     return 1
 
 
-cdef inline int _set_am_send() except -1:
-    h2ws_store_am_send(Receiver, <void *>_receiver_send)
-    h2ws_store_am_send(Awaited, <void *>_awaited_send)
+cdef inline PyObject *_receiver_next(PyObject *self) except? NULL:
+    cdef PyObject *result = NULL
+    if _receiver_send(self, NULL, &result) == 1:
+        return result
+    return _stop(result)
+
+
+cdef inline PyObject *_awaited_next(PyObject *self) except? NULL:
+    cdef PyObject *result = NULL
+    if _awaited_send(self, NULL, &result) == 1:
+        return result
+    return _stop(result)
+
+
+cdef inline PyObject *_stop(PyObject *value) noexcept:
+    h2ws_stop(value)
+    Py_DECREF(<object>value)
+    return NULL
+
+
+cdef inline int _set_slots() except -1:
+    h2ws_store_slots(Receiver, <void *>_receiver_send, <void *>_receiver_next)
+    h2ws_store_slots(Awaited, <void *>_awaited_send, <void *>_awaited_next)
     return 0
