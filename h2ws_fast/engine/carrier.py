@@ -110,8 +110,13 @@ class Carrier(FrameReader):
             increment = self.window.earn(0, self.window_size)
             if increment:
                 self._write_window_update(0, increment)
-        stream = self.last_stream
-        if stream is None or stream.id != stream_id or stream.state == CLOSED:
+        if (
+            self.last_stream is not None
+            and self.last_stream.id == stream_id
+            and self.last_stream.state != CLOSED
+        ):
+            stream = self.last_stream
+        else:
             stream = self.streams.get(stream_id)
             if stream is None:
                 self._frame_on_closed(stream_id, "DATA")
@@ -262,18 +267,18 @@ class Carrier(FrameReader):
             stream.due -= early
             stream.held += credit - early
             self.buffered += credit - early
-        sink = stream.sink
-        if sink is None:
+        if stream.sink is None:
             if type(data) is bytes:
                 self.queue.append(bytes_message(stream.id, data, credit))
             else:
                 self.queue.append(text_message(stream.id, data, credit))
         else:
+            sink = stream.sink  # held: it may attach another
             try:
                 sink._message(data, credit)
             except BaseException as error:
                 self._sink_failed(stream, error)
-        if credit and self.buffered > self.shed_at:
+        if self.buffered > self.shed_at:
             self._shed()
         return 0
 
