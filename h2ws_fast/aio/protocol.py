@@ -28,7 +28,8 @@ logger = logging.getLogger("h2ws_fast.aio")
 READ_BUFFER = 262144
 SPARE_BUFFER = 65536
 LARGE_BLOCK = 4 * 2**20
-PULL = 65536  # octets asked of the engine at a time
+PULL = 65536  # octets asked of the engine at a time ...
+PULL_MORE = 262144  # ... while the transport takes them at once: fewer system calls
 WRITE_HIGH = 65536  # the transport's own buffer
 UNSENT = 131072  # octets in the kernel that are not sent yet: see `limit_unsent`
 LINGER_S = 10.0  # how long a closing transport may try to get rid of its last octets
@@ -431,10 +432,15 @@ class Wire:
         if transport is None or self.closing:
             return
         try:
+            size = PULL
             while not self.paused:
-                buffers = self.conn.data_to_send(PULL, now)
+                buffers = self.conn.data_to_send(size, now)
                 if not buffers:
                     return
+                size = PULL_MORE
+                if len(buffers) > 1 and not self.plain:
+                    transport.writelines(buffers)
+                    continue
                 for buffer in buffers:
                     if self.plain and type(buffer) is not bytes:
                         transport.write(memoryview(buffer))
