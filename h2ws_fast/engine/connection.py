@@ -406,7 +406,9 @@ class Connection(Sender):
             return
         self.draining = True
         self._close_websockets()
-        if self.client:
+        # A server that has not heard its client yet has nothing to wait for: browsers keep spare
+        # connections, silent, and a PING on one is answered by nobody.
+        if self.client or self.phase == AWAIT_PREFACE:
             self.shutdown_state = 2
             self.goaway_last = 0
             self.write_goaway(0, error_code, reason)

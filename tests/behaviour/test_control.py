@@ -685,3 +685,16 @@ def test_shutdown_resets_a_websocket_that_does_not_answer(server):
     resets = [x for x in peer.frames if x.kind == f.RST_STREAM]
     assert [(x.stream_id, x.error_code) for x in resets] == [(stream_id, f.CANCEL)]
     assert kinds(peer.events)[-2:] == ["Closed", "Terminated"]
+
+
+@pytest.mark.parametrize("heard", [0, 1, 23])
+def test_shutdown_before_the_clients_preface_ends_at_once(twin, heard):
+    # A browser's spare connection: open, and silent. Nobody would answer a PING on it.
+    conn = twin.Connection(twin.Role.SERVER)
+    conn.receive_data(f.MAGIC[:heard])
+    f.read_frames(b"".join(conn.data_to_send()))
+    conn.shutdown()
+    (goaway,) = f.read_frames(b"".join(conn.data_to_send()))
+    assert (goaway.kind, goaway.last_stream_id, goaway.error_code) == (f.GOAWAY, 0, f.NO_ERROR)
+    assert kinds(conn.events()) == ["Terminated"]
+    assert conn.terminated

@@ -1,5 +1,7 @@
 """Chromium and Firefox over TLS against `h2ws-fast echo`: what users and servers see of it."""
 
+import time
+
 import pytest
 
 from tests.support.browser import Chromium, Firefox
@@ -199,3 +201,21 @@ def test_many_websockets_share_the_connection(page):
     assert after["connections"] == before["connections"]
     mine, was = after["this_connection"], before["this_connection"]
     assert mine["websockets"] == was["websockets"] + 50
+
+
+def test_goodbye_with_the_page_open(browser):
+    with Echo() as echo:
+        browser.go(f"{echo.url}/")
+        browser.run("while (ws.readyState !== 1) await new Promise(done => setTimeout(done, 20));")
+        begun = time.monotonic()
+        code, said, complaints = echo.stop()
+        # Its timeout is 3 s: the browser's spare connections are not waited for either.
+        assert time.monotonic() - begun < 2.5
+        assert code == 0 and said.endswith("goodbye\n") and "Traceback" not in complaints
+        state = browser.run(
+            """
+            while (ws.readyState !== 3) await new Promise(done => setTimeout(done, 20));
+            return $("state").textContent;
+            """
+        )
+        assert state == "closed cleanly, code 1001"
