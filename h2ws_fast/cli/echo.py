@@ -167,6 +167,8 @@ def _run_one(
     goodbye: bool = True,
 ) -> int:
     served = Paths(arguments.api)
+    # A browser's spare connection answers nothing, not even the end of TLS.
+    patience: dict[str, Any] = {} if context is None else {"ssl_shutdown_timeout": 0.5}
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -187,6 +189,7 @@ def _run_one(
             limits=Limits(max_message=MAX_MESSAGE, max_queued=MAX_QUEUED, close_timeout_s=3.0),
             backlog=BACKLOG,
             **served.interface(),
+            **patience,
         ):
             accepting()
             await stop.wait()

@@ -206,7 +206,13 @@ def test_many_websockets_share_the_connection(page):
 def test_goodbye_with_the_page_open(browser):
     with Echo() as echo:
         browser.go(f"{echo.url}/")
-        browser.run("while (ws.readyState !== 1) await new Promise(done => setTimeout(done, 20));")
+        browser.run(
+            """
+            while (ws.readyState !== 1) await new Promise(done => setTimeout(done, 20));
+            running = false;
+            while (sent.length > head) await new Promise(done => setTimeout(done, 20));
+            """
+        )
         begun = time.monotonic()
         code, said, complaints = echo.stop()
         # Its timeout is 3 s: the browser's spare connections are not waited for either.
