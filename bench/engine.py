@@ -83,6 +83,16 @@ def run(bench):
         if size == 125:
             against(bench, times, "echo", THEIRS, COMPILED)
     compared(bench, echo, "125 B, 1 stream", "echo", size=125, streams=1, count=4000)
+    compared(
+        bench,
+        echo,
+        "125 B, 100 streams, the callback gets an event",
+        "echo",
+        size=125,
+        streams=100,
+        count=4000,
+        via="event",
+    )
     bench.table(echo)
 
     send = Table("engine: send", COLUMNS, FORMATS, note)

@@ -2,7 +2,7 @@
 
 from h2ws_fast import _twins
 from h2ws_fast.engine import Connection, Role, Settings
-from h2ws_fast.engine.events import BytesMessage, Closed, Drained, Requested, TextMessage
+from h2ws_fast.engine.events import BytesMessage, Closed, Requested, TextMessage
 from h2ws_fast.engine.kernels import Pool
 
 from . import chromium, wire
@@ -131,26 +131,32 @@ class Outgoing(Case):
 
 
 class Echo(Outgoing):
-    """Through a Python callback that `attach` set on each stream."""
+    """Through a Python callback that `attach` set on each stream.
 
-    def __init__(self, size, streams, count, kind="binary", **_):
+    `via`: "message" (the callback gets the message alone), "event" (it gets every event).
+    """
+
+    def __init__(self, size, streams, count, kind="binary", via="message"):
         self.reads = wire.messages(size, streams, count, kind)
         self.messages = count
         server = Server(streams)
         self.conn = conn = server.conn
         send = conn.send_message
+        wanted = BytesMessage if kind == "binary" else TextMessage
 
-        def echo_on(stream_id):
-            def echo(data):
-                send(stream_id, data)
-
-            return echo
-
-        def unexpected(event):
-            assert type(event) is Drained, event
+        def echo_event(event):
+            if type(event) is wanted:
+                send(event.stream_id, event.data)
 
         for stream_id in server.ids:
-            conn.attach(stream_id, unexpected, on_message=echo_on(stream_id))
+            if via == "event":
+                conn.attach(stream_id, echo_event)
+            else:
+
+                def echo(message, stream_id=stream_id):
+                    send(stream_id, message)
+
+                conn.attach(stream_id, id, echo)  # what is no message is looked over
 
     def _round(self, keep):
         conn = self.conn
