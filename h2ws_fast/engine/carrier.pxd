@@ -26,6 +26,7 @@ cdef unsigned int FLOW_CONTROL_ERROR, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HIG
 cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, OVER, PADDED, PROTOCOL_ERROR, REFUSED, RST_STREAM, STREAM_CLOSED
 cdef int64_t TICKS
 cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR
+cdef unsigned int FIN, WS_PONG
 cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, CLOSE_TIMER, HANDSHAKE_TIMER
 
 cdef Layer DISCARDED
@@ -82,6 +83,7 @@ cdef class Carrier(FrameReader):
     @cython.locals(outbox=Outbox, node="unsigned int")
     cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
     cdef int delay_pong(self, Stream stream, bytes data) except -1
+    cdef int late_pong(self, Stream stream) except -1
     cdef int credit(self, Stream stream, int64_t n) except -1
     @cython.locals(increment=int64_t)
     cdef int grant(self, Stream stream, int64_t n) except -1

@@ -19,6 +19,7 @@ from .constants import (
     END,
     END_STREAM,
     ENHANCE_YOUR_CALM,
+    FIN,
     FLOW_CONTROL_ERROR,
     HALF_CLOSED_LOCAL,
     HALF_CLOSED_REMOTE,
@@ -38,6 +39,7 @@ from .constants import (
     TUNNELLED,
     WINDOW_UPDATE,
     WS_INTERNAL_ERROR,
+    WS_PONG,
 )
 from .events import SinkFailed, Terminated
 from .frames import FrameReader
@@ -125,7 +127,8 @@ class Carrier(FrameReader):
         if stream.state & HALF_CLOSED_REMOTE:
             self.fail_stream(stream, STREAM_CLOSED, "DATA after END_STREAM")
             return None
-        if length > stream.left:
+        if length > stream.left and length:
+            # Not an empty frame: RFC 9113 section 6.9.1. A window that shrank is below zero.
             self.fail_stream(stream, FLOW_CONTROL_ERROR, "stream window exceeded")
             return None
         stream.left -= length
@@ -158,6 +161,8 @@ class Carrier(FrameReader):
         size = self.local_initial << stream.doublings
         if stream.pace < size - (size >> 2):
             return 0
+        if stream.flags & (TUNNELLED | ANSWERED) == TUNNELLED:
+            return 0  # nobody has answered it: its window bounds what is held of it
         ticks = int(self.now * TICKS)
         elapsed = (ticks - stream.stamp) & 0xFFFFFFFF
         stream.stamp = ticks & 0xFFFFFFFF
@@ -235,6 +240,10 @@ class Carrier(FrameReader):
         self.guard.hit("max_pong_backlog")
         return 0
 
+    def late_pong(self, stream):
+        stream.flags &= ~LATE_PONG
+        return self.write_frame(stream, FIN | WS_PONG, self.pongs.pop(stream.id))
+
     def credit(self, stream, n):
         # With auto_credit every DATA frame was credited as it came.
         return 0 if self.auto_credit else self.grant(stream, n)
@@ -254,6 +263,8 @@ class Carrier(FrameReader):
         self.credit(stream, n)
         if self.buffered > self.shed_at:
             self._shed()
+        elif self.buffered < self.limits.max_buffered:
+            self.shed_at = self.limits.max_buffered
         return 0
 
     def deliver(self, stream, data, credit, early):
@@ -314,7 +325,8 @@ class Carrier(FrameReader):
     def _sink_failed(self, stream, error):
         # Only this stream suffers. What is no Exception (Ctrl-C) leaves once everything was read.
         if not isinstance(error, Exception):
-            self.interrupt = error
+            if self.interrupt is None:
+                self.interrupt = error
             return
         self.queue.append(SinkFailed(stream.id, error))
         if stream.state != CLOSED and not stream.flags & OVER:
@@ -350,7 +362,7 @@ class Carrier(FrameReader):
         self.buffered -= n
         if self.buffered < self.limits.max_buffered:
             self.shed_at = self.limits.max_buffered
-        return self.credit(stream, n)
+        return 0 if stream.flags & CLOSING else self.credit(stream, n)
 
     def over(self, stream):
         stream.flags |= OVER
@@ -358,7 +370,11 @@ class Carrier(FrameReader):
         return 0
 
     def start_closing(self, stream):
-        stream.flags |= CLOSING
+        if not stream.flags & CLOSING:
+            stream.flags |= CLOSING
+            # What comes from now on is discarded and credited; with what the application still
+            # holds, since the peer's Close must not wait for a reader who has gone.
+            self.credit(stream, stream.held)
         self.timers.mark(CLOSE_TIMER, stream.id)
         return 0
 
@@ -367,7 +383,7 @@ class Carrier(FrameReader):
             return 0
         if stream.queued:
             stream.flags |= END
-            if stream.flags & OVER and not stream.state & HALF_CLOSED_REMOTE:
+            if stream.flags & OVER:
                 self.start_closing(stream)
             return 0
         self.outbox.write_end(stream)
@@ -406,6 +422,8 @@ class Carrier(FrameReader):
             self.trailers.pop(stream.id, None)
         self.outbox.drop(stream)
         self.buffered -= stream.held
+        if self.buffered < self.limits.max_buffered:
+            self.shed_at = self.limits.max_buffered
         stream.held = 0
         if stream.doublings:
             self.widened -= (self.local_initial << stream.doublings) - self.local_initial
@@ -517,6 +535,8 @@ class Carrier(FrameReader):
         return 0
 
     def _terminate_stream(self, stream, error_code, reason, remote):
+        if self.streams.get(stream.id) is not stream:
+            return 0  # a sink ended it meanwhile
         layer = stream.layer
         stream.layer = DISCARDED
         self._forget(stream, RESET_BY_PEER if remote else RESET_BY_US)

@@ -16,8 +16,8 @@ cdef unsigned int ANSWERED, CANCEL, CLOSED, DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, 
 cdef unsigned int HALF_CLOSED_LOCAL, HIGH, LATE_PONG, LOCAL, MAX_STREAM_ID, NO_ERROR, OVER, PING
 cdef unsigned int SETTINGS, SETTINGS_ENABLE_CONNECT_PROTOCOL, SETTINGS_HEADER_TABLE_SIZE
 cdef unsigned int SETTINGS_INITIAL_WINDOW_SIZE, SETTINGS_MAX_CONCURRENT_STREAMS, SETTINGS_MAX_FRAME_SIZE, SETTINGS_TIMEOUT
-cdef unsigned int TRAILED, WS_PONG
-cdef int AWAIT_PREFACE, DEAD, READ_HEAD, FIN, MIN_PULL
+cdef unsigned int TRAILED
+cdef int AWAIT_PREFACE, DEAD, READ_HEAD, MIN_PULL
 cdef int CLOSE_TIMER, HANDSHAKE_TIMER, HEADER_BLOCK_TIMER, PREFACE_TIMER, SETTINGS_ACK_TIMER
 cdef int SHUTDOWN_TIMER
 cdef int64_t TICKS
@@ -26,7 +26,7 @@ cdef bytes SHUTDOWN_PING, PREFACE
 
 cdef class Connection(Sender):
     cdef readonly object role
-    cdef bint _receiving
+    cdef bint _receiving, _sending
     cdef double _greeted_at
     cdef Pool _pool
     cdef int64_t octets_received, octets_sent

@@ -22,7 +22,6 @@ from .constants import (
     DEFAULT_FRAME_SIZE,
     DEFAULT_WINDOW,
     END,
-    FIN,
     GOAWAY,
     HALF_CLOSED_LOCAL,
     HIGH,
@@ -43,7 +42,6 @@ from .constants import (
     SETTINGS_TIMEOUT,
     TICKS,
     TRAILED,
-    WS_PONG,
 )
 from .control import SHUTDOWN_PING
 from .events import Drained
@@ -54,7 +52,7 @@ from .limits import Limits
 from .masking import MaskKeys
 from .messages import MessageLayer
 from .outbox import Outbox
-from .sender import Sender
+from .sender import Sender, check_error_code
 from .settings import Settings, check_setting
 from .timers import (
     CLOSE_TIMER,
@@ -68,6 +66,14 @@ from .timers import (
 from .window import Window
 
 MIN_PULL = 64  # data_to_send: a frame's head and something to show for it
+
+
+def check_reason(reason):
+    """Return debug data for a GOAWAY as `bytes`, or raise: it must fit into the smallest frame."""
+    reason = bytes(memoryview(reason))
+    if len(reason) > DEFAULT_FRAME_SIZE - 8:
+        raise ValueError(f"reason must not exceed {DEFAULT_FRAME_SIZE - 8} octets")
+    return reason
 
 
 class Role(IntEnum):
@@ -92,6 +98,7 @@ class Connection(Sender):
         "_greeted_at",
         "_pool",
         "_receiving",
+        "_sending",
         "octets_received",
         "octets_sent",
         "role",
@@ -129,6 +136,7 @@ class Connection(Sender):
         self.accept_key = accept_key
         self._pool = Pool() if pool is None else pool
         self._receiving = False
+        self._sending = False
         # what is read
         self.phase = READ_HEAD if self.client else AWAIT_PREFACE
         self.left = 0 if self.client else len(PREFACE)
@@ -157,7 +165,7 @@ class Connection(Sender):
         self.draining = False
         # streams
         self.streams = StreamMap()
-        self.closed = ClosedStreams(max(50, settings.max_concurrent_streams))
+        self.closed = ClosedStreams(min(max(50, settings.max_concurrent_streams), 65536))
         self.last_stream = None
         self.last_peer_id = 0
         self.goaway_last = MAX_STREAM_ID
@@ -251,15 +259,15 @@ class Connection(Sender):
             self.read(address(data), n)
         finally:
             self._receiving = False
+        if self.outbox.control.size() > self.limits.max_control_octets:
+            self.reached("max_control_octets", "too much is waiting to be read")
+        if self.interrupt is not None:
+            return self.events()
         events = self.queue
         if events:
             self.queue = []
         else:
             events = []
-        if self.interrupt is not None:
-            error = self.interrupt
-            self.interrupt = None
-            raise error
         return events
 
     def receive_eof(self, now=0.0):
@@ -269,7 +277,14 @@ class Connection(Sender):
         return self.events()
 
     def events(self):
-        """Return what verbs, timeouts and drained streams caused since the last call."""
+        """Return what verbs, timeouts and drained streams caused since the last call.
+
+        Raises what a sink raised that is no Exception (Ctrl-C), once; no event is lost by it.
+        """
+        if self.interrupt is not None:
+            error = self.interrupt
+            self.interrupt = None
+            raise error
         events = self.queue
         self.queue = []
         return events
@@ -283,6 +298,9 @@ class Connection(Sender):
         """
         if max_bytes < MIN_PULL:
             raise ValueError(f"max_bytes must be at least {MIN_PULL}, not {max_bytes}")
+        if self._sending:
+            # Its octets would overtake those that the outer call is about to return.
+            raise LocalProtocolError("data_to_send cannot be called from a sink of Drained")
         buffers = []
         outbox = self.outbox
         self.guard.pending_resets = 0
@@ -290,7 +308,11 @@ class Connection(Sender):
             out = self._pool.acquire()
             outbox.fill(out, max_bytes)
             if outbox.finished is not None:
-                self._after_drain()
+                self._sending = True
+                try:
+                    self._after_drain()
+                finally:
+                    self._sending = False
             n = out.used()
             if n == 0:
                 out.finish()
@@ -317,13 +339,19 @@ class Connection(Sender):
             return
         if stream.flags & HIGH and stream.queued <= self.limits.write_low:
             stream.flags &= ~HIGH
-            self.emit(stream, Drained(stream.id))
+            if not stream.flags & OVER:
+                self.emit(stream, Drained(stream.id))
+                if self.streams.get(stream.id) is not stream:
+                    return
         if stream.queued:
             return
         if stream.flags & LATE_PONG:
+            if not stream.flags & OVER:
+                self.late_pong(stream)
+                return
+            # END_STREAM has gone with what was queued.
             stream.flags &= ~LATE_PONG
-            self.write_frame(stream, FIN | WS_PONG, self.pongs.pop(stream.id))
-            return
+            del self.pongs[stream.id]
         if stream.flags & TRAILED:
             stream.flags &= ~TRAILED
             self.write_headers(stream, self.trailers.pop(stream.id), True)
@@ -362,6 +390,8 @@ class Connection(Sender):
 
     def _on_stream_timeout(self, kind, stream):
         if kind == HANDSHAKE_TIMER:
+            if stream.flags & ANSWERED:
+                return  # by a sink, when another's deadline came
             self.guard.hit("handshake_timeout_s")
             if stream.flags & LOCAL:
                 self.break_stream(stream, CANCEL, "no answer in time")
@@ -402,6 +432,8 @@ class Connection(Sender):
         Every WebSocket is closed with 1001, requests run to their end, new streams are refused
         once the peer has seen the GOAWAY.
         """
+        check_error_code(error_code)
+        reason = check_reason(reason)
         if self.shutdown_state or self.phase == DEAD:
             return
         self.draining = True
@@ -451,9 +483,11 @@ class Connection(Sender):
 
     def abort(self, error_code, reason=b""):
         """End the connection at once: GOAWAY with `error_code`; `Terminated` follows."""
+        check_error_code(error_code)
+        reason = check_reason(reason)
         if self.phase != DEAD:
             self.write_goaway(min(self.last_peer_id, self.goaway_last), error_code, reason)
-            self.terminate(error_code, bytes(reason).decode("utf-8", "replace"), False)
+            self.terminate(error_code, reason.decode("utf-8", "replace"), False)
 
     def write_goaway(self, last, error_code, debug_data):
         control = self.outbox.control

@@ -22,7 +22,7 @@ cdef class Control(Heads):
     cdef int receive_frame(self, unsigned int kind, unsigned int flags, unsigned int stream_id, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.locals(guard=Guard, outbox=Outbox, stream=Stream)
     cdef void _receive_window_update(self, unsigned int stream_id, int64_t increment) except *
-    @cython.locals(stream=Stream, layer=Layer, complete=bint)
+    @cython.locals(stream=Stream, layer=Layer, complete=bint, pending=bint)
     cdef void _receive_reset(self, unsigned int stream_id, unsigned int error_code) except *
     cdef void _receive_ping(self, unsigned int flags, bytes data) except *
     @cython.locals(identifier="unsigned int", value=int64_t, end="Py_ssize_t")

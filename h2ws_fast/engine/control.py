@@ -108,11 +108,13 @@ class Control(Heads):
             else:
                 self._reached(self.guard.glitch(self.now))
             return
-        if stream.state == 0 and not stream.flags & (OVER | END):
-            # CVE-2023-44487. What either side had ended, or closed properly, costs nothing:
-            # browsers and proxies finish streams so.
+        pending = not stream.flags & (LOCAL | ANSWERED)
+        if pending or (stream.state == 0 and not stream.flags & (OVER | END)):
+            # CVE-2023-44487: a request is taken back while it is being worked on, mostly one that
+            # had ended, as GET does. What was answered and then ended by either side, or closed
+            # properly, costs nothing: browsers and proxies finish streams so.
             self._reached(self.guard.reset(self.now))
-            if not stream.flags & (LOCAL | ANSWERED):
+            if pending:
                 self.guard.pending_resets += 1
             if self.phase == DEAD:
                 return
@@ -216,7 +218,7 @@ class Control(Heads):
         outbox = self.outbox
         if initial > outbox.initial:
             streams = []
-            if outbox.blocked or outbox.widest > MAX_WINDOW - initial:
+            if outbox.releases(initial) or outbox.widest > MAX_WINDOW - initial:
                 streams = self.streams.values()
             if outbox.widest > MAX_WINDOW - initial:
                 outbox.measure(streams)
@@ -239,16 +241,23 @@ class Control(Heads):
         self.queue.append(SettingsAcknowledged())
 
     def _settings_in_force(self, entries):
-        # RFC 9113 section 6.5.3: what shrinks is enforced from the acknowledgement on.
+        # RFC 9113 section 6.5.3: what shrinks is enforced from the acknowledgement on. The peer
+        # may have applied what is still to be acknowledged, so the largest of it counts.
         for identifier, value in entries:
             if identifier == SETTINGS_HEADER_TABLE_SIZE:
                 self.decoder.set_max_table_size(value)
-            elif identifier == SETTINGS_INITIAL_WINDOW_SIZE and value < self.local_initial:
+                continue
+            for later in self.pending_settings:
+                for other, its_value in later:
+                    if other == identifier and its_value > value:
+                        value = its_value
+            if identifier == SETTINGS_INITIAL_WINDOW_SIZE:
                 change = self.local_initial - value
                 self.local_initial = value
-                for stream in self.streams.values():
-                    self._narrow(stream, change)
-            elif identifier == SETTINGS_MAX_FRAME_SIZE and value < self.max_frame:
+                if change:
+                    for stream in self.streams.values():
+                        self._narrow(stream, change)
+            elif identifier == SETTINGS_MAX_FRAME_SIZE:
                 self.max_frame = value
             elif identifier == SETTINGS_MAX_CONCURRENT_STREAMS:
                 self.max_streams = value
@@ -257,21 +266,31 @@ class Control(Heads):
         """Our first SETTINGS were acknowledged."""
 
     def _narrow(self, stream, change):
+        # What is due may be much in a smaller window: nothing else might ever announce it.
         stream.left -= change
+        self.grant(stream, 0)
 
     def _receive_goaway(self, last, error_code, debug_data):
+        if self.draining and last >= self.peer_goaway_last:
+            # One that takes nothing back any more is not worth a look at every stream.
+            if self._reached(self.guard.glitch(self.now)):
+                return 0
         self.draining = True
+        self.queue.append(GoawayReceived(last, error_code, debug_data))
         if last < self.peer_goaway_last:
             self.peer_goaway_last = last
-        self.queue.append(GoawayReceived(last, error_code, debug_data))
-        if self.local_streams:
-            for stream in self.streams.values():
-                self._drop_unprocessed(stream)
+            if self.local_streams:
+                for stream in self.streams.values():
+                    self._drop_unprocessed(stream)
         self._finish_draining()
 
     def _drop_unprocessed(self, stream):
         # RFC 9113 section 6.8: above the last stream nothing was processed, so it can be retried.
-        if stream.flags & LOCAL and stream.id > self.peer_goaway_last:
+        if (
+            stream.flags & LOCAL
+            and stream.id > self.peer_goaway_last
+            and self.streams.get(stream.id) is stream  # a sink may have ended it meanwhile
+        ):
             layer = stream.layer
             stream.layer = DISCARDED
             self._forget(stream, RESET_BY_PEER)

@@ -31,7 +31,7 @@ cdef class Upgraded(Channel):
     cdef list _queue
     cdef bytes _pong
     cdef object _interrupt
-    cdef bint _receiving
+    cdef bint _receiving, _sending
     cdef int64_t messages_received, messages_sent, octets_received, octets_sent
 
     cpdef list receive_data(self, data, double now=*)
@@ -42,7 +42,7 @@ cdef class Upgraded(Channel):
     cpdef list events(self)
     @cython.locals(buffers=list, stream=Stream, out=OutBuffer, n=int64_t)
     cpdef list data_to_send(self, int64_t max_bytes=*, double now=*)
-    @cython.locals(stream=Stream, data=bytes)
+    @cython.locals(stream=Stream)
     cdef int _drained(self) except -1
     @cython.locals(stream=Stream, layer=Layer)
     cdef int _abort(self, str reason) except -1
@@ -62,6 +62,8 @@ cdef class Upgraded(Channel):
     cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
     cdef int count_hit(self, str name) except -1
     cdef int delay_pong(self, Stream stream, bytes data) except -1
+    @cython.locals(data=bytes)
+    cdef int late_pong(self, Stream stream) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
     @cython.locals(sink=Sink)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1

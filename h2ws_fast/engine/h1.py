@@ -54,6 +54,7 @@ class Upgraded(Channel):
         "_pool",
         "_queue",
         "_receiving",
+        "_sending",
         "_stream",
         "_timers",
         "messages_received",
@@ -86,6 +87,7 @@ class Upgraded(Channel):
         self._pong = None
         self._interrupt = None
         self._receiving = False
+        self._sending = False
         self.messages_received = 0
         self.messages_sent = 0
         self.octets_received = 0
@@ -106,10 +108,6 @@ class Upgraded(Channel):
             self._read(data, n)
         finally:
             self._receiving = False
-        if self._interrupt is not None:
-            error = self._interrupt
-            self._interrupt = None
-            raise error
         return self.events()
 
     def _read(self, data, n):
@@ -134,12 +132,18 @@ class Upgraded(Channel):
 
     def events(self):
         """See `Connection.events`."""
+        if self._interrupt is not None:
+            error = self._interrupt
+            self._interrupt = None
+            raise error
         events = self._queue
         self._queue = []
         return events
 
     def data_to_send(self, max_bytes=65536, now=0.0):
         """See `Connection.data_to_send`."""
+        if self._sending:
+            raise LocalProtocolError("data_to_send cannot be called from a sink of Drained")
         buffers = []
         stream = self._stream
         while max_bytes > 0 and stream.queued:
@@ -150,7 +154,11 @@ class Upgraded(Channel):
             max_bytes -= n
             self.octets_sent += n
             buffers.append(out.finish())
-            self._drained()
+            self._sending = True
+            try:
+                self._drained()
+            finally:
+                self._sending = False
         self._finish(False)
         self._timers.arm(now)
         return buffers
@@ -159,14 +167,16 @@ class Upgraded(Channel):
         stream = self._stream
         if stream.flags & HIGH and stream.queued <= self.limits.write_low:
             stream.flags &= ~HIGH
-            self.emit(stream, Drained(STREAM_ID))
+            if not stream.flags & OVER:
+                self.emit(stream, Drained(STREAM_ID))
         if stream.queued == 0:
             stream.last = NONE
             if stream.flags & LATE_PONG:
-                stream.flags &= ~LATE_PONG
-                data = self._pong
-                self._pong = None
-                self.write_frame(stream, FIN | WS_PONG, data)
+                if stream.flags & OVER:
+                    stream.flags &= ~LATE_PONG
+                    self._pong = None
+                else:
+                    self.late_pong(stream)
 
     def next_timeout(self):
         """See `Connection.next_timeout`."""
@@ -238,11 +248,11 @@ class Upgraded(Channel):
 
     def ping(self, stream_id, data=b""):
         """Send a WebSocket ping of at most 125 octets."""
-        self._send_control(WS_PING, bytes(data))
+        self._send_control(WS_PING, bytes(memoryview(data)))
 
     def pong(self, stream_id, data=b""):
         """Send an unsolicited WebSocket pong."""
-        self._send_control(WS_PONG, bytes(data))
+        self._send_control(WS_PONG, bytes(memoryview(data)))
 
     def _send_control(self, opcode, data):
         self._check_open()
@@ -339,6 +349,12 @@ class Upgraded(Channel):
         self._guard.hit("max_pong_backlog")
         return 0
 
+    def late_pong(self, stream):
+        data = self._pong
+        self._pong = None
+        stream.flags &= ~LATE_PONG
+        return self.write_frame(stream, FIN | WS_PONG, data)
+
     def hold(self, stream, n):
         stream.held += n
         self.buffered += n
@@ -379,7 +395,8 @@ class Upgraded(Channel):
 
     def _sink_failed(self, stream, error):
         if not isinstance(error, Exception):
-            self._interrupt = error
+            if self._interrupt is None:
+                self._interrupt = error
             return
         self._queue.append(SinkFailed(STREAM_ID, error))
         if not stream.flags & OVER:

@@ -10,6 +10,7 @@ cdef class Limits:
     cdef readonly int64_t max_queued
     cdef readonly int64_t max_window
     cdef readonly int64_t window_budget
+    cdef readonly int64_t max_control_octets
     cdef readonly int64_t write_high
     cdef readonly int64_t write_low
     cdef readonly int64_t max_header_fields

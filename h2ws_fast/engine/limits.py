@@ -38,6 +38,7 @@ class Limits:
         "max_queued",
         "max_window",
         "window_budget",
+        "max_control_octets",
         "write_high",
         "write_low",
         "max_header_fields",
@@ -83,6 +84,9 @@ class Limits:
         window_budget=33554432,
         # Octets waiting to be sent on a connection; above it a send raises.
         max_queued=268435456,
+        # Octets of frames other than DATA that wait to leave: a peer that asks and never reads the
+        # answers (CVE-2019-9517 and its family); the least is 64 KiB.
+        max_control_octets=16777216,
         # Octets waiting on one stream above which a Drained event is owed ...
         write_high=65536,
         # ... once they have fallen to this.
@@ -141,6 +145,7 @@ class Limits:
         self.max_window = _number("max_window", max_window, 0)
         self.window_budget = _number("window_budget", window_budget, 0)
         self.max_queued = _number("max_queued", max_queued, 1)
+        self.max_control_octets = _number("max_control_octets", max_control_octets, 65536)
         self.write_high = _number("write_high", write_high, 1)
         self.write_low = _number("write_low", write_low, 0)
         self.max_header_fields = _number("max_header_fields", max_header_fields, 1)

@@ -5,6 +5,7 @@ class Limits:
     max_pong_backlog: int
     max_buffered: int
     max_queued: int
+    max_control_octets: int
     write_high: int
     write_low: int
     max_header_fields: int
@@ -37,6 +38,7 @@ class Limits:
         max_pong_backlog: int | None = 16384,
         max_buffered: int | None = 67108864,
         max_queued: int | None = 268435456,
+        max_control_octets: int | None = 16777216,
         write_high: int | None = 65536,
         write_low: int | None = 16384,
         max_header_fields: int | None = 128,

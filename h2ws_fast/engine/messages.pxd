@@ -10,6 +10,7 @@ cdef int ABNORMAL_CLOSURE, INVALID_DATA, MESSAGE_TOO_BIG, NO_STATUS_RCVD, POLICY
 cdef int WS_PROTOCOL_ERROR
 cdef int HEAD, PAYLOAD, DISCARD
 cdef int CLIENT, CLOSE_SENT, CLOSE_RECEIVED, FAILED, REPORTED, OURS_FIRST
+cdef unsigned int LATE_PONG
 cdef int FIN, WHOLE_TEXT, WHOLE_BINARY
 
 cpdef bint is_close_code(int code)
@@ -72,6 +73,7 @@ cdef class MessageLayer(Layer):
     cdef int _write_close(self, Channel channel, Stream stream, int code, str reason) except -1
     cdef int fail(self, Channel channel, Stream stream, int code, str reason) except -1
     cdef int close(self, Channel channel, Stream stream, int code, str reason) except -1
+    @cython.locals(n=int64_t)
     cdef int _drop_assembly(self, Channel channel, Stream stream) except -1
     cdef int ended(self, Channel channel, Stream stream) except -1
     cdef int broken(self, Channel channel, Stream stream, unsigned int error_code, str reason, bint remote, bint retryable) except -1

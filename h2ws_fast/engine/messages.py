@@ -27,6 +27,7 @@ from .constants import (
     CONTINUATION_FRAME,
     FIN,
     INVALID_DATA,
+    LATE_PONG,
     MESSAGE_TOO_BIG,
     NO_STATUS_RCVD,
     POLICY_VIOLATION,
@@ -72,7 +73,12 @@ def check_close(code, reason, client):
         if reason:
             raise ValueError("a Close without a code has no reason")
         return
-    if not isinstance(code, int) or not is_close_code(code) or (code == 1010 and not client):
+    if (
+        not isinstance(code, int)
+        or not 0 < code < 5000
+        or not is_close_code(code)
+        or (code == 1010 and not client)
+    ):
         raise ValueError(f"close code {code!r} must not be sent: RFC 6455 section 7.4")
     if len(reason.encode()) > 123:
         raise ValueError("reason must not exceed 123 octets of UTF-8")
@@ -85,7 +91,7 @@ def payload(data):
     if type(data) is str:
         return encoded(data)
     if isinstance(data, str):
-        return str(data).encode()
+        return str.encode(data)  # a subclass may say something else of itself
     return bytes(memoryview(data))
 
 
@@ -448,6 +454,8 @@ class MessageLayer(Layer):
             closing.sent_reason = sent_reason
 
     def _write_close(self, channel, stream, code, reason):
+        if stream.flags & LATE_PONG:
+            channel.late_pong(stream)
         self.bits |= CLOSE_SENT
         self._close_details(0, "", code, reason)
         if code == NO_STATUS_RCVD:
@@ -479,9 +487,13 @@ class MessageLayer(Layer):
 
     def _drop_assembly(self, channel, stream):
         if self.assembly is not None:
-            stream.held -= self.assembly.buffer.size()
-            channel.buffered -= self.assembly.buffer.size()
+            n = self.assembly.buffer.size()
+            if n > stream.held:
+                n = stream.held  # the stream was forgotten, with all that it held
+            stream.held -= n
+            channel.buffered -= n
             self.assembly = None
+        return 0
 
     def ended(self, channel, stream):
         # END_STREAM without a Close is an abnormal closure: RFC 8441 section 5.

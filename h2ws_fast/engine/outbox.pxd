@@ -18,6 +18,9 @@ cdef class Outbox:
     cdef list finished
     cdef int64_t queued
     cdef int64_t blocked
+    cdef int64_t nearest
+    cdef int64_t ring
+    cdef int64_t stale
     cdef int64_t data_frames
     cdef int64_t window
     cdef int64_t initial
@@ -28,6 +31,8 @@ cdef class Outbox:
     @cython.locals(n=int64_t)
     cdef int append(self, Stream stream, unsigned int node) except -1
     cdef int _enter(self, Stream stream) except -1
+    cdef int _block(self, Stream stream) except -1
+    cdef bint releases(self, int64_t initial) noexcept
     cdef int schedule(self, Stream stream) except -1
     @cython.locals(was=int64_t)
     cdef int widen(self, Stream stream, int64_t n) except -1
@@ -36,6 +41,8 @@ cdef class Outbox:
     @cython.locals(stream=Stream)
     cdef int measure(self, list streams) except -1
     cdef int drop(self, Stream stream) except -1
+    @cython.locals(stream=Stream, following=Stream)
+    cdef int _sweep(self) except -1
     cdef bint waiting(self)
     @cython.locals(n=int64_t, stream=Stream)
     cdef int fill(self, OutBuffer out, int64_t budget) except -1

@@ -32,7 +32,10 @@ class Outbox:
         "initial",
         "last",
         "max_frame",
+        "nearest",
         "queued",
+        "ring",
+        "stale",
         "widest",
         "window",
         "write_low",
@@ -46,13 +49,21 @@ class Outbox:
         self.last = None
         self.finished = None  # streams whose queue ran low or empty, for the connection to look at
         self.queued = 0
+        self.ring = 0  # streams in the ring ...
+        self.stale = 0  # ... of which so many have nothing to send any more
         self.blocked = 0
+        self.nearest = 0  # no blocked stream's `extra` is above this
         self.widest = 0  # no stream's `extra` is above this
         self.data_frames = 0
         self.window = DEFAULT_WINDOW
         self.initial = DEFAULT_WINDOW
         self.max_frame = DEFAULT_FRAME_SIZE
         self.write_low = write_low
+
+    def __del__(self):
+        # Streams in the ring hold one another: without this the last reference to the first would
+        # free them all, each from within the other.
+        self.close()
 
     def append(self, stream, node):
         """Put a chunk behind what waits on a stream."""
@@ -74,9 +85,16 @@ class Outbox:
         if stream.flags & READY:
             return 0
         if self.initial + stream.extra <= 0:
-            self.blocked += 1
+            self._block(stream)
         else:
             self.schedule(stream)
+        return 0
+
+    def _block(self, stream):
+        # A stream has octets to send and no window for them.
+        if self.blocked == 0 or stream.extra > self.nearest:
+            self.nearest = stream.extra
+        self.blocked += 1
         return 0
 
     def schedule(self, stream):
@@ -89,6 +107,7 @@ class Outbox:
         else:
             self.last.next = stream
         self.last = stream
+        self.ring += 1
         return 0
 
     def widen(self, stream, n):
@@ -97,10 +116,17 @@ class Outbox:
         stream.extra += n
         if stream.extra > self.widest:
             self.widest = stream.extra
-        if stream.queued and was <= 0 and was + n > 0 and not stream.flags & READY:
-            self.blocked -= 1
-            self.schedule(stream)
+        if stream.queued and was <= 0 and not stream.flags & READY:
+            if was + n > 0:
+                self.blocked -= 1
+                self.schedule(stream)
+            elif stream.extra > self.nearest:
+                self.nearest = stream.extra
         return 0
+
+    def releases(self, initial):
+        """Could this INITIAL_WINDOW_SIZE let a blocked stream go on?"""
+        return self.blocked > 0 and initial + self.nearest > 0
 
     def resize(self, initial, streams):
         """The peer changed INITIAL_WINDOW_SIZE: RFC 9113 section 6.9.2. Only the blocked move."""
@@ -108,7 +134,9 @@ class Outbox:
         self.initial = initial
         if initial < was:
             return 0  # a stream that is blocked now is found out when its turn comes
-        if self.blocked:
+        if self.blocked and initial + self.nearest > 0:
+            # Windows that go up and down cost nothing as long as that moves nobody (SEC-4-4).
+            self.nearest = -initial
             for stream in streams:
                 if stream.queued and not stream.flags & READY and initial + stream.extra > 0:
                     self.blocked -= 1
@@ -133,6 +161,27 @@ class Outbox:
             stream.queued = 0
         stream.first = NONE
         stream.last = NONE
+        if stream.flags & READY:
+            # Nothing turns the ring while the connection's window is used up.
+            self.stale += 1
+            if self.stale > 64 and self.stale * 2 > self.ring:
+                self._sweep()
+        return 0
+
+    def _sweep(self):
+        # Let go of the streams in the ring that have nothing to send any more.
+        stream = self.first
+        self.first = None
+        self.last = None
+        self.ring = 0
+        self.stale = 0
+        while stream is not None:
+            following = stream.next
+            stream.next = None
+            stream.flags &= ~READY
+            if stream.queued:
+                self.schedule(stream)
+            stream = following
         return 0
 
     def waiting(self):
@@ -159,7 +208,9 @@ class Outbox:
             if stream.queued == 0 or self.initial + stream.extra <= 0:
                 self._leave_ring(stream)
                 if stream.queued:
-                    self.blocked += 1
+                    self._block(stream)
+                else:
+                    self.stale -= 1
                 continue
             n = out.room() - 9
             if n > budget - 9:
@@ -183,7 +234,7 @@ class Outbox:
                 if self.initial + stream.extra > 0:
                     self.schedule(stream)
                 else:
-                    self.blocked += 1
+                    self._block(stream)
             if stream.flags & OWED and stream.queued <= self.write_low:
                 if self.finished is None:
                     self.finished = []
@@ -197,6 +248,8 @@ class Outbox:
         if self.first is None:
             self.last = None
         stream.flags &= ~READY
+        self.ring -= 1
+        return 0
 
     def _write_data(self, out, stream, n):
         flags = 0
@@ -227,3 +280,5 @@ class Outbox:
             stream = following
         self.first = None
         self.last = None
+        self.ring = 0
+        self.stale = 0

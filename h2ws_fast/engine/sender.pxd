@@ -27,6 +27,7 @@ cdef class Sender(Control):
     cpdef respond(self, unsigned int stream_id, headers, bint end_stream=*)
     @cython.locals(stream=Stream, early=Buffer, data=bytes, layer=Layer, n="Py_ssize_t")
     cdef int _release_early(self, Stream stream, Pending pending) except -1
+    cdef int _credit_early(self, Stream stream) except -1
     @cython.locals(layer=Layer)
     cdef Pending _pending(self, Stream stream)
     @cython.locals(stream=Stream)

@@ -47,6 +47,12 @@ from .stream import new_stream
 from .timers import HANDSHAKE_TIMER
 
 
+def check_error_code(error_code):
+    """Raise ValueError for what does not fit into RST_STREAM and GOAWAY."""
+    if not isinstance(error_code, int) or not 0 <= error_code <= 0xFFFFFFFF:
+        raise ValueError(f"error_code must be a number of 32 bits, not {error_code!r}")
+
+
 class Sender(Control):
     """The verbs that act on streams."""
 
@@ -194,7 +200,8 @@ class Sender(Control):
                 n = pending.early.size()
                 stream.held -= n
                 self.buffered -= n
-                self.grant(stream, n)
+                self.credit(stream, n)
+            self._credit_early(stream)
         if end_stream:
             self.ended_here(stream)
 
@@ -231,12 +238,11 @@ class Sender(Control):
         # What came before the answer now means something.
         early = pending.early
         pending.early = None
+        self._credit_early(stream)
         if early is not None:
             n = early.size()
             stream.held -= n
             self.buffered -= n
-            if self.auto_credit:
-                self.grant(stream, n)
             data = early.bytes()
             layer = stream.layer
             layer.receive(self, stream, address(data), 0, n)
@@ -244,6 +250,12 @@ class Sender(Control):
             layer = stream.layer
             layer.ended(self, stream)
         self._settle(stream)
+
+    def _credit_early(self, stream):
+        # With auto_credit all that came was left uncredited until now, padding and the rest of a
+        # frame that is still arriving included.
+        if self.auto_credit:
+            self.grant(stream, self.local_initial - stream.left - stream.due)
 
     def _pending(self, stream):
         layer = stream.layer
@@ -415,7 +427,7 @@ class Sender(Control):
 
     def ping(self, stream_id, data=b""):
         """Send a WebSocket ping of at most 125 octets, or on stream 0 an HTTP/2 PING of eight."""
-        data = bytes(data)
+        data = bytes(memoryview(data))
         if stream_id:
             self._send_control(stream_id, WS_PING, data)
             return
@@ -432,7 +444,7 @@ class Sender(Control):
 
     def pong(self, stream_id, data=b""):
         """Send an unsolicited WebSocket pong; pings are answered by themselves."""
-        self._send_control(stream_id, WS_PONG, bytes(data))
+        self._send_control(stream_id, WS_PONG, bytes(memoryview(data)))
 
     def _send_control(self, stream_id, opcode, data):
         stream = self._stream(stream_id)
@@ -478,8 +490,7 @@ class Sender(Control):
         if error_code == REFUSED_STREAM and not stream.flags & LOCAL:
             # RFC 9113 section 8.7: it would promise that nothing was processed.
             raise LocalProtocolError("REFUSED_STREAM after the request was delivered; use CANCEL")
-        if not 0 <= error_code <= 0xFFFFFFFF:
-            raise ValueError(f"error_code must be a number of 32 bits: {error_code}")
+        check_error_code(error_code)
         self.break_stream(stream, error_code, "reset by this end")
 
     def attach(self, stream_id, sink, on_message=None):

@@ -49,6 +49,7 @@ cdef class Channel:
 
     cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
     cdef int delay_pong(self, Stream stream, bytes data) except -1
+    cdef int late_pong(self, Stream stream) except -1
     cdef int credit(self, Stream stream, int64_t n) except -1
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
     cdef int deliver_data(self, Stream stream, bytes data) except -1

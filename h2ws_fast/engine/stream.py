@@ -99,6 +99,9 @@ class Channel:
     def delay_pong(self, stream, data):
         """Send a pong once nothing waits any more; only the latest is kept."""
 
+    def late_pong(self, stream):
+        """Send that pong now, behind what waits: a Close follows."""
+
     def deliver(self, stream, data, credit, early):
         """Hand over a message that `credit` octets brought; `early` of them were credited before."""
 

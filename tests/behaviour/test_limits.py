@@ -146,7 +146,9 @@ def test_rapid_reset(make):
 def test_resets_of_ended_streams_are_not_charged(make):
     peer = make("server", limits={"reset_burst": 2, "reset_rate": 0})
     for _ in range(10):
-        stream_id = peer.get()  # ended by the peer
+        stream_id = peer.get()  # ended by the peer, and answered
+        peer.conn.respond(stream_id, OK)
+        peer.sent()
         peer.feed(f.rst_stream(stream_id))
         stream_id = peer.post()
         peer.conn.respond(stream_id, OK, end_stream=True)  # ended by us
