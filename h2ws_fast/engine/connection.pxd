@@ -55,4 +55,4 @@ cdef class Connection(Sender):
     @cython.locals(control=Buffer)
     cdef int write_goaway(self, unsigned int last, unsigned int error_code, object debug_data) except -1
     @cython.locals(stream=Stream)
-    cpdef int64_t waiting(self, unsigned int stream_id) except -1
+    cpdef int64_t waiting(self, int64_t stream_id) except -1

@@ -528,6 +528,8 @@ class Connection(Sender):
 
     def waiting(self, stream_id):
         """Octets that wait on a stream; 0 where it is over."""
+        if not 0 < stream_id <= MAX_STREAM_ID:
+            return 0
         stream = self.streams.get(stream_id)
         return 0 if stream is None else stream.queued
 

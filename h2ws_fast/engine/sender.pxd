@@ -24,41 +24,41 @@ cdef class Sender(Control):
     @cython.locals(size=int64_t)
     cdef int _check_list_size(self, list fields) except -1
     @cython.locals(stream=Stream, layer=Layer, pending=Pending, fields=list, tunnel=bint, status=int)
-    cpdef respond(self, unsigned int stream_id, headers, bint end_stream=*)
+    cpdef respond(self, int64_t stream_id, headers, bint end_stream=*)
     @cython.locals(stream=Stream, early=Buffer, data=bytes, layer=Layer, n="Py_ssize_t")
     cdef int _release_early(self, Stream stream, Pending pending) except -1
     cdef int _credit_early(self, Stream stream) except -1
     @cython.locals(layer=Layer)
     cdef Pending _pending(self, Stream stream)
     @cython.locals(stream=Stream)
-    cdef Stream _answerable(self, unsigned int stream_id)
+    cdef Stream _answerable(self, int64_t stream_id)
     @cython.locals(stream=Stream)
-    cdef Stream _stream(self, unsigned int stream_id)
+    cdef Stream _stream(self, int64_t stream_id)
     @cython.locals(stream=Stream)
-    cpdef int64_t send_data(self, unsigned int stream_id, data, bint end_stream=*) except -1
+    cpdef int64_t send_data(self, int64_t stream_id, data, bint end_stream=*) except -1
     cdef int _check_writable(self, Stream stream) except -1
     @cython.final
     cdef int _check_queue(self, int64_t n) except -1
     @cython.locals(block=bytes, control=Buffer, flags="unsigned int", n="Py_ssize_t", limit="Py_ssize_t", at="Py_ssize_t", size="Py_ssize_t")
     cdef int write_headers(self, Stream stream, list fields, bint end_stream) except -1
     @cython.locals(stream=Stream, layer=MessageLayer, opcode=int)
-    cpdef int64_t send_message(self, unsigned int stream_id, data) except -1
+    cpdef int64_t send_message(self, int64_t stream_id, data) except -1
     @cython.locals(stream=Stream, layer=MessageLayer, opcode=int)
-    cpdef int64_t send_fragment(self, unsigned int stream_id, data, bint final) except -1
+    cpdef int64_t send_fragment(self, int64_t stream_id, data, bint final) except -1
     cpdef send_many(self, stream_ids, data)
     @cython.locals(messages=MessageLayer)
     cdef void _send_one_of_many(self, Stream stream, int opcode, object data) except *
     @cython.final
     @cython.locals(layer=Layer, messages=MessageLayer)
     cdef MessageLayer _open_websocket(self, Stream stream)
-    cpdef ping(self, unsigned int stream_id, data=*)
+    cpdef ping(self, int64_t stream_id, data=*)
     @cython.locals(stream=Stream)
-    cdef int _send_control(self, unsigned int stream_id, int opcode, bytes data) except -1
+    cdef int _send_control(self, int64_t stream_id, int opcode, bytes data) except -1
     @cython.locals(stream=Stream, layer=Layer, messages=MessageLayer)
-    cpdef close_websocket(self, unsigned int stream_id, code=*, reason=*)
+    cpdef close_websocket(self, int64_t stream_id, code=*, reason=*)
     @cython.locals(stream=Stream)
-    cpdef consumed(self, unsigned int stream_id, int64_t credit)
+    cpdef consumed(self, int64_t stream_id, int64_t credit)
     @cython.locals(stream=Stream)
-    cpdef reset(self, unsigned int stream_id, error_code=*)
+    cpdef reset(self, int64_t stream_id, error_code=*)
     @cython.locals(stream=Stream)
-    cpdef attach(self, unsigned int stream_id, sink, on_message=*)
+    cpdef attach(self, int64_t stream_id, sink, on_message=*)

@@ -270,9 +270,11 @@ class Sender(Control):
         return stream
 
     def _stream(self, stream_id):
+        if not 0 < stream_id <= MAX_STREAM_ID:
+            raise LocalProtocolError(f"there is no stream {stream_id}")
         stream = self.streams.get(stream_id)
         if stream is None:
-            if 0 < stream_id <= MAX_STREAM_ID and not self._is_idle(stream_id):
+            if not self._is_idle(stream_id):
                 raise StreamClosed(f"stream {stream_id} is over")
             raise LocalProtocolError(f"there is no stream {stream_id}")
         return stream
@@ -476,6 +478,8 @@ class Sender(Control):
         """The application took what an event brought: the peer may send as much again."""
         stream = self.last_stream
         if stream is None or stream.id != stream_id:
+            if not 0 < stream_id <= MAX_STREAM_ID:
+                return
             stream = self.streams.get(stream_id)
             if stream is None:
                 return
