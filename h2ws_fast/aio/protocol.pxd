@@ -66,7 +66,7 @@ cdef class Wire:
     cdef public bint over
     cdef bint plain
     @cython.locals(hub=Hub)
-    cpdef object touch(self)
+    cdef object _touch(self)
     cpdef object pull(self)
     @cython.locals(hub=Hub, previous=Wire, now=double)
     cpdef object settle(self, list events)

@@ -96,6 +96,7 @@ cdef class Extra:
     cdef object sending
 
 
+@cython.final
 cdef class WebSocket(Sink):
     cdef dict __dict__
     cdef object __weakref__

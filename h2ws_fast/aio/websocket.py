@@ -250,7 +250,8 @@ class WebSocket(Sink):
     end with `await ws.close()`. `str` is text, `bytes` is binary, both ways. One task may receive
     at a time; sending needs no order.
 
-    `request` and `response` are those of the opening handshake. Attributes of your own may be set.
+    `request` and `response` are those of the opening handshake. Attributes of your own may be set;
+    subclassing is not supported.
     """
 
     __slots__ = (
@@ -335,7 +336,7 @@ class WebSocket(Sink):
                 self._inbox_at = at
         if credit:
             self.wire.conn.consumed(self.stream_id, credit)
-            self.wire.touch()
+            self.wire._touch()
         else:
             self._empty -= 1
         return message
@@ -429,7 +430,7 @@ class WebSocket(Sink):
             return pending(self._fail_later)
         except Exception as error:
             return failed(error)
-        wire.touch()
+        wire._touch()
         if waiting <= wire.write_high:
             return READY
         return self._congested()
@@ -558,7 +559,7 @@ class WebSocket(Sink):
         except StreamClosed:
             await pending(self._fail_later)
             return
-        self.wire.touch()
+        self.wire._touch()
         if waiting > self.wire.write_high:
             await self._congested()
 
@@ -593,7 +594,7 @@ class WebSocket(Sink):
             return failed(error)
         future = self.wire.hub.loop.create_future()
         extra.pings[data] = (future, self.wire.hub.time())
-        self.wire.touch()
+        self.wire._touch()
         return finished(future)
 
     def pong(self, data: Any = b"") -> Any:
@@ -610,7 +611,7 @@ class WebSocket(Sink):
             return pending(self._fail_later)
         except Exception as error:
             return failed(error)
-        self.wire.touch()
+        self.wire._touch()
         return READY
 
     def _ponged(self, data):
@@ -657,7 +658,7 @@ class WebSocket(Sink):
             return
         if self._state == OPEN:
             self._state = CLOSING
-        self.wire.touch()
+        self.wire._touch()
 
     def wait_closed(self) -> Any:
         """Await the end of the WebSocket."""
@@ -679,7 +680,7 @@ class WebSocket(Sink):
             self.wire.conn.reset(self.stream_id)
         except StreamClosed:
             return
-        self.wire.touch()
+        self.wire._touch()
 
     async def __aenter__(self) -> WebSocket:
         return self
@@ -1001,7 +1002,7 @@ class Keeper:
             if ws._due < earliest and ws._state == OPEN:
                 earliest = ws._due
         wire.keep_due = earliest
-        wire.touch()
+        wire._touch()
 
 
 def broadcast(websockets: Iterable[WebSocket], message: Any, text: bool | None = None) -> None:
@@ -1029,7 +1030,7 @@ def broadcast(websockets: Iterable[WebSocket], message: Any, text: bool | None =
                 group.append(ws.stream_id)
     for wire, stream_ids in groups.items():
         wire.conn.send_many(stream_ids, message)
-        wire.touch()
+        wire._touch()
 
 
 if hasattr(Receiver, "__pyx_vtable__"):

@@ -11,7 +11,7 @@ from collections.abc import (
     Iterable,
 )
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+from typing import Any, Literal, TypeAlias, TypeVar, final, overload
 
 from ..engine.sink import Sink
 from .http import Request, Response
@@ -36,6 +36,7 @@ class State(enum.IntEnum):
     CLOSING = 2
     CLOSED = 3
 
+@final
 class WebSocket(Sink):
     request: Request
     response: Response | None
