@@ -70,6 +70,7 @@ cdef class Wire:
     cpdef object pull(self)
     @cython.locals(hub=Hub, previous=Wire, now=double)
     cpdef object settle(self, list events)
+    cdef list _events(self)
     cdef object _handle(self, object event)
     cdef object _pull(self, double now)
     cdef object _arm(self)

@@ -321,8 +321,12 @@ class Wire:
         if self.closing or hub.current is self:
             return
         hub.busy = True
+        events = None
         try:
             events = self.conn.receive_data(data[:n], hub.time())
+        except (SystemExit, KeyboardInterrupt) as error:
+            # From a receiver. The transport that called us would swallow it; the loop does not.
+            hub.loop.call_soon(_raise, error)
         finally:
             hub.busy = False
         self.settle(events)
@@ -410,7 +414,7 @@ class Wire:
                 self.touched = False
                 # Even where nothing can be written: it is this call that arms the engine's timers.
                 self._pull(now)
-                events = self.conn.events()
+                events = self._events()
                 if not events and not hub.ready and not self.touched:
                     break
         finally:
@@ -422,6 +426,13 @@ class Wire:
             self._close()
         else:
             self._arm()
+
+    def _events(self):
+        try:
+            return self.conn.events()
+        except (SystemExit, KeyboardInterrupt) as error:
+            self.hub.loop.call_soon(_raise, error)
+            return None
 
     def _handle(self, event):
         try:

@@ -31,6 +31,8 @@ __all__ = ["SAME_ORIGIN", "SameOrigin", "Server", "serve"]
 
 logger = logging.getLogger("h2ws_fast.aio.server")
 
+SSL_SHUTDOWN_S = 1.0
+
 Message: TypeAlias = "str | bytes"
 OnMessage: TypeAlias = Callable[[WebSocket, Any], Any]
 OnWebSocket: TypeAlias = Callable[[WebSocket], Any]
@@ -195,7 +197,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
         if token is None:
             if event.method == "CONNECT" or options.on_request is None:
                 status = 501 if event.method == "CONNECT" else 404
-                self._answer(event.stream_id, text_response(status, ""), event.method)
+                self._answer(event.stream_id, Response(status), event.method)
             else:
                 self._request(event)
             return
@@ -215,9 +217,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
                 self._begin(tunnel, request, self._open_tunnel)
         else:
             # RFC 9220 section 3: "501 (Not Implemented)" for a `:protocol` that is not known.
-            self._answer(
-                event.stream_id, text_response(501, f"unsupported protocol: {token}\n"), "CONNECT"
-            )
+            self._turn_away(event.stream_id, 501, f"unsupported protocol {token!r}")
 
     def _make_request(self, event: Any) -> Request:
         return Request.received(event, self)
@@ -267,6 +267,11 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
             return
         self.touch()
 
+    def _turn_away(self, stream_id: int, status: int, reason: str) -> None:
+        # Without a body: Firefox leaves a connection where a refused WebSocket came with one.
+        self.server.logger.info("stream %d was refused with %d: %s", stream_id, status, reason)
+        self._answer(stream_id, Response(status), "CONNECT")
+
     def _refuse(self, stream_id: int, response: Any) -> None:
         if not isinstance(response, Response):
             raise TypeError(f"process_request returned {response!r}, not a Response or None")
@@ -278,20 +283,18 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
         server = self.server
         options = server.options
         if server.closing:
-            self._answer(ws.stream_id, text_response(503, "shutting down\n"), "CONNECT")
+            self._turn_away(ws.stream_id, 503, "shutting down")
             return
         headers = options.extra_headers
         subprotocol = None
         if options.origins is not None and not self._origin_allowed(ws.request):
-            self._answer(
-                ws.stream_id, text_response(403, "this Origin is not allowed\n"), "CONNECT"
-            )
+            self._turn_away(ws.stream_id, 403, "this Origin is not allowed")
             return
         if options.subprotocols is not None or options.select_subprotocol is not None:
             try:
                 subprotocol = self._select_subprotocol(ws)
             except NegotiationError as error:
-                self._answer(ws.stream_id, text_response(400, f"{error}\n"), "CONNECT")
+                self._turn_away(ws.stream_id, 400, str(error))
                 return
         ws.subprotocol = subprotocol
         response = None
@@ -837,6 +840,6 @@ def serve(
     if ssl is not None:
         if open_timeout is not None:
             start.setdefault("ssl_handshake_timeout", open_timeout)
-        if close_timeout is not None:
-            start.setdefault("ssl_shutdown_timeout", close_timeout)
+        # A peer that never reads never answers our close_notify: a browser's spare connection.
+        start.setdefault("ssl_shutdown_timeout", min(SSL_SHUTDOWN_S, close_timeout or 60.0))
     return Server(options, start)

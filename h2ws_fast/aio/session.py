@@ -36,7 +36,7 @@ from ..errors import (
 from . import tls, uri
 from .http import Body, Headers, HeadersLike, Request, Response, fields_of
 from .protocol import Hub, Wire, limit_unsent, running_hub
-from .server import _octets, _warn_if_pure, limits_from
+from .server import SSL_SHUTDOWN_S, _octets, _warn_if_pure, limits_from
 from .tunnel import Receiving, Sending, Tunnel
 from .websocket import Keeper, WebSocket, new_websocket, open_websocket
 
@@ -267,8 +267,9 @@ class Session:
         if self._ssl is not None:
             kwargs["ssl"] = self._ssl
             kwargs["server_hostname"] = self._server_hostname or self.target.server_hostname
-            if self._close_timeout is not None:
-                kwargs.setdefault("ssl_shutdown_timeout", self._close_timeout)
+            kwargs.setdefault(
+                "ssl_shutdown_timeout", min(SSL_SHUTDOWN_S, self._close_timeout or 60.0)
+            )
         if "sock" not in kwargs:
             kwargs.setdefault("host", self.target.host)
             kwargs.setdefault("port", self.target.port)
