@@ -106,6 +106,7 @@ cdef class Carrier(FrameReader):
 
     cdef int ended_here(self, Stream stream) except -1
     cdef int _settle(self, Stream stream) except -1
+    @cython.locals(grown=int64_t)
     cdef int _forget(self, Stream stream, int how) except -1
     @cython.locals(layer=Layer)
     cdef int break_stream(self, Stream stream, unsigned int error_code, str reason) except -1

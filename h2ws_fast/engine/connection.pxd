@@ -26,7 +26,7 @@ cdef bytes SHUTDOWN_PING, PREFACE
 
 cdef class Connection(Sender):
     cdef readonly object role
-    cdef bint _receiving, _sending
+    cdef bint _sending
     cdef double _greeted_at
     cdef Pool _pool
     cdef int64_t octets_received, octets_sent

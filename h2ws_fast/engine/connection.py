@@ -97,7 +97,6 @@ class Connection(Sender):
     __slots__ = (
         "_greeted_at",
         "_pool",
-        "_receiving",
         "_sending",
         "octets_received",
         "octets_sent",

@@ -16,6 +16,7 @@ cdef Layer REFUSAL, TUNNEL
 
 
 cdef class Sender(Control):
+    cdef bint _receiving
     cdef bint accept_key
     cdef int64_t messages_sent
 
@@ -25,7 +26,7 @@ cdef class Sender(Control):
     cdef int _check_list_size(self, list fields) except -1
     @cython.locals(stream=Stream, layer=Layer, pending=Pending, fields=list, tunnel=bint, status=int)
     cpdef respond(self, int64_t stream_id, headers, bint end_stream=*)
-    @cython.locals(stream=Stream, early=Buffer, data=bytes, layer=Layer, n="Py_ssize_t")
+    @cython.locals(stream=Stream, early=Buffer, data=bytes, layer=Layer, n="Py_ssize_t", was=bint)
     cdef int _release_early(self, Stream stream, Pending pending) except -1
     cdef int _credit_early(self, Stream stream) except -1
     @cython.locals(layer=Layer)

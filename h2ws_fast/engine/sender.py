@@ -56,7 +56,7 @@ def check_error_code(error_code):
 class Sender(Control):
     """The verbs that act on streams."""
 
-    __slots__ = ("accept_key", "messages_sent")
+    __slots__ = ("_receiving", "accept_key", "messages_sent")
 
     # -- requests and responses ----------------------------------------------------------------
 
@@ -245,7 +245,13 @@ class Sender(Control):
             self.buffered -= n
             data = early.bytes()
             layer = stream.layer
-            layer.receive(self, stream, address(data), 0, n)
+            # As in receive_data: a sink that reads on now would overtake what is being read.
+            was = self._receiving
+            self._receiving = True
+            try:
+                layer.receive(self, stream, address(data), 0, n)
+            finally:
+                self._receiving = was
         if pending.has_ended and stream.state != CLOSED:
             layer = stream.layer
             layer.ended(self, stream)

@@ -290,3 +290,24 @@ def test_numbers_that_no_stream_can_have(make, stream_id):
     peer.conn.consumed(stream_id, 1)  # as for any stream that is unknown
     assert peer.conn.waiting(stream_id) == 0
     peer.expect_alive()
+
+
+def test_a_sink_cannot_read_on_while_early_octets_are_released(make):
+    peer = make("server", auto_credit=True)
+    stream_id = peer.open(CONNECT)
+    two = peer.message(stream_id, b"two")[9:]
+    peer.feed(peer.message(stream_id, b"one"), f.data(stream_id, two[:5]))
+    heard, refused = [], []
+
+    def reads_on(data):
+        heard.append(data)
+        try:
+            peer.conn.receive_data(f.data(stream_id, two[5:]))
+        except peer.errors.LocalProtocolError as error:
+            refused.append(error)
+
+    peer.conn.attach(stream_id, lambda event: None, on_message=reads_on)
+    peer.conn.accept_websocket(stream_id)
+    assert heard == [b"one"] and len(refused) == 1
+    peer.feed(f.data(stream_id, two[5:]))
+    assert heard == [b"one", b"two"]
