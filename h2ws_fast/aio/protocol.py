@@ -320,6 +320,7 @@ class Wire:
             self.spare = None
         if self.closing or hub.current is self:
             return
+        busy = hub.busy  # set where a TLS transport reads while it closes, inside another's batch
         hub.busy = True
         events = None
         try:
@@ -328,7 +329,7 @@ class Wire:
             # From a receiver. The transport that called us would swallow it; the loop does not.
             hub.loop.call_soon(_raise, error)
         finally:
-            hub.busy = False
+            hub.busy = busy
         self.settle(events)
 
     def eof_received(self):

@@ -529,3 +529,49 @@ async def test_reading_paused_holds_messages_back_with_the_peer(place):
             await sending
             await ws.close()
             assert got[3:] == [bytes(200_000)] * 20
+
+
+async def test_a_task_that_only_sends_leaves_the_loop_to_others(clear):
+    # Both ends share the loop here: without a pause nothing would ever be read.
+    total = 0
+
+    async def count(ws):
+        nonlocal total
+        async for message in ws:
+            total += len(message)
+
+    async with clear.serve(count), connect(clear.ws()) as ws:
+        for _ in range(2000):
+            await ws.send(bytes(10000))
+        await ws.close()
+        async with asyncio.timeout(5):
+            while total < 20_000_000:
+                await asyncio.sleep(0.01)
+
+
+async def test_reads_nested_in_a_read_do_not_mix(clear):
+    # A TLS transport that closes may read meanwhile, in the middle of another connection's batch.
+    got = []
+
+    def on_message(ws, message):
+        got.append((ws.request.path, message))
+        if message == "outer" and len(ws.others) == 1:
+            octets = f.data(1, ws_frame(TEXT, b"inner"))
+            (other,) = ws.others
+            ws.others = []
+            other.wire.get_buffer(-1)[: len(octets)] = octets
+            other.wire.buffer_updated(len(octets))
+
+    def on_open(ws):
+        ws.others = []
+
+    async with clear.serve(on_message=on_message, on_open=on_open) as server:
+        async with connect(clear.ws("/a")) as first, connect(clear.ws("/b")):
+            by_path = {ws.request.path: ws for ws in server.connections}
+            by_path["/a"].others = [by_path["/b"]]
+            await first.send("outer")
+            await first.send("next")
+            async with asyncio.timeout(5):
+                while len(got) < 3:
+                    await asyncio.sleep(0.01)
+    assert got == [("/a", "outer"), ("/b", "inner"), ("/a", "next")]
