@@ -133,7 +133,8 @@ class Outgoing(Case):
 class Echo(Outgoing):
     """Through a Python callback that `attach` set on each stream.
 
-    `via`: "message" (the callback gets the message alone), "event" (it gets every event).
+    `via`: "message" (the callback gets the message alone, and what it returns is sent back), "event"
+    (it gets every event, and calls `send_message`).
     """
 
     def __init__(self, size, streams, count, kind="binary", via="message"):
@@ -153,8 +154,8 @@ class Echo(Outgoing):
                 conn.attach(stream_id, echo_event)
             else:
 
-                def echo(message, stream_id=stream_id):
-                    send(stream_id, message)
+                def echo(message):
+                    return message
 
                 conn.attach(stream_id, id, echo)  # what is no message is looked over
 

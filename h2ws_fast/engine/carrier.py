@@ -286,7 +286,10 @@ class Carrier(FrameReader):
         else:
             sink = stream.sink  # held: it may attach another
             try:
-                sink._message(data, credit)
+                answer = sink._message(data, credit)
+                if answer is not None:
+                    layer = stream.layer
+                    layer.answer(self, stream, answer)
             except BaseException as error:
                 self._sink_failed(stream, error)
         if self.buffered > self.shed_at:

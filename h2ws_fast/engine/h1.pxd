@@ -32,7 +32,7 @@ cdef class Upgraded(Channel):
     cdef bytes _pong
     cdef object _interrupt
     cdef bint _receiving, _sending
-    cdef int64_t messages_received, messages_sent, octets_received, octets_sent
+    cdef int64_t messages_received, octets_received, octets_sent
 
     cpdef list receive_data(self, data, double now=*)
     @cython.locals(stream=Stream, layer=Layer)
@@ -56,7 +56,7 @@ cdef class Upgraded(Channel):
     @cython.locals(stream=Stream)
     cpdef consumed(self, unsigned int stream_id, int64_t credit)
     cdef int _check_open(self) except -1
-    cdef int _check_queue(self, int64_t n) except -1
+    cdef int check_queue(self, int64_t n) except -1
 
     @cython.locals(chunks=Chunks, node="unsigned int")
     cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
@@ -65,7 +65,7 @@ cdef class Upgraded(Channel):
     @cython.locals(data=bytes)
     cdef int late_pong(self, Stream stream) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
-    @cython.locals(sink=Sink)
+    @cython.locals(sink=Sink, layer=Layer)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
     @cython.locals(sink=Sink)
     cdef int emit(self, Stream stream, object event) except -1

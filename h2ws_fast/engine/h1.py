@@ -58,7 +58,6 @@ class Upgraded(Channel):
         "_stream",
         "_timers",
         "messages_received",
-        "messages_sent",
         "octets_received",
         "octets_sent",
         "role",
@@ -222,7 +221,7 @@ class Upgraded(Channel):
             raise LocalProtocolError("a fragmented message is being sent; end it first")
         opcode = TEXT if isinstance(data, str) else BINARY
         data = payload(data)
-        self._check_queue(len(data))
+        self.check_queue(len(data))
         self._messages.send(self, self._stream, opcode, data, True)
         self.messages_sent += 1
         return self._stream.queued
@@ -234,7 +233,7 @@ class Upgraded(Channel):
         if self._messages.sending and self._messages.sending != opcode:
             raise LocalProtocolError("the parts of a message must be of one type")
         data = payload(data)
-        self._check_queue(len(data))
+        self.check_queue(len(data))
         self._messages.send(self, self._stream, opcode, data, final)
         if final:
             self.messages_sent += 1
@@ -314,7 +313,7 @@ class Upgraded(Channel):
         if self._stream.flags & OVER or not self._messages.writable():
             raise StreamClosed("the WebSocket is closing or closed")
 
-    def _check_queue(self, n):
+    def check_queue(self, n):
         if self._stream.queued > self.limits.max_queued - n:
             self._guard.hit("max_queued")
             raise LocalProtocolError(
@@ -377,7 +376,10 @@ class Upgraded(Channel):
                 self._queue.append(bytes_message(STREAM_ID, data, credit))
         else:
             try:
-                sink._message(data, credit)
+                answer = sink._message(data, credit)
+                if answer is not None:
+                    layer = stream.layer
+                    layer.answer(self, stream, answer)
             except BaseException as error:
                 self._sink_failed(stream, error)
         return 0

@@ -20,6 +20,7 @@ Firefox reports an unclean close where END_STREAM comes before its own Close was
 browsers stop using HTTP/2 for WebSockets to an origin that resets instead.
 """
 
+from ..errors import LocalProtocolError
 from .constants import (
     ABNORMAL_CLOSURE,
     BINARY,
@@ -553,6 +554,21 @@ class MessageLayer(Layer):
         return not self.bits & (CLOSE_SENT | CLOSE_RECEIVED)
 
     # -- messages out --------------------------------------------------------------------------
+
+    def answer(self, channel, stream, data):
+        opcode = BINARY
+        if type(data) is not bytes:
+            if not isinstance(data, str):
+                return 0
+            opcode = TEXT
+            data = payload(data)
+        if self.sending:
+            raise LocalProtocolError("a fragmented message is being sent; end it first")
+        if not self.bits & (CLOSE_SENT | CLOSE_RECEIVED):
+            channel.check_queue(len(data))
+            channel.write_frame(stream, opcode | FIN, data)
+            channel.messages_sent += 1
+        return 0
 
     def send(self, channel, stream, opcode, data, final):
         """Queue one frame of a message; `data` is `bytes` or ASCII `str`. The call was checked."""

@@ -18,7 +18,6 @@ cdef Layer REFUSAL, TUNNEL
 cdef class Sender(Control):
     cdef bint _receiving
     cdef bint accept_key
-    cdef int64_t messages_sent
 
     @cython.locals(stream=Stream)
     cdef unsigned int _open(self, list fields, str protocol, bint connect, bint head_only, object subprotocols, bint end_stream) except 0
@@ -38,8 +37,7 @@ cdef class Sender(Control):
     @cython.locals(stream=Stream)
     cpdef int64_t send_data(self, int64_t stream_id, data, bint end_stream=*) except -1
     cdef int _check_writable(self, Stream stream) except -1
-    @cython.final
-    cdef int _check_queue(self, int64_t n) except -1
+    cdef int check_queue(self, int64_t n) except -1
     @cython.locals(block=bytes, control=Buffer, flags="unsigned int", n="Py_ssize_t", limit="Py_ssize_t", at="Py_ssize_t", size="Py_ssize_t")
     cdef int write_headers(self, Stream stream, list fields, bint end_stream) except -1
     @cython.locals(stream=Stream, layer=MessageLayer, opcode=int)

@@ -56,7 +56,7 @@ def check_error_code(error_code):
 class Sender(Control):
     """The verbs that act on streams."""
 
-    __slots__ = ("_receiving", "accept_key", "messages_sent")
+    __slots__ = ("_receiving", "accept_key")
 
     # -- requests and responses ----------------------------------------------------------------
 
@@ -298,7 +298,7 @@ class Sender(Control):
         if type(data) is not bytes:
             data = bytes(memoryview(data))
         if data:
-            self._check_queue(len(data))
+            self.check_queue(len(data))
             self.outbox.append(stream, self.outbox.chunks.push(data))
             if stream.queued > self.limits.write_high:
                 stream.flags |= HIGH
@@ -317,7 +317,7 @@ class Sender(Control):
             if stream.flags & TUNNELLED:
                 raise LocalProtocolError(f"stream {stream.id} is not open; wait for Opened")
 
-    def _check_queue(self, n):
+    def check_queue(self, n):
         if self.outbox.queued > self.limits.max_queued - n:
             self.guard.hit("max_queued")
             raise LocalProtocolError(
@@ -386,7 +386,7 @@ class Sender(Control):
                 opcode = TEXT
             data = payload(data)
         if self.outbox.queued > self.limits.max_queued - len(data):
-            self._check_queue(len(data))
+            self.check_queue(len(data))
         self.write_frame(stream, opcode | FIN, data)
         self.messages_sent += 1
         return stream.queued
@@ -399,7 +399,7 @@ class Sender(Control):
         if layer.sending and layer.sending != opcode:
             raise LocalProtocolError("the parts of a message must be of one type")
         data = payload(data)
-        self._check_queue(len(data))
+        self.check_queue(len(data))
         layer.send(self, stream, opcode, data, final)
         if final:
             self.messages_sent += 1
@@ -417,7 +417,7 @@ class Sender(Control):
             return
         messages = stream.layer
         if messages.writable() and not messages.sending:
-            self._check_queue(len(data))
+            self.check_queue(len(data))
             messages.send(self, stream, opcode, data, True)
             self.messages_sent += 1
 
@@ -507,8 +507,9 @@ class Sender(Control):
         """Deliver a stream's events to a `Sink`, or to a callable `sink(event)`; None: to the list.
 
         For the highest rates `on_message(data)` is given each WebSocket message as it is, `str` or
-        `bytes`, and `sink` every other event; the connection must have `auto_credit`. They are called
-        within `receive_data` and may call any verb but that.
+        `bytes`, and `sink` every other event; the connection must have `auto_credit`. A `str` or
+        `bytes` that `on_message` returns is sent back as a message. They are called within
+        `receive_data` and may call any verb but that.
         """
         stream = self._stream(stream_id)
         stream.sink = make_sink(stream_id, sink, on_message, self.auto_credit)

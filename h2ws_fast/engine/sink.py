@@ -13,7 +13,7 @@ class Sink:
     __slots__ = ()
 
     def _message(self, data, credit):
-        """A WebSocket message: `str` or `bytes`."""
+        """A WebSocket message: `str` or `bytes`. One that is returned is sent back."""
 
     def _data(self, data, credit):
         """Octets of a body or tunnel."""
@@ -51,11 +51,12 @@ class CallbackSink(Sink):
     def _message(self, data, credit):
         if self.on_message is not None:
             # No event is made, and none is looked into: 30 ns less a message.
-            self.on_message(data)
-        elif type(data) is bytes:
+            return self.on_message(data)
+        if type(data) is bytes:
             self.callback(bytes_message(self.stream_id, data, credit))
         else:
             self.callback(text_message(self.stream_id, data, credit))
+        return None
 
     def _data(self, data, credit):
         self.callback(data_event(self.stream_id, data, credit))

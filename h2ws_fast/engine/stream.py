@@ -74,6 +74,9 @@ class Layer:
         """Octets that must come before the peer may end its side."""
         return 0
 
+    def answer(self, channel, stream, data):
+        """Send what a sink returned for a message, if it can be sent."""
+
     def fail(self, channel, stream, code, reason):
         """Fail it in its own way, if it has one; false where the stream must be reset."""
 
@@ -88,13 +91,16 @@ class Layer:
 class Channel:
     """What a layer may ask of the connection that carries its stream."""
 
-    __slots__ = ("auto_credit", "buffered", "limits")
+    __slots__ = ("auto_credit", "buffered", "limits", "messages_sent")
 
     def write_frame(self, stream, first_octet, data):
         """Queue one WebSocket frame, masked where this end is the client of the stream."""
 
     def credit(self, stream, n):
         """n received octets need nobody to consume them."""
+
+    def check_queue(self, n):
+        """Raise LocalProtocolError where n octets more must not be queued."""
 
     def delay_pong(self, stream, data):
         """Send a pong once nothing waits any more; only the latest is kept."""

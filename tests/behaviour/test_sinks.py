@@ -311,3 +311,44 @@ def test_on_message_needs_auto_credit_and_callables(either):
         socket.conn.attach(1, print, on_message=1)
     with pytest.raises(TypeError, match="sink must be a callable"):
         socket.conn.attach(1, None, on_message=print)
+
+
+def test_what_on_message_returns_is_sent_back(either):
+    socket = either()
+    answers = {"text": "répondu", b"octets": b"back", "nothing": None, "number": 7}
+    others = []
+    socket.conn.attach(1, others.append, on_message=answers.get)
+    for kind, payload in (
+        (TEXT, b"text"),
+        (BINARY, b"octets"),
+        (TEXT, b"nothing"),
+        (TEXT, b"number"),
+    ):
+        socket.feed(socket.frame(kind, payload))
+    assert [(frame.opcode, frame.payload) for frame in socket.frames()] == [
+        (TEXT, "répondu".encode()),
+        (BINARY, b"back"),
+    ]
+    assert socket.conn.stats()["messages_sent"] == 2
+    assert others == [] and socket.events == []
+
+
+def test_an_answer_after_our_close_is_dropped(either):
+    socket = either()
+
+    def closes(data):
+        socket.conn.close_websocket(1, 1000, "")
+        return data
+
+    socket.conn.attach(1, lambda event: None, on_message=closes)
+    socket.feed(socket.frame(TEXT, b"text"))
+    assert [frame.opcode for frame in socket.frames()] == [8]
+
+
+def test_an_answer_beyond_the_limit_fails_its_websocket(either):
+    socket = either(limits={"max_queued": 100})
+    socket.conn.attach(1, lambda event: None, on_message=lambda data: bytes(101))
+    socket.feed(socket.frame(TEXT, b"text"))
+    assert kinds(socket.events) == ["SinkFailed"]
+    assert [frame.opcode for frame in socket.frames()] == [8]
+    assert socket.conn.stats()["limits"]["max_queued"] == 1
