@@ -11,15 +11,15 @@ FORMATS = ["", "", "", "x", "x", "x"]
 
 
 def count(size):
-    """Messages in a round: about half a megabyte of small ones, eight of the largest."""
-    return max(8, min(4000, (4 << 20) // size))
+    """Messages in a round: a quarter of a megabyte of small ones, eight of the largest."""
+    return max(8, min(2000, (4 << 20) // size))
 
 
-def compared(bench, table, label, case, names=(COMPILED, PURE, THEIRS), **parameters):
+def compared(bench, table, label, case, names=(COMPILED, PURE, THEIRS), runs=None, **parameters):
     """Compare a case in the contenders named and add its row, in µs; return the runs."""
     bench.progress(f"{case}: {label}")
     contenders = [bench.contenders[name] for name in names if name in bench.contenders]
-    times = compare(contenders, case, bench.runs, bench.seconds, **parameters)
+    times = compare(contenders, case, runs or bench.runs, bench.seconds, **parameters)
     table.add(label, *micros(times), *ratios(times))
     return times
 
@@ -55,7 +55,7 @@ def run(bench):
             against(bench, times, "receive", THEIRS, COMPILED)
             against(bench, times, "pure", THEIRS, PURE)
             against(bench, times, "frames twins", PURE, COMPILED)
-    compared(bench, receive, "125 B, 1 stream", "receive", size=125, streams=1, count=4000)
+    compared(bench, receive, "125 B, 1 stream", "receive", size=125, streams=1, count=2000)
     compared(
         bench,
         receive,
@@ -63,7 +63,7 @@ def run(bench):
         "receive",
         size=125,
         streams=100,
-        count=4000,
+        count=2000,
         credit="consumed",
     )
     bench.table(receive)
@@ -82,7 +82,7 @@ def run(bench):
         )
         if size == 125:
             against(bench, times, "echo", THEIRS, COMPILED)
-    compared(bench, echo, "125 B, 1 stream", "echo", size=125, streams=1, count=4000)
+    compared(bench, echo, "125 B, 1 stream", "echo", size=125, streams=1, count=2000)
     compared(
         bench,
         echo,
@@ -90,7 +90,7 @@ def run(bench):
         "echo",
         size=125,
         streams=100,
-        count=4000,
+        count=2000,
         via="event",
     )
     bench.table(echo)
@@ -113,7 +113,7 @@ def run(bench):
         "send",
         size=125,
         streams=100,
-        count=4000,
+        count=2000,
         kind="ascii",
     )
     bench.table(send)

@@ -10,16 +10,16 @@ pytest.importorskip("pytest_benchmark")
 from . import ours
 
 CASES = [
-    ("receive", {"size": 5, "streams": 100, "count": 4000}),
-    ("receive", {"size": 125, "streams": 100, "count": 4000}),
-    ("receive", {"size": 125, "streams": 100, "count": 4000, "kind": "ascii"}),
-    ("receive", {"size": 125, "streams": 100, "count": 4000, "kind": "mixed"}),
-    ("receive", {"size": 125, "streams": 100, "count": 4000, "credit": "consumed"}),
+    ("receive", {"size": 5, "streams": 100, "count": 2000}),
+    ("receive", {"size": 125, "streams": 100, "count": 2000}),
+    ("receive", {"size": 125, "streams": 100, "count": 2000, "kind": "ascii"}),
+    ("receive", {"size": 125, "streams": 100, "count": 2000, "kind": "mixed"}),
+    ("receive", {"size": 125, "streams": 100, "count": 2000, "credit": "consumed"}),
     ("receive", {"size": 16384, "streams": 100, "count": 256}),
     ("receive", {"size": 1 << 20, "streams": 100, "count": 8}),
-    ("echo", {"size": 125, "streams": 100, "count": 4000}),
+    ("echo", {"size": 125, "streams": 100, "count": 2000}),
     ("echo", {"size": 16384, "streams": 100, "count": 256}),
-    ("send", {"size": 125, "streams": 100, "count": 4000}),
+    ("send", {"size": 125, "streams": 100, "count": 2000}),
     ("send", {"size": 1 << 20, "streams": 1, "count": 8}),
     ("broadcast", {"size": 125, "streams": 1000}),
     ("split", {"size": 1 << 20, "window": 16384}),
@@ -28,7 +28,7 @@ CASES = [
     ("blocked", {"streams": 1000}),
     ("handshake", {"warm": True, "count": 100}),
     ("handshake", {"warm": False, "count": 30}),
-    ("heads", {"count": 4000}),
+    ("heads", {"count": 2000}),
     ("unmask", {"size": 1024}),
 ]
 
