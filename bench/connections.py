@@ -17,6 +17,8 @@ def run(bench):
     count = min(wanted, raise_file_limit() - 64)
     if count < wanted:
         bench.note(f"{count} connections: this process may not open more files")
+    elif count < WANTED:
+        bench.note(f"{count} idle connections here; --only connections opens {WANTED}")
     table = Table(
         f"connections: resident octets of the server for each of {count}, one idle WebSocket each",
         ["bare echo", "h2ws_fast", "over it", "ratio"],

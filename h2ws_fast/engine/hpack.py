@@ -36,7 +36,8 @@ MAX_INTEGER_SHIFT = 35  # of the sixth octet
 
 # The last block is remembered with its fields as long as the table stays as it is: browsers and
 # pollers send the very same octets again. 0.1 us instead of 0.9; nothing for the first request of
-# a connection, which fills the table. What is remembered is bounded by the block's size.
+# a connection, which fills the table, nor for a block that came once only: an idle connection keeps
+# no fields of it. What is remembered is bounded by the block's size.
 MAX_REMEMBERED = 512
 
 
@@ -137,7 +138,7 @@ class Decoder:
         block = None
         if n <= MAX_REMEMBERED:
             block = take(p, pos, n)
-            if self._block is not None and block == self._block and self._demanded == NO_UPDATE:
+            if self._fields is not None and block == self._block and self._demanded == NO_UPDATE:
                 return self._fields.copy()
         fields = []
         end = pos + n
@@ -171,9 +172,11 @@ class Decoder:
             self._block = None
             self._fields = None
         elif block is not None:
+            if self._block is not None and block == self._block:
+                self._fields = fields
+                return fields.copy()
             self._block = block
-            self._fields = fields
-            return fields.copy()
+            self._fields = None
         return fields
 
     def _overflow(self):

@@ -45,7 +45,7 @@ cdef class MessageLayer(Layer):
     cdef unsigned char sending
     cdef unsigned char bits
 
-    @cython.locals(end="Py_ssize_t", at="Py_ssize_t", first=int, second=int, size="Py_ssize_t", head="Py_ssize_t", data=bytes, text=str)
+    @cython.locals(end="Py_ssize_t", at="Py_ssize_t", first=int, second=int, size="Py_ssize_t", head="Py_ssize_t", text=str)
     cdef int receive(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.final
     @cython.locals(partial=bytes, held=octets, size="Py_ssize_t", head="Py_ssize_t")

@@ -150,8 +150,9 @@ class MessageLayer(Layer):
                             pos = at + size
                             if not channel.auto_credit:
                                 channel.credit(stream, head)
-                            data = unmask(p, at, size, mask_key(p, at - 4))
-                            channel.deliver(stream, data, size, 0)
+                            channel.deliver(
+                                stream, unmask(p, at, size, mask_key(p, at - 4)), size, 0
+                            )
                             continue
                         if first == WHOLE_TEXT:
                             text = unmask_text(p, at, size, mask_key(p, at - 4))
