@@ -13,7 +13,7 @@ COLOURS = {"compiled": "#1f6feb", "pure": "#79b8ff", "h2+wsproto": "#8c959f"}
 PICKED = [
     ("engine: receive", "125 B, 100 streams", "receive 125 B"),
     ("engine: receive", "16 KiB, 100 streams", "receive 16 KiB"),
-    ("engine: echo through a Python callback", "125 B, 100 streams", "echo 125 B"),
+    ("engine: echo", "125 B, 100 streams", "echo 125 B"),
     ("engine: send", "125 B, 100 streams", "send 125 B"),
     ("splitting", "1 MiB, windows of 100 octets", "split DATA by 100 octets"),
     ("handshakes", "warm", "accept Chromium's CONNECT"),

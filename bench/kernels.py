@@ -57,12 +57,11 @@ class Memcpy(Case):
 class Unmask(Case):
     """The kernel as the pure twin's state machine calls it, and its compiled namesake."""
 
-    messages = 200
-
     def __init__(self, size, **_):
         from h2ws_fast.engine import kernels
 
         self.unmask = kernels.unmask
+        self.messages = max(2, min(200, (1 << 20) // size))
         self.data = random.Random(size).randbytes(size)
         self.key = int.from_bytes(KEY, "little")
 

@@ -133,8 +133,9 @@ class Outgoing(Case):
 class Echo(Outgoing):
     """Through a Python callback that `attach` set on each stream.
 
-    `via`: "message" (the callback gets the message alone, and what it returns is sent back), "event"
-    (it gets every event, and calls `send_message`).
+    `via`: "message" (the callback gets the message alone, and what it returns is sent back), "send"
+    (it gets the message alone and calls `send_message`), "event" (it gets every event and calls
+    `send_message`).
     """
 
     def __init__(self, size, streams, count, kind="binary", via="message"):
@@ -152,6 +153,12 @@ class Echo(Outgoing):
         for stream_id in server.ids:
             if via == "event":
                 conn.attach(stream_id, echo_event)
+            elif via == "send":
+
+                def echo_by_send(message, stream_id=stream_id):
+                    send(stream_id, message)
+
+                conn.attach(stream_id, id, echo_by_send)
             else:
 
                 def echo(message):
