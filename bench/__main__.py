@@ -78,7 +78,8 @@ def main(argv=None):
     running, absent = contenders.available()
     twin = twin_that_runs(running)
     print(first_line(twin), flush=True)
-    bench = Bench(twin, vars(options), running, options.quick, bool(options.only))
+    kept = {name: value for name, value in vars(options).items() if name != "json"}
+    bench = Bench(twin, kept, running, options.quick, bool(options.only))
     for why in absent:
         bench.note(f"left out: {why}")
         print(f"left out: {why}", file=sys.stderr, flush=True)

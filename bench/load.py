@@ -361,7 +361,7 @@ def main():
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--kind", choices=("binary", "ascii", "mixed"), default="binary")
     parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--warm-up", type=float, default=0.2)
+    parser.add_argument("--warm-up", type=float, default=0.1)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--cpu", type=int, help="run on this processor only")
     options = parser.parse_args()

@@ -54,7 +54,7 @@ def load(server, shape, seconds, tls):
 def run(bench):
     whole = bench.only and not bench.quick
     runs = 1 if bench.quick else 5 if whole else 2
-    seconds = 0.2 if bench.quick else 0.3
+    seconds = 0.2 if bench.quick else 0.4 if whole else 0.25
     with certificate() as files:
         for tls, every in ((False, CLEAR), (True, TLS)):
             shapes = [(label, shape) for label, shape, often in every if often or whole]
