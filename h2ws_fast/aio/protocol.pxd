@@ -1,6 +1,6 @@
 cimport cython
 
-from ..engine.connection cimport Connection
+from ..engine.endpoint cimport Endpoint
 
 cdef int IDLE, YIELDED, ARMED, WOKEN
 cdef object logger
@@ -16,6 +16,7 @@ cdef class Hub:
     cdef readonly object time
     cdef readonly object buffer
     cdef readonly object pool
+    cdef readonly dict known
     cdef bint busy
     cdef bint scheduled
     cdef Wire current
@@ -47,7 +48,7 @@ cpdef Waiter new_waiter(Hub hub)
 
 cdef class Wire:
     cdef readonly Hub hub
-    cdef readonly Connection conn
+    cdef readonly Endpoint conn
     cdef readonly object transport
     cdef readonly list websockets
     cdef readonly dict routes
@@ -68,6 +69,7 @@ cdef class Wire:
     @cython.locals(hub=Hub)
     cdef object _touch(self)
     cpdef object pull(self)
+    cpdef object become(self, Endpoint conn)
     @cython.locals(hub=Hub, previous=Wire, now=double)
     cpdef object settle(self, list events)
     cdef list _events(self)

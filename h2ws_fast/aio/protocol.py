@@ -51,6 +51,7 @@ class Hub:
         "current",
         "dirty",
         "done",
+        "known",
         "loop",
         "pool",
         "ready",
@@ -73,6 +74,7 @@ class Hub:
         self.dirty = []  # Wires with something to send or to tell
         self.ready = []  # Waiters to wake
         self.scheduled = False
+        self.known = {}  # what clients remember of origins
         # What a woken reader's task is told: a future that is done, since asyncio looks into its
         # own futures and calls methods of any other.
         self.done = loop.create_future()
@@ -392,6 +394,13 @@ class Wire:
             if hub.current is not self:
                 hub.dirty.append(self)
                 hub.schedule()
+
+    def become(self, conn):
+        """From here on `conn` speaks for this end. What the last one had to say must be written."""
+        self.conn = conn
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def pull(self):
         """Write what the engine has while the transport takes it. Allowed inside a task."""

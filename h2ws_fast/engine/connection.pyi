@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Any, TypeAlias
 
+from .endpoint import Endpoint
 from .events import BytesMessage, Data, Event, TextMessage
 from .kernels import Pool
 from .limits import Limits
@@ -16,7 +17,7 @@ class Role(IntEnum):
     CLIENT = 0
     SERVER = 1
 
-class Connection:
+class Connection(Endpoint):
     role: Role
     def __init__(
         self,

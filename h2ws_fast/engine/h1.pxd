@@ -49,12 +49,13 @@ cdef class Upgraded(Channel):
     @cython.locals(stream=Stream)
     cdef void _finish(self, bint remote) except *
     @cython.locals(opcode=int)
-    cpdef int64_t send_message(self, unsigned int stream_id, data) except -1
+    cpdef int64_t send_message(self, int64_t stream_id, data) except -1
     @cython.locals(opcode=int)
-    cpdef int64_t send_fragment(self, unsigned int stream_id, data, bint final) except -1
+    cpdef int64_t send_fragment(self, int64_t stream_id, data, bint final) except -1
     cdef int _send_control(self, int opcode, bytes data) except -1
     @cython.locals(stream=Stream)
-    cpdef consumed(self, unsigned int stream_id, int64_t credit)
+    cpdef consumed(self, int64_t stream_id, int64_t credit)
+    cpdef int64_t waiting(self, int64_t stream_id) except -1
     cdef int _check_open(self) except -1
     cdef int check_queue(self, int64_t n) except -1
 

@@ -2,11 +2,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .connection import AnyEvent, Octets, Role
+from .endpoint import Endpoint
 from .kernels import Pool
 from .limits import Limits
 from .sink import Sink
 
-class Upgraded:
+class Upgraded(Endpoint):
     def __init__(
         self,
         role: Role,

@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from .endpoint cimport Endpoint
 from .kernels cimport octets
 from .limits cimport Limits
 from .sink cimport Sink
@@ -43,7 +44,7 @@ cdef class Layer:
     cdef int lost(self, Channel channel, Stream stream, unsigned int error_code, str reason, bint remote, bint retryable) except -1
 
 
-cdef class Channel:
+cdef class Channel(Endpoint):
     cdef readonly Limits limits
     cdef readonly bint auto_credit
     cdef int64_t messages_sent

@@ -9,6 +9,7 @@ a reference to the other and an idle stream stays small.
 """
 
 from .constants import OPEN
+from .endpoint import Endpoint
 from .window import Window
 
 
@@ -88,7 +89,7 @@ class Layer:
         return self.broken(channel, stream, error_code, reason, remote, retryable)
 
 
-class Channel:
+class Channel(Endpoint):
     """What a layer may ask of the connection that carries its stream."""
 
     __slots__ = ("auto_credit", "buffered", "limits", "messages_sent")

@@ -1,0 +1,51 @@
+"""One end of a connection, as whoever moves its octets sees it.
+
+An HTTP/2 connection is one; so is a WebSocket on an upgraded HTTP/1.1 connection. The octets, the
+time and the messages go through here whatever is spoken; verbs that are called seldom need no place.
+"""
+
+
+class Endpoint:
+    """This one says nothing and hears nothing: there is a transport, and nobody behind it yet."""
+
+    __slots__ = ()
+
+    def receive_data(self, data, now=0.0):
+        """Read bytes of the transport; return the list of events they caused."""
+        return []
+
+    def receive_eof(self, now=0.0):
+        """The peer closed the transport, or it is gone: return the last events."""
+        return []
+
+    def events(self):
+        """Return what verbs, timeouts and drained queues caused since the last call."""
+        return []
+
+    def data_to_send(self, max_bytes=65536, now=0.0):
+        """Return what is to be written now, as a list of buffers of at most `max_bytes` in all."""
+        return []
+
+    def next_timeout(self):
+        """The time at which `handle_timeout` is due, or None. Valid after `data_to_send`."""
+        return None
+
+    def handle_timeout(self, now):
+        """Act on every deadline that has come."""
+
+    def send_message(self, stream_id, data):
+        """Queue a WebSocket message; return the octets that wait now."""
+        return 0
+
+    def consumed(self, stream_id, credit):
+        """What brought `credit` octets was taken."""
+
+    def waiting(self, stream_id):
+        """Octets that wait on a stream."""
+        return 0
+
+    def shutdown(self, error_code=0, reason=b""):
+        """Come to an end in good order."""
+
+    def abort(self, error_code=0, reason=b""):
+        """Come to an end at once."""
