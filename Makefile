@@ -2,7 +2,7 @@
 PYTHON ?= python3
 
 help:
-	@echo "make ext style types test test-pure sanitize bench compliance"
+	@echo "make ext style types test test-pure sanitize bench soak compliance"
 
 ext:  ## compile the extensions in place
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -29,7 +29,11 @@ sanitize:  ## the C kernels under AddressSanitizer and UndefinedBehaviorSanitize
 bench:
 	$(PYTHON) -m bench
 
+soak:  ## a minute of every kind of client in cleartext, a minute over TLS
+	$(PYTHON) -m bench soak --minutes 1
+	$(PYTHON) -m bench soak --minutes 1 --tls --api await
+
 compliance:  ## rewrite docs/conformance.md; list the rows that no test claims
 	$(PYTHON) -m tests.conformance
 
-.PHONY: help ext style types test test-pure sanitize bench compliance
+.PHONY: help ext style types test test-pure sanitize bench soak compliance

@@ -48,7 +48,9 @@ def arguments(argv):
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=__doc__,
-        epilog="sections: " + "; ".join(f"{name}: {what}" for name, what in SECTIONS.items()),
+        epilog="sections: "
+        + "; ".join(f"{name}: {what}" for name, what in SECTIONS.items())
+        + ". python -m bench soak --help: the soak test",
     )
     parser.add_argument(
         "--only",
@@ -74,6 +76,11 @@ def twin_that_runs(running):
 
 
 def main(argv=None):
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["soak"]:
+        from .soak import command
+
+        return command.main(argv[1:])
     options = arguments(argv)
     running, absent = contenders.available()
     twin = twin_that_runs(running)
