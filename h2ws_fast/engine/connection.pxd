@@ -40,6 +40,8 @@ cdef class Connection(Sender):
     cpdef list events(self)
     @cython.locals(buffers=list, outbox=Outbox, out=OutBuffer, n="Py_ssize_t")
     cpdef list data_to_send(self, int64_t max_bytes=*, double now=*)
+    @cython.locals(n=int64_t)
+    cdef void _count_dribbles(self, double now) except *
     @cython.locals(finished=list)
     cdef int _after_drain(self) except -1
     cdef void _drained(self, Stream stream) except *

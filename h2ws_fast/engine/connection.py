@@ -303,6 +303,8 @@ class Connection(Sender):
         buffers = []
         outbox = self.outbox
         self.guard.pending_resets = 0
+        if outbox.dribbles:
+            self._count_dribbles(now)
         while max_bytes >= MIN_PULL and outbox.waiting():
             out = self._pool.acquire()
             outbox.fill(out, max_bytes)
@@ -325,6 +327,12 @@ class Connection(Sender):
             self.guard.control_frames = 0
         self.timers.arm(now)
         return buffers
+
+    def _count_dribbles(self, now):
+        # CVE-2019-9511: windows of an octet make much work of little data.
+        n = self.outbox.dribbles
+        self.outbox.dribbles = 0
+        self._reached(self.guard.dribble(n, self.outbox.data_frames, now))
 
     def _after_drain(self):
         # Streams whose queue ran low or empty: what stood behind it is due.
@@ -538,6 +546,28 @@ class Connection(Sender):
         return len(self.streams)
 
     @property
+    def octets_held(self):
+        """Octets that this connection keeps: received and not consumed, or not sent yet."""
+        held = self.buffered + self.outbox.queued + self.outbox.control.size()
+        if self.block is not None:
+            held += self.block.size()
+        if self.collected is not None:
+            held += self.collected.size()
+        return held
+
+    @property
+    def on_limit(self):
+        """Called as `on_limit(name)` when one of `Limits` is reached for the first time; or None.
+
+        It is called from wherever that was noticed: it must not raise, nor call any verb.
+        """
+        return self.guard.notify
+
+    @on_limit.setter
+    def on_limit(self, callback):
+        self.guard.notify = callback
+
+    @property
     def settings_received(self):
         """Whether the peer's first SETTINGS have come."""
         return self.greeted_settings
@@ -568,6 +598,7 @@ class Connection(Sender):
             "resets_received": guard.resets,
             "resets_provoked": guard.local_resets,
             "glitches": guard.glitches,
+            "dribbles": guard.dribbles,
             "control_frames": guard.control_frames,
             "window_updates": guard.window_updates,
             "priority_frames": guard.priority_frames,

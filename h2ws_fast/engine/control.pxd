@@ -14,7 +14,7 @@ cdef unsigned int RST_STREAM, SETTINGS, SETTINGS_ENABLE_CONNECT_PROTOCOL, SETTIN
 cdef unsigned int SETTINGS_HEADER_TABLE_SIZE, SETTINGS_INITIAL_WINDOW_SIZE
 cdef unsigned int SETTINGS_MAX_CONCURRENT_STREAMS, SETTINGS_MAX_FRAME_SIZE
 cdef unsigned int SETTINGS_MAX_HEADER_LIST_SIZE, SETTINGS_NO_RFC7540_PRIORITIES, WINDOW_UPDATE
-cdef int RESET_BY_PEER, DEAD, PREFACE_TIMER, SETTINGS_ACK_TIMER
+cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, PREFACE_TIMER, SETTINGS_ACK_TIMER
 cdef Layer DISCARDED
 
 
@@ -22,7 +22,7 @@ cdef class Control(Heads):
     cdef int receive_frame(self, unsigned int kind, unsigned int flags, unsigned int stream_id, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.locals(guard=Guard, outbox=Outbox, stream=Stream)
     cdef void _receive_window_update(self, unsigned int stream_id, int64_t increment) except *
-    @cython.locals(stream=Stream, layer=Layer, complete=bint, pending=bint)
+    @cython.locals(stream=Stream, layer=Layer, complete=bint, pending=bint, how=int)
     cdef void _receive_reset(self, unsigned int stream_id, unsigned int error_code) except *
     cdef void _receive_ping(self, unsigned int flags, bytes data) except *
     @cython.locals(identifier="unsigned int", value=int64_t, end="Py_ssize_t")

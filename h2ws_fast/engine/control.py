@@ -4,7 +4,7 @@ Each is whole and of a permitted size when it comes here (`frames`). Whatever ma
 counted against the queue of answers, and whatever is merely odd as a glitch.
 """
 
-from .closed import RESET_BY_PEER
+from .closed import ENDED, RESET_BY_PEER, RESET_BY_US
 from .constants import (
     ACK,
     ANSWERED,
@@ -105,6 +105,12 @@ class Control(Heads):
         if stream is None:
             if self._is_idle(stream_id):
                 self.fail_connection(PROTOCOL_ERROR, "RST_STREAM on an idle stream")
+                return
+            how = self.closed.get(stream_id)
+            if how == ENDED or how == RESET_BY_US:
+                # It crossed our END_STREAM or RST_STREAM, as when HAProxy loses many clients at
+                # once: free, the first time.
+                self.closed.add(stream_id, RESET_BY_PEER)
             else:
                 self._reached(self.guard.glitch(self.now))
             return

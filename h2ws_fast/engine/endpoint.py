@@ -40,6 +40,24 @@ class Endpoint:
     def consumed(self, stream_id, credit):
         """What brought `credit` octets was taken."""
 
+    @property
+    def octets_held(self):
+        """Octets that are kept: received and not consumed, or not sent yet."""
+        return 0
+
+    @property
+    def on_limit(self):
+        """Called as `on_limit(name)` when a limit is reached for the first time; or None."""
+        return None
+
+    @on_limit.setter
+    def on_limit(self, callback):
+        """Nothing to reach here."""
+
+    def stats(self):
+        """Counters by name."""
+        return {"limits": {}}
+
     def waiting(self, stream_id):
         """Octets that wait on a stream."""
         return 0

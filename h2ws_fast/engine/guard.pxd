@@ -11,11 +11,14 @@ cdef class Bucket:
     cdef double burst, rate, level, stamp
 
     cdef bint take(self, double now) noexcept
+    cdef void give(self, int64_t n) noexcept
 
 
 cdef class Guard:
     cdef Limits limits
-    cdef Bucket _reset_bucket, _glitch_bucket
+    cdef Bucket _reset_bucket, _glitch_bucket, _dribble_bucket
+    cdef int64_t _dribble_mark, dribbles
+    cdef object notify
     cdef int64_t control_frames, data_frames_sent, empty_frames, glitches, local_resets
     cdef int64_t pending_resets, pings, priority_frames, resets, small_data, streams
     cdef int64_t window_updates
@@ -24,6 +27,8 @@ cdef class Guard:
     cdef object hit(self, str name)
     cdef object reset(self, double now)
     cdef object local_reset(self, double now)
+    cdef object refusal(self, double now)
+    cdef object dribble(self, int64_t n, int64_t data_frames, double now)
     cdef object glitch(self, double now)
     cdef object control_frame(self)
     cdef object empty_frame(self)

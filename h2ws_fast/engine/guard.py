@@ -26,6 +26,12 @@ class Bucket:
         self.level -= 1
         return True
 
+    def give(self, n):
+        """Put n back, up to `burst`."""
+        self.level += n
+        if self.level > self.burst:
+            self.level = self.burst
+
 
 class Guard:
     """Counts; a method returns the name of the limit that was passed, or None."""
@@ -33,11 +39,13 @@ class Guard:
     __slots__ = (
         "control_frames",
         "data_frames_sent",
+        "dribbles",
         "empty_frames",
         "glitches",
         "hits",
         "limits",
         "local_resets",
+        "notify",
         "pending_resets",
         "pings",
         "priority_frames",
@@ -45,6 +53,8 @@ class Guard:
         "small_data",
         "streams",
         "window_updates",
+        "_dribble_bucket",
+        "_dribble_mark",
         "_glitch_bucket",
         "_reset_bucket",
     )
@@ -53,6 +63,10 @@ class Guard:
         self.limits = limits
         self._reset_bucket = Bucket(limits.reset_burst, limits.reset_rate)
         self._glitch_bucket = Bucket(limits.glitch_burst, limits.glitch_rate)
+        self._dribble_bucket = None  # made on need
+        self._dribble_mark = 0
+        self.dribbles = 0
+        self.notify = None
         self.control_frames = 0
         self.data_frames_sent = 0
         self.empty_frames = 0
@@ -68,10 +82,13 @@ class Guard:
         self.hits = None
 
     def hit(self, name):
-        """Count that a limit was reached; return its name."""
+        """Count that a limit was reached, tell of the first time; return its name."""
         if self.hits is None:
             self.hits = {}
-        self.hits[name] = self.hits.get(name, 0) + 1
+        count = self.hits.get(name, 0) + 1
+        self.hits[name] = count
+        if count == 1 and self.notify is not None:
+            self.notify(name)
         return name
 
     def reset(self, now):
@@ -85,6 +102,23 @@ class Guard:
         if self.local_resets > self.limits.max_local_resets:
             return self.hit("max_local_resets")
         return None if self._reset_bucket.take(now) else self.hit("reset_burst")
+
+    def refusal(self, now):
+        """A new stream was refused for want of something that is ours: only the rate counts."""
+        return None if self._reset_bucket.take(now) else self.hit("reset_burst")
+
+    def dribble(self, n, data_frames, now):
+        """n DATA frames were cut to a few octets by the peer's windows, of `data_frames` in all."""
+        if self._dribble_bucket is None:
+            self._dribble_bucket = Bucket(self.limits.dribble_burst, self.limits.dribble_rate)
+        self._dribble_bucket.give(data_frames - self._dribble_mark - n)
+        self._dribble_mark = data_frames
+        self.dribbles += n
+        while n > 0:
+            n -= 1
+            if not self._dribble_bucket.take(now):
+                return self.hit("dribble_burst")
+        return None
 
     def glitch(self, now):
         """Something odd was ignored."""

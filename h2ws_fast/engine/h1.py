@@ -309,6 +309,20 @@ class Upgraded(Channel):
             "limits": dict(self._guard.hits) if self._guard.hits else {},
         }
 
+    @property
+    def octets_held(self):
+        """See `Connection.octets_held`."""
+        return self.buffered + self._stream.queued
+
+    @property
+    def on_limit(self):
+        """See `Connection.on_limit`."""
+        return self._guard.notify
+
+    @on_limit.setter
+    def on_limit(self, callback):
+        self._guard.notify = callback
+
     def _check_open(self):
         if self._stream.flags & OVER or not self._messages.writable():
             raise StreamClosed("the WebSocket is closing or closed")

@@ -17,6 +17,7 @@ cdef int64_t NO_UPDATE
 cdef int64_t MAX_INTEGER
 cdef int MAX_INTEGER_SHIFT
 cdef Py_ssize_t MAX_REMEMBERED
+cdef bytes COOKIE
 cdef int INDEXED
 cdef int NEVER_INDEXED
 cdef int SHORT_SECRET
@@ -45,7 +46,7 @@ cdef class Decoder:
     cpdef int offer_max_table_size(self, int64_t max_table_size) except -1
     cpdef int set_max_table_size(self, int64_t max_table_size) except -1
     @cython.locals(
-        block=bytes, fields=list, end=Py_ssize_t, octet=cython.uint, name=bytes, value=bytes
+        block=bytes, crumbs=Py_ssize_t, fields=list, end=Py_ssize_t, octet=cython.uint, name=bytes, value=bytes
     )
     cpdef list decode(self, octets p, Py_ssize_t pos, Py_ssize_t n)
     cdef int _overflow(self) except -1

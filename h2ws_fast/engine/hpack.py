@@ -25,6 +25,7 @@ __all__ = [
     "Sensitive",
 ]
 
+COOKIE = KNOWN_NAMES[b"cookie"]
 INITIAL_TABLE_SIZE = 4096  # RFC 9113 section 6.5.2
 STATIC_ENTRIES = 61
 NO_UPDATE = -1
@@ -141,6 +142,7 @@ class Decoder:
             if self._fields is not None and block == self._block and self._demanded == NO_UPDATE:
                 return self._fields.copy()
         fields = []
+        crumbs = 0
         end = pos + n
         self._changed = False
         self._list_size = 0
@@ -163,7 +165,14 @@ class Decoder:
                 name = field[0]
                 value = field[1]
             self._list_size += len(name) + len(value) + 32
-            self._count += 1
+            if name is COOKIE:
+                # RFC 9113 section 8.2.3: browsers cut a cookie into many lines, which are one
+                # field in the end. Their octets are bounded as all others.
+                crumbs += 1
+                if crumbs == 1:
+                    self._count += 1
+            else:
+                self._count += 1
             if self._list_size <= self._max_list_size and self._count <= self._max_fields:
                 fields.append(field)
             else:

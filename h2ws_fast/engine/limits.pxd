@@ -28,6 +28,8 @@ cdef class Limits:
     cdef readonly int64_t max_local_resets
     cdef readonly int64_t glitch_burst
     cdef readonly int64_t glitch_rate
+    cdef readonly int64_t dribble_burst
+    cdef readonly int64_t dribble_rate
     cdef readonly double preface_timeout_s
     cdef readonly double settings_timeout_s
     cdef readonly double header_block_timeout_s

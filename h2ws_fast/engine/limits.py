@@ -56,6 +56,8 @@ class Limits:
         "max_local_resets",
         "glitch_burst",
         "glitch_rate",
+        "dribble_burst",
+        "dribble_rate",
         "preface_timeout_s",
         "settings_timeout_s",
         "header_block_timeout_s",
@@ -91,9 +93,11 @@ class Limits:
         write_high=65536,
         # ... once they have fallen to this.
         write_low=16384,
-        # Fields of a header list (Envoy 100, Node 128).
+        # Fields of a header list (Envoy 100, Node 128). The lines that a cookie was cut into
+        # (RFC 9113 section 8.2.3) count as one field; their octets count each.
         max_header_fields=128,
-        # CONTINUATION frames of one header block (nghttp2 8): CVE-2024-27316 and its family.
+        # CONTINUATION frames of one header block (nghttp2 8): CVE-2024-27316 and its family. Raise
+        # it with `Settings.max_header_list_size`: the smallest max_frame_size is 16 KiB.
         max_continuations=8,
         # Entries in one SETTINGS frame (nghttp2 32).
         max_settings=32,
@@ -110,8 +114,10 @@ class Limits:
         max_window_updates=20,
         # Own PINGs that may be unanswered (Node 10).
         max_pings=10,
-        # Streams the peer may reset before the application answered them, at once: a page that leaves
-        # during authentication resets dozens; beyond it new streams are refused: CVE-2023-44487.
+        # Streams that the peer may open and reset again before the application can have looked (in
+        # what one read brought): a page that leaves during authentication resets dozens; beyond it
+        # new streams are refused: CVE-2023-44487. What the application does work on counts until
+        # its work is over: see `serve`.
         max_pending_resets=1000,
         # Resets by the peer, and resets its faults made us send, in a burst ... (nghttp2 1000):
         # CVE-2023-44487, CVE-2025-8671.
@@ -124,6 +130,11 @@ class Limits:
         glitch_burst=10000,
         # ... and the number a second that are forgiven.
         glitch_rate=330,
+        # DATA frames that the peer's windows cut to fewer than 256 octets, in a burst; every other
+        # DATA frame that it lets through gives one back. Data Dribble, CVE-2019-9511 ...
+        dribble_burst=1000,
+        # ... and the number a second that are forgiven.
+        dribble_rate=33,
         # From the first octet sent to the peer's preface.
         preface_timeout_s=10.0,
         # From SETTINGS to their acknowledgement.
@@ -163,6 +174,8 @@ class Limits:
         self.max_local_resets = _number("max_local_resets", max_local_resets, 1)
         self.glitch_burst = _number("glitch_burst", glitch_burst, 1)
         self.glitch_rate = _number("glitch_rate", glitch_rate, 0)
+        self.dribble_burst = _number("dribble_burst", dribble_burst, 1)
+        self.dribble_rate = _number("dribble_rate", dribble_rate, 0)
         self.preface_timeout_s = _seconds("preface_timeout_s", preface_timeout_s)
         self.settings_timeout_s = _seconds("settings_timeout_s", settings_timeout_s)
         self.header_block_timeout_s = _seconds("header_block_timeout_s", header_block_timeout_s)

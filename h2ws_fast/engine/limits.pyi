@@ -23,6 +23,8 @@ class Limits:
     max_local_resets: int
     glitch_burst: int
     glitch_rate: int
+    dribble_burst: int
+    dribble_rate: int
     preface_timeout_s: float
     settings_timeout_s: float
     header_block_timeout_s: float
@@ -56,6 +58,8 @@ class Limits:
         max_local_resets: int | None = 1024,
         glitch_burst: int | None = 10000,
         glitch_rate: int | None = 330,
+        dribble_burst: int | None = 1000,
+        dribble_rate: int | None = 33,
         preface_timeout_s: float | None = 10.0,
         settings_timeout_s: float | None = 10.0,
         header_block_timeout_s: float | None = 10.0,

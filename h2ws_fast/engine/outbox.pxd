@@ -5,7 +5,7 @@ from .kernels cimport Buffer, Chunks, OutBuffer
 from .stream cimport Stream
 
 cdef unsigned int NONE, DATA, END, END_STREAM, OWED, READY
-cdef int DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, QUANTUM
+cdef int DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, QUANTUM, TINY
 
 
 @cython.final
@@ -22,6 +22,7 @@ cdef class Outbox:
     cdef int64_t ring
     cdef int64_t stale
     cdef int64_t data_frames
+    cdef int64_t dribbles
     cdef int64_t window
     cdef int64_t initial
     cdef int64_t max_frame

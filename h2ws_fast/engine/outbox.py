@@ -15,6 +15,7 @@ INITIAL_WINDOW_SIZE costs nothing, however many streams there are.
 from .constants import DATA, DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, END, END_STREAM, OWED, READY
 from .kernels import NONE, Buffer, Chunks
 
+TINY = 256  # octets of DATA that are hardly worth a frame, unless they are all there is
 QUANTUM = 16384  # octets of DATA a stream may send before the next has its turn
 
 
@@ -27,6 +28,7 @@ class Outbox:
         "control",
         "control_at",
         "data_frames",
+        "dribbles",
         "finished",
         "first",
         "initial",
@@ -55,6 +57,7 @@ class Outbox:
         self.nearest = 0  # no blocked stream's `extra` is above this
         self.widest = 0  # no stream's `extra` is above this
         self.data_frames = 0
+        self.dribbles = 0  # of these, the tiny ones of which the windows allowed no more
         self.window = DEFAULT_WINDOW
         self.initial = DEFAULT_WINDOW
         self.max_frame = DEFAULT_FRAME_SIZE
@@ -235,6 +238,8 @@ class Outbox:
                     self.schedule(stream)
                 else:
                     self._block(stream)
+                if n < TINY and (self.window <= 0 or self.initial + stream.extra <= 0):
+                    self.dribbles += 1
             if stream.flags & OWED and stream.queued <= self.write_low:
                 if self.finished is None:
                     self.finished = []

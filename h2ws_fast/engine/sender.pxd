@@ -60,4 +60,6 @@ cdef class Sender(Control):
     @cython.locals(stream=Stream)
     cpdef reset(self, int64_t stream_id, error_code=*)
     @cython.locals(stream=Stream)
+    cpdef refuse(self, int64_t stream_id, str limit)
+    @cython.locals(stream=Stream)
     cpdef attach(self, int64_t stream_id, sink, on_message=*)

@@ -503,6 +503,17 @@ class Sender(Control):
         check_error_code(error_code)
         self.break_stream(stream, error_code, "reset by this end")
 
+    def refuse(self, stream_id, limit):
+        """Turn away a request on which nobody has worked, since a limit of the caller's is reached.
+
+        REFUSED_STREAM tells the peer that it may try again: RFC 9113 section 8.7. It is counted
+        under `limit` in `stats()["limits"]`, and against `Limits.reset_burst`. `Reset` follows.
+        """
+        stream = self._answerable(stream_id)
+        self.guard.hit(limit)
+        if not self._reached(self.guard.refusal(self.now)):
+            self.break_stream(stream, REFUSED_STREAM, "refused: " + limit)
+
     def attach(self, stream_id, sink, on_message=None):
         """Deliver a stream's events to a `Sink`, or to a callable `sink(event)`; None: to the list.
 

@@ -47,6 +47,8 @@ DEFAULTS = {
     "max_local_resets": 1024,
     "glitch_burst": 10000,
     "glitch_rate": 330,
+    "dribble_burst": 1000,
+    "dribble_rate": 33,
     "max_continuations": 8,
     "max_header_fields": 128,
     "max_settings": 32,
@@ -202,9 +204,91 @@ def test_resets_that_the_peer_provokes(make, name, fault):
     calm(peer, name)
 
 
+def test_a_reset_that_crosses_the_end_is_free_once(make):
+    """HAProxy ends its side of many WebSockets and resets them, while our answer is on its way."""
+    peer = make("server", limits={"glitch_burst": 1, "glitch_rate": 0, "reset_burst": 1})
+    ids = [peer.websocket() for _ in range(100)]
+    for stream_id in ids:
+        peer.feed(f.data(stream_id, end_stream=True), f.rst_stream(stream_id))
+    assert peer.conn.open_streams == 0
+    assert peer.conn.stats()["glitches"] == 0
+    untouched(peer)
+    peer.feed(f.rst_stream(ids[0]))
+    assert peer.conn.stats()["glitches"] == 1
+    peer.feed(f.rst_stream(ids[0]))
+    calm(peer, "glitch_burst")
+
+
+def test_refusals_count_as_resets_but_not_for_ever(make):
+    peer = make("server", limits={"reset_burst": 3, "reset_rate": 1, "max_local_resets": 1})
+    for _ in range(3):
+        stream_id = peer.get()
+        peer.conn.refuse(stream_id, "of_ours")
+        assert peer.pull() == f.rst_stream(stream_id, f.REFUSED_STREAM)
+        assert of(peer.more(), "Reset")[0].error_code == f.REFUSED_STREAM
+    reached(peer, "of_ours", 3)
+    stream_id = peer.get()
+    peer.now += 10.0
+    peer.feed(f.window_update(0, 1))
+    for _ in range(3):
+        peer.conn.refuse(stream_id, "of_ours")
+        stream_id = peer.get()
+    assert not peer.conn.terminated
+    peer.forget()
+    peer.conn.refuse(stream_id, "of_ours")
+    peer.expect_connection_error(f.ENHANCE_YOUR_CALM)
+    assert peer.conn.stats()["limits"] == {"of_ours": 7, "reset_burst": 1}
+
+
+def test_only_what_is_unanswered_can_be_refused(make):
+    peer = make("server")
+    stream_id = peer.get()
+    peer.conn.respond(stream_id, OK)
+    with pytest.raises(peer.errors.LocalProtocolError):
+        peer.conn.refuse(stream_id, "of_ours")
+    assert peer.conn.stats()["limits"] == {}
+
+
+@row("SEC-9-1")
+def test_each_limit_is_told_of_once(make):
+    told = []
+    peer = make("server", limits={"max_message": 1, "reset_burst": 1, "reset_rate": 0})
+    peer.conn.on_limit = told.append
+    for _ in range(3):
+        stream_id = peer.websocket()
+        peer.feed(peer.message(stream_id, b"xx"))
+    assert told == ["max_message"]
+    opened_and_reset(peer)
+    opened_and_reset(peer)
+    assert told == ["max_message", "reset_burst"]
+    assert peer.conn.stats()["limits"] == {"max_message": 3, "reset_burst": 1}
+    assert peer.conn.on_limit == told.append
+
+
+def test_octets_held(make):
+    peer = make("server", peer_settings=[(f.INITIAL_WINDOW_SIZE, 0)])
+    assert peer.conn.octets_held == 0
+    stream_id = peer.websocket()
+    peer.feed(peer.message(stream_id, bytes(1000)))
+    assert 1000 <= peer.conn.octets_held < 1020
+    (message,) = of(peer.events, "BytesMessage")
+    peer.conn.consumed(stream_id, message.credit)
+    assert peer.conn.octets_held == 0
+    peer.conn.send_message(stream_id, bytes(2000))
+    assert 2000 <= peer.conn.octets_held < 2020
+    peer.conn.reset(stream_id)
+    peer.sent()
+    peer.feed(f.headers(5, bytes(16000), True, end_headers=False))
+    assert peer.conn.octets_held >= 16000
+    peer.feed(f.frame(f.CONTINUATION, 0, 5, bytes(5000), length=16000))
+    assert peer.conn.octets_held >= 21000
+
+
 def test_glitches(make):
     peer = make("server", limits={"glitch_burst": 5, "glitch_rate": 1})
     stream_id = peer.expect_alive()
+    peer.feed(f.rst_stream(stream_id))  # it may have crossed our END_STREAM
+    assert peer.conn.stats()["glitches"] == 0
     for _ in range(5):
         peer.feed(f.rst_stream(stream_id))
     untouched(peer)
@@ -301,6 +385,39 @@ def test_max_header_fields(make):
     assert peer.conn.stats()["limits"]
     peer.next_id = 5
     peer.expect_alive()
+
+
+def test_cookies_count_as_one_field(make):
+    """RFC 9113 section 8.2.3: browsers cut a cookie into lines, and have hundreds of them."""
+    crumbs = [("cookie", f"name{i}=value{i}") for i in range(500)]
+    peer = make("server")
+    peer.feed(*blocks(peer, 1, [*GET, *crumbs]))
+    (requested,) = of(peer.events, "Requested")
+    assert requested.headers == [(b"cookie", b"; ".join(v.encode() for _, v in crumbs))]
+    assert peer.conn.stats()["limits"] == {}
+    peer.feed(*blocks(peer, 3, [*GET, *[(f"x-{i}", "") for i in range(123)], *crumbs]))
+    assert len(of(peer.events, "Requested")) == 2  # 4, 123 and the cookie
+    peer.feed(*blocks(peer, 5, [*GET, *[(f"x-{i}", "") for i in range(124)], *crumbs]))
+    answer = next(x for x in peer.sent() if x.kind == f.HEADERS)
+    assert (answer.stream_id, answer.get(":status")) == (5, "431")
+    # They are bounded in octets, of which each line costs 32 more.
+    peer.feed(*blocks(peer, 7, [*GET, *[("cookie", "a=b")] * 1600]))
+    answer = next(x for x in peer.sent() if x.kind == f.HEADERS)
+    assert (answer.stream_id, answer.get(":status")) == (7, "431")
+    reached(peer, "max_header_list_size", 2)
+
+
+def blocks(peer, stream_id, fields):
+    """HEADERS and CONTINUATION frames of at most 16 KiB, ending the stream."""
+    block = peer.block(fields)
+    pieces = [block[i : i + 16384] for i in range(0, len(block), 16384)]
+    return [
+        f.headers(stream_id, pieces[0], True, end_headers=len(pieces) == 1),
+        *(
+            f.continuation(stream_id, piece, end_headers=number == len(pieces))
+            for number, piece in enumerate(pieces[1:], 2)
+        ),
+    ]
 
 
 # -- frames ------------------------------------------------------------------------------------
@@ -430,6 +547,64 @@ def test_max_window_updates(make):
     assert not peer.conn.terminated
     peer.feed(f.window_update(stream_id, 1))
     calm(peer, "max_window_updates")
+
+
+@row("SEC-1-7")
+def test_windows_of_an_octet(make):
+    peer = make(
+        "server",
+        limits={"dribble_burst": 10, "dribble_rate": 1},
+        peer_settings=[(f.INITIAL_WINDOW_SIZE, 0)],
+    )
+    stream_id = peer.websocket()
+    peer.conn.send_message(stream_id, bytes(100_000))
+
+    def grant(n):
+        peer.feed(f.window_update(stream_id, n))
+        return [len(x.payload) for x in peer.sent() if x.kind == f.DATA]
+
+    assert [grant(1) for _ in range(9)] == [[1]] * 9
+    assert grant(255) == [255]
+    peer.now += 5.0  # five are forgiven
+    peer.feed(f.window_update(stream_id, 1), f.window_update(stream_id, 1))  # one read, one frame
+    assert [len(x.payload) for x in peer.sent() if x.kind == f.DATA] == [2]
+    assert [grant(255) for _ in range(4)] == [[255]] * 4
+    assert [grant(256) for _ in range(20)] == [[256]] * 20  # not tiny, and each gives one back
+    assert peer.conn.stats()["dribbles"] == 15
+    assert [grant(1) for _ in range(10)] == [[1]] * 10
+    assert peer.conn.stats()["limits"] == {}
+    peer.feed(f.window_update(stream_id, 1))
+    calm(peer, "dribble_burst")
+
+
+@row("SEC-1-7")
+def test_settings_that_let_out_an_octet_of_each_stream(make):
+    """One SETTINGS of 15 octets would bring a thousand DATA frames, and so on without end."""
+    peer = make("server", peer_settings=[(f.INITIAL_WINDOW_SIZE, 0)])
+    for _ in range(500):
+        peer.conn.send_message(peer.websocket(), bytes(1000))
+    came = 0
+    for size in range(1, 10):
+        peer.feed(f.settings((f.INITIAL_WINDOW_SIZE, size)))
+        came += sum(x.kind == f.DATA for x in peer.sent())
+        if peer.conn.terminated:
+            break
+    assert 1000 <= came <= 1500
+    assert peer.conn.stats()["limits"] == {"dribble_burst": 1}
+    assert peer.frames[-1].kind == f.GOAWAY
+    assert peer.frames[-1].error_code == f.ENHANCE_YOUR_CALM
+
+
+@row("SEC-1-7")
+def test_the_last_octets_are_no_dribble(make):
+    peer = make("server", limits={"dribble_burst": 1, "dribble_rate": 0})
+    stream_id = peer.websocket()
+    for _ in range(1000):
+        peer.conn.send_message(stream_id, b"tiny")
+        peer.sent()
+        peer.feed(f.window_update(stream_id, 6), f.window_update(0, 6))
+    assert peer.conn.stats()["dribbles"] == 0
+    untouched(peer)
 
 
 def test_max_pings(make):
