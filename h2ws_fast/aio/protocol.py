@@ -304,6 +304,7 @@ class Wire:
         # uvloop's TCP transport takes any buffer; asyncio's own and both TLS layers do not.
         kind = type(transport)
         self.plain = not (kind.__module__.startswith("uvloop") and kind.__name__ == "TCPTransport")
+        self.conn.on_limit = self._limit_reached
         if self._opened():
             self.settle(None)
 
@@ -350,6 +351,7 @@ class Wire:
             self.timer.cancel()
             self.timer = None
         self.transport = None
+        self.conn.on_limit = None
         self._lost(exc)
 
     def pause_writing(self):
@@ -373,6 +375,11 @@ class Wire:
 
     def _event(self, event):
         """An event that no stream's own receiver takes."""
+
+    def _limit_reached(self, name):
+        """The peer reached a limit of `Limits`, for the first time on this connection."""
+        peer = None if self.transport is None else self.transport.get_extra_info("peername")
+        logger.warning("%s reached the limit %s", peer, name)
 
     def _settled(self):
         """A batch is done, and `watched` is set."""
@@ -398,6 +405,7 @@ class Wire:
     def become(self, conn):
         """From here on `conn` speaks for this end. What the last one had to say must be written."""
         self.conn = conn
+        conn.on_limit = self._limit_reached
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None

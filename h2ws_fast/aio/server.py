@@ -13,7 +13,13 @@ from typing import Any, TypeAlias
 
 from .._twins import COMPILED
 from ..engine import Connection, Limits, Role, Settings
-from ..engine.constants import CANCEL, INADEQUATE_SECURITY, INTERNAL_ERROR, NO_ERROR
+from ..engine.constants import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    INADEQUATE_SECURITY,
+    INTERNAL_ERROR,
+    NO_ERROR,
+)
 from ..engine.events import Requested, Reset, SinkFailed, Terminated
 from ..errors import (
     H2WSError,
@@ -22,6 +28,7 @@ from ..errors import (
     StreamReset,
 )
 from . import tls
+from .admission import Admission, peer_of
 from .http import Body, Request, Response, fields_of, text_response
 from .protocol import Hub, Wire, limit_unsent, running_hub
 from .tunnel import Receiving, Sending, Tunnel
@@ -103,8 +110,6 @@ class _Options:
     ssl: ssl_module.SSLContext | None
     settings: Settings
     limits: Limits
-    max_connections: int | None
-    max_connections_per_address: int | None
     logger: Any
 
 
@@ -129,10 +134,11 @@ class _Exchange:
 class ServerWire(Wire, asyncio.BufferedProtocol):
     """One connection of a Server."""
 
-    __slots__ = ("address", "server")
+    __slots__ = ("handlers", "server")
 
     server: Server
-    address: Any
+    # Tasks that work on a stream, open or not: a request that is reset counts until its work ends.
+    handlers: int
 
     def __init__(self, server: Server, hub: Hub) -> None:
         options = server.options
@@ -144,18 +150,18 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
         )
         super().__init__(hub, conn, options.limits.write_high)
         self.server = server
-        self.address = None
+        self.handlers = 0
 
     def _opened(self) -> bool:
         server = self.server
-        if not server._admit(self):
-            self.refuse()
-            return False
+        limit = server._admit(self)
+        if limit is not None:
+            return self._turn_newcomer_away(limit)
         if server.options.ssl is not None:
             tls_object = self.transport.get_extra_info("ssl_object")
             # RFC 9113 section 3.3: over TLS, HTTP/2 is what ALPN says and not what a client tries.
             if tls_object.selected_alpn_protocol() != "h2":
-                server.logger.info("a TLS client without ALPN h2 was refused")
+                server.admission.note("%s was refused: TLS without ALPN h2", peer_of(self))
                 self.refuse()
                 return False
             problem = tls.check_negotiated(tls_object)
@@ -163,8 +169,28 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
                 self.conn.abort(INADEQUATE_SECURITY, problem.encode())
         return True
 
+    def _turn_newcomer_away(self, limit: str) -> bool:
+        tls_object = self.transport.get_extra_info("ssl_object")
+        if tls_object is not None and tls_object.selected_alpn_protocol() != "h2":
+            self.refuse()
+            return False
+        self.conn.abort(ENHANCE_YOUR_CALM, f"{limit} is reached".encode())
+        return True
+
     def _lost(self, exc: BaseException | None) -> None:
         self.server._forget(self)
+
+    def _limit_reached(self, name: str) -> None:
+        self.server.admission.warn("%s reached the limit %s", peer_of(self), name)
+
+    def _own(self, task: asyncio.Task[Any]) -> None:
+        self.handlers += 1
+        self.server._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self.handlers -= 1
+        self.server._task_done(task)
 
     def _event(self, event: Any) -> None:
         kind = type(event)
@@ -181,8 +207,11 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
         elif kind is Terminated:
             self.over = True
             if event.error_code != NO_ERROR:
-                self.server.logger.info(
-                    "connection ended with error %#x: %.200r", event.error_code, event.reason
+                self.server.admission.note(
+                    "the connection of %s ended with error %#x: %.200r",
+                    peer_of(self),
+                    event.error_code,
+                    event.reason,
                 )
         else:
             # What came in one read with the request: its stream had no receiver yet.
@@ -192,7 +221,17 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
                 receiver(event)
 
     def _requested(self, event: Any) -> None:
-        options = self.server.options
+        server = self.server
+        options = server.options
+        if self.handlers >= options.settings.max_concurrent_streams:
+            # CVE-2023-44487: as many handlers are at work as there may be streams, though some of
+            # their streams are over. The request may be tried again when one of them has ended.
+            self.conn.refuse(event.stream_id, "max_handlers")
+            return
+        if server.admission.over_budget():
+            server.admission.refuse("memory_budget", self, "a stream")
+            self._answer(event.stream_id, Response(503), event.method)
+            return
         token = event.protocol
         if token is None:
             if event.method == "CONNECT" or options.on_request is None:
@@ -236,7 +275,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
                 answer = text_response(500, "the opening handshake failed, see the server's log\n")
         if isinstance(answer, Awaitable):
             task = self.hub.loop.create_task(self._decide(what, answer, go_on))
-            self.server._own(task)
+            self._own(task)
 
             def cancel(event: Any) -> None:
                 if type(event) is Reset:
@@ -269,7 +308,9 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
 
     def _turn_away(self, stream_id: int, status: int, reason: str) -> None:
         # Without a body: Firefox leaves a connection where a refused WebSocket came with one.
-        self.server.logger.info("stream %d was refused with %d: %s", stream_id, status, reason)
+        self.server.admission.note(
+            "stream %d of %s was refused with %d: %.200s", stream_id, peer_of(self), status, reason
+        )
         self._answer(stream_id, Response(status), "CONNECT")
 
     def _refuse(self, stream_id: int, response: Any) -> None:
@@ -321,7 +362,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
             assert options.handler is not None
             coroutine: Any = options.handler(ws)
             task = self.hub.loop.create_task(coroutine)
-            server._own(task)
+            self._own(task)
             task.add_done_callback(ws._handled)
 
     def _origin_allowed(self, request: Request) -> bool:
@@ -367,7 +408,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
         self.conn.attach(tunnel.stream_id, tunnel.feed)
         self.conn.respond(tunnel.stream_id, fields, False)
         task = self.hub.loop.create_task(self._run_tunnel(options.tunnels[tunnel.protocol], tunnel))
-        self.server._own(task)
+        self._own(task)
 
     async def _run_tunnel(self, handler: OnTunnel, tunnel: Tunnel) -> None:
         try:
@@ -394,7 +435,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
         self.conn.attach(event.stream_id, exchange.feed)
         self.route(event.stream_id, exchange.feed)
         exchange.task = self.hub.loop.create_task(self._handle_request(request, exchange))
-        self.server._own(exchange.task)
+        self._own(exchange.task)
 
     async def _handle_request(self, request: Request, exchange: _Exchange) -> None:
         server = self.server
@@ -502,19 +543,19 @@ class Server:
     """What `serve` returns: await it, or use it with `async with`, to start it.
 
     `close()` begins the graceful shutdown, `wait_closed()` waits for its end, `serve_forever()`
-    runs until cancelled.
+    runs until cancelled, `stats()` counts.
     """
 
-    def __init__(self, options: _Options, start: dict[str, Any]) -> None:
+    def __init__(self, options: _Options, admission: Admission, start: dict[str, Any]) -> None:
         self.options = options
+        self.admission = admission
         self.logger = options.logger
         self.closing = False
         self.server: asyncio.Server | None = None
         self._start = start
         self._hub: Hub | None = None
         self._keeper: Keeper | None = None
-        self._wires: set[ServerWire] = set()
-        self._addresses: dict[Any, int] = {}
+        self._wires: set[ServerWire] = admission.wires
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closer: asyncio.Task[None] | None = None
         self._closed: asyncio.Future[None] | None = None
@@ -522,44 +563,23 @@ class Server:
 
     # -- what connections call --------------------------------------------------------------------
 
-    def _admit(self, wire: ServerWire) -> bool:
-        options = self.options
-        if options.max_connections is not None and len(self._wires) >= options.max_connections:
-            self.logger.warning("refused: max_connections (%d) reached", options.max_connections)
-            return False
-        if options.max_connections_per_address is not None:
-            peer = wire.transport.get_extra_info("peername")
-            address = peer[0] if isinstance(peer, tuple) else peer
-            count = self._addresses.get(address, 0)
-            if count >= options.max_connections_per_address:
-                self.logger.warning("refused: max_connections_per_address reached: %s", address)
-                return False
-            self._addresses[address] = count + 1
-            wire.address = address
-        self._wires.add(wire)
+    def _admit(self, wire: ServerWire) -> str | None:
+        # The name of the limit that keeps a connection out, or None.
+        limit = self.admission.enter(wire)
+        if limit is not None:
+            return limit
         if self._keeper is not None:
             self._keeper.add(wire)
         if self.closing:
             wire.conn.shutdown()
-        return True
+        return None
 
     def _forget(self, wire: ServerWire) -> None:
-        if wire not in self._wires:
+        if not self.admission.leave(wire):
             return
-        self._wires.discard(wire)
         if self._keeper is not None:
             self._keeper.discard(wire)
-        if self.options.max_connections_per_address is not None:
-            count = self._addresses.get(wire.address, 0) - 1
-            if count > 0:
-                self._addresses[wire.address] = count
-            else:
-                self._addresses.pop(wire.address, None)
         self._check_quiet()
-
-    def _own(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -581,6 +601,23 @@ class Server:
     def sockets(self) -> tuple[socket.socket, ...]:
         """The listening sockets."""
         return () if self.server is None else tuple(self.server.sockets)
+
+    def stats(self) -> dict[str, Any]:
+        """Counters by name.
+
+        `connections` that are open, `accepted` so far, `handlers` at work (tasks), `octets_held`:
+        what `memory_budget` limits; `refused`: newcomers, by the limit that refused them; `limits`:
+        how often each limit of a connection was reached, by all connections so far.
+        """
+        admission = self.admission
+        return {
+            "connections": len(admission.wires),
+            "accepted": admission.accepted,
+            "handlers": len(self._tasks),
+            "octets_held": admission.held(),
+            "refused": dict(admission.refused),
+            "limits": admission.limits(),
+        }
 
     def is_serving(self) -> bool:
         """Does it accept connections?"""
@@ -667,6 +704,7 @@ class Server:
         _warn_if_pure(self.logger)
         hub = running_hub()
         self._hub = hub
+        self.admission.start(hub.time)
         self._closed = hub.loop.create_future()
         start = dict(self._start)
         interval = start.pop("ping_interval")
@@ -756,6 +794,7 @@ def serve(
     limits: Limits | None = None,
     max_connections: int | None = None,
     max_connections_per_address: int | None = None,
+    memory_budget: int | None = None,
     logger: Any = logger,
     backlog: int = 4096,
     **kwargs: Any,
@@ -787,6 +826,13 @@ def serve(
     wait. What arrives and is not received waits with the peer, by flow control: the window in
     `settings` bounds it in octets, so `max_queue` of `websockets` is accepted and not needed.
     `limits` replaces what the timeouts, `max_size` and `write_limit` say.
+
+    `max_connections`, `max_connections_per_address` (of IPv6 addresses one /64) and `memory_budget`,
+    the octets that all connections together keep for applications and peers that do not take them,
+    refuse newcomers beyond: connections with GOAWAY(ENHANCE_YOUR_CALM), and beyond the budget new
+    streams with 503. `Server.stats()` counts them. On each connection at most
+    `settings.max_concurrent_streams` handlers work at once, those of streams that were reset
+    included; streams beyond are refused (REFUSED_STREAM).
 
     Other keyword arguments (`sock`, `reuse_port`, `start_serving` ...) go to `create_server`.
     """
@@ -825,9 +871,13 @@ def serve(
         max_size=max_size,
         write_limit=write_limit,
     )
-    options.max_connections = max_connections
-    options.max_connections_per_address = max_connections_per_address
     options.logger = logger
+    admission = Admission(
+        logger,
+        max_connections=max_connections,
+        max_connections_per_address=max_connections_per_address,
+        memory_budget=memory_budget,
+    )
     start = {
         "host": host,
         "port": port,
@@ -842,4 +892,4 @@ def serve(
             start.setdefault("ssl_handshake_timeout", open_timeout)
         # A peer that never reads never answers our close_notify: a browser's spare connection.
         start.setdefault("ssl_shutdown_timeout", min(SSL_SHUTDOWN_S, close_timeout or 60.0))
-    return Server(options, start)
+    return Server(options, admission, start)

@@ -63,6 +63,19 @@ def add_parser(commands: Any) -> None:
         default="callback",
         help="which interface of the library echoes (callback, the faster)",
     )
+    add("--max-connections", type=_limit, metavar="N", help="refuse further ones (no limit)")
+    add(
+        "--max-connections-per-address",
+        type=_limit,
+        metavar="N",
+        help="refuse further ones of an address, of IPv6 a /64 (no limit)",
+    )
+    add(
+        "--memory-budget",
+        type=_limit,
+        metavar="OCTETS",
+        help="refuse newcomers while all connections keep more than this (no limit)",
+    )
     add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
     parser.set_defaults(run=run)
 
@@ -72,6 +85,13 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError("a port is a number between 0 and 65535")
     return port
+
+
+def _limit(text: str) -> int:
+    limit = int(text)
+    if limit < 1:
+        raise argparse.ArgumentTypeError("a limit is at least 1")
+    return limit
 
 
 def _workers(text: str) -> int:
@@ -188,9 +208,13 @@ def _run_one(
             server_header=f"h2ws-fast/{version()}",
             limits=Limits(max_message=MAX_MESSAGE, max_queued=MAX_QUEUED, close_timeout_s=3.0),
             backlog=BACKLOG,
+            max_connections=arguments.max_connections,
+            max_connections_per_address=arguments.max_connections_per_address,
+            memory_budget=arguments.memory_budget,
             **served.interface(),
             **patience,
-        ):
+        ) as server:
+            served.server = server
             accepting()
             await stop.wait()
             if goodbye:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import COMPILED, ConnectionClosed, LocalProtocolError, Request, Response, WebSocket
+from .. import COMPILED, ConnectionClosed, LocalProtocolError, Request, Response, Server, WebSocket
 from ..engine.messages import check_close
 from . import version
 
@@ -174,6 +174,7 @@ class Paths:
     def __init__(self, api: str) -> None:
         self.api = api
         self.counters = Counters()
+        self.server: Server | None = None  # once it serves
         self._tasks: set[asyncio.Task[None]] = set()
 
     def interface(self) -> dict[str, Any]:
@@ -315,7 +316,10 @@ class Paths:
         if path == "/":
             return Response(200, PAGE_HEADERS, PAGE.read_bytes())
         if path == "/stats":
-            body = json.dumps(self.counters.as_json(request), indent=2) + "\n"
+            counters = self.counters.as_json(request)
+            if self.server is not None:
+                counters["server"] = self.server.stats()
+            body = json.dumps(counters, indent=2) + "\n"
             headers = {"content-type": "application/json", "cache-control": "no-store"}
             return Response(200, headers, body)
         if path == "/echo":

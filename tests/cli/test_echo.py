@@ -273,6 +273,8 @@ def test_stats_count(server):
         assert after["this_connection"]["open"] == 1
         assert last["this_connection"]["open"] == 0
         assert last["this_connection"]["requests"] == 3
+        assert last["server"]["connections"] >= 1
+        assert set(last["server"]) >= {"refused", "limits", "handlers", "octets_held"}
 
     run(main())
 
@@ -436,7 +438,30 @@ def test_wrong_options_end_in_one_line(arguments, words):
     assert done.stderr.count("\n") == 1 and words in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--port", "65536"], ["--workers", "0"], ["--api", "x"]])
+def test_limits_over_all_connections():
+    options = ("--max-connections", "9", "--max-connections-per-address", "1")
+    with Echo("--cleartext", *options, "--memory-budget", "1000000") as echo:
+
+        async def main():
+            async with session(echo) as first:
+                with pytest.raises((h2ws_fast.H2WSError, OSError)):
+                    await fetch(echo, "GET", "/stats")
+                stats = json.loads(await (await first.request("GET", "/stats")).read())
+                assert stats["server"]["refused"] == {"max_connections_per_address": 1}
+
+        run(main())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--port", "65536"],
+        ["--workers", "0"],
+        ["--api", "x"],
+        ["--max-connections", "0"],
+        ["--memory-budget", "much"],
+    ],
+)
 def test_wrong_values_are_refused(arguments):
     done = command("echo", *arguments)
     assert done.returncode == 2 and arguments[0] in done.stderr

@@ -1,0 +1,177 @@
+"""Who may come in: the limits over all connections of a server.
+
+    max_connections               connections that are open
+    max_connections_per_address   those of one address; of IPv6 one /64, which is what one site has
+    memory_budget                 octets that the engines keep: received and not consumed, or not sent
+
+Reaching one refuses the newcomer and touches nobody who is in:
+
+    a connection   GOAWAY(ENHANCE_YOUR_CALM) with the limit's name, last stream 0, and the end: the
+                   client learns why, and that nothing was processed. nginx closes without a word,
+                   HAProxy lets newcomers wait unanswered.
+    a stream       503, as nginx, Envoy and uvicorn answer: REFUSED_STREAM would be tried again
+                   at once.
+
+Each refusal is counted and logged.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .notices import Notices
+
+if TYPE_CHECKING:
+    from .protocol import Wire
+
+__all__ = ["Admission"]
+
+# What all connections keep is added up when a newcomer asks, but not oftener than this: 10 000
+# connections take a millisecond. What is 50 ms old is wrong by what a network brings in 50 ms.
+SAMPLE_S = 0.05
+
+
+def address_of(peer: Any) -> Any:
+    """Return what counts as one address: the host of a `peername`, of IPv6 its /64."""
+    host = peer[0] if isinstance(peer, tuple) else peer
+    try:
+        address = ipaddress.ip_address(str(host).partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    if address.is_loopback:
+        return str(address)
+    return f"{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"
+
+
+def check_limit(name: str, value: int | None) -> int | None:
+    """Return a limit as it was given, or raise ValueError."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ValueError(f"{name} must be an int of at least 1, or None for no limit: {value!r}")
+    return value
+
+
+class Admission:
+    """The connections of a server, and whether another one may join them."""
+
+    def __init__(
+        self,
+        log: Any,
+        *,
+        max_connections: int | None,
+        max_connections_per_address: int | None,
+        memory_budget: int | None,
+    ) -> None:
+        self.max_connections = check_limit("max_connections", max_connections)
+        self.max_connections_per_address = check_limit(
+            "max_connections_per_address", max_connections_per_address
+        )
+        self.memory_budget = check_limit("memory_budget", memory_budget)
+        self.wires: set[Any] = set()
+        self.accepted = 0
+        self.refused: dict[str, int] = {}
+        self._log = log
+        self._warnings: Notices | None = None
+        self._notices: Notices | None = None
+        self._time: Callable[[], float] | None = None
+        self._addresses: dict[Any, int] = {}
+        self._keys: dict[Any, Any] = {}  # wire: what it counts under in `_addresses`
+        self._limits: dict[str, int] = {}  # reached by connections that are over
+        self._held = 0
+        self._sampled_at = float("-inf")
+
+    def start(self, time: Callable[[], float]) -> None:
+        """`time` is the event loop's clock."""
+        self._time = time
+        self._warnings = Notices(self._log, logging.WARNING, time)
+        self._notices = Notices(self._log, logging.INFO, time)
+
+    def enter(self, wire: Wire) -> str | None:
+        """Count a new connection; return the name of the limit that it must be refused for."""
+        name = None
+        key = None
+        if self.max_connections is not None and len(self.wires) >= self.max_connections:
+            name = "max_connections"
+        elif self.max_connections_per_address is not None:
+            key = address_of(wire.transport.get_extra_info("peername"))
+            if self._addresses.get(key, 0) >= self.max_connections_per_address:
+                name = "max_connections_per_address"
+        if name is None and self.over_budget():
+            name = "memory_budget"
+        if name is not None:
+            self.refuse(name, wire, "a connection")
+            return name
+        if key is not None:
+            self._addresses[key] = self._addresses.get(key, 0) + 1
+            self._keys[wire] = key
+        self.wires.add(wire)
+        self.accepted += 1
+        return None
+
+    def leave(self, wire: Wire) -> bool:
+        """A connection is over. False where it was never in."""
+        if wire not in self.wires:
+            return False
+        self.wires.discard(wire)
+        for name, count in wire.conn.stats()["limits"].items():
+            self._limits[name] = self._limits.get(name, 0) + count
+        key = self._keys.pop(wire, None)
+        if key is not None:
+            count = self._addresses[key] - 1
+            if count:
+                self._addresses[key] = count
+            else:
+                del self._addresses[key]
+        return True
+
+    def over_budget(self) -> bool:
+        """Do all connections together keep more than `memory_budget` octets?"""
+        if self.memory_budget is None:
+            return False
+        assert self._time is not None
+        now = self._time()
+        if now - self._sampled_at >= SAMPLE_S:
+            self._sampled_at = now
+            self._held = self.held()
+        return self._held > self.memory_budget
+
+    def held(self) -> int:
+        """Octets that all connections keep now."""
+        return sum(wire.conn.octets_held for wire in self.wires)
+
+    def refuse(self, name: str, wire: Wire, what: str) -> None:
+        """Count and log that a newcomer was refused for the limit `name`."""
+        self.refused[name] = self.refused.get(name, 0) + 1
+        self.warn("%s from %s was refused: %s is reached", what, peer_of(wire), name)
+
+    def warn(self, text: str, *arguments: Any) -> None:
+        """Log that a peer reached a limit."""
+        if self._warnings is not None:
+            self._warnings.write(text, *arguments)
+
+    def note(self, text: str, *arguments: Any) -> None:
+        """Log something else that a peer caused."""
+        if self._notices is not None:
+            self._notices.write(text, *arguments)
+
+    def limits(self) -> dict[str, int]:
+        """How often each limit of a connection was reached, by all of them so far."""
+        total = dict(self._limits)
+        for wire in self.wires:
+            for name, count in wire.conn.stats()["limits"].items():
+                total[name] = total.get(name, 0) + count
+        return total
+
+
+def peer_of(wire: Wire) -> str:
+    """The peer's address, for a log."""
+    peer = None if wire.transport is None else wire.transport.get_extra_info("peername")
+    if isinstance(peer, tuple):
+        return f"[{peer[0]}]:{peer[1]}" if ":" in str(peer[0]) else f"{peer[0]}:{peer[1]}"
+    return repr(peer) if peer else "an unknown address"
