@@ -1,0 +1,95 @@
+"""`make mutate`: disable each check of the pure engine and see that a test fails.
+
+Exits 1 where fewer than 95 of 100 mutants die, or where one survives that `survivors.toml` does
+not explain. Without `--part` it also writes `docs/mutants.md`.
+"""
+
+import argparse
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+from . import sites
+
+HERE = Path(__file__).parent
+DOCUMENT = HERE.parents[1] / "docs" / "mutants.md"
+FOLDERS = ["tests/engine", "tests/behaviour"]
+NEEDED = 0.95
+
+HEADING = """\
+# Mutants
+
+Do the tests notice when a check is missing? `make mutate` disables each check of the engine that
+signals an error, one after the other, and runs the tests in which that check held: for what a peer
+may send only tests that claim a row of the [requirements](conformance.md), for arguments of the
+caller any test. Generated: do not edit.
+"""
+
+
+def share(verdicts):
+    return sum(bool(verdict.killer) for verdict in verdicts) / len(verdicts)
+
+
+def line(name, verdicts):
+    dead = sum(bool(verdict.killer) for verdict in verdicts)
+    return f"{name}: {dead} of {len(verdicts)} ({share(verdicts):.1%})"
+
+
+def document(verdicts, reasons):
+    modules = {}
+    for verdict in verdicts:
+        modules.setdefault(verdict.site.module, []).append(verdict)
+    text = [HEADING, f"\n{line('Killed', verdicts)}.\n\n| module | killed | of |\n|---|---|---|\n"]
+    for module, own in modules.items():
+        dead = sum(bool(verdict.killer) for verdict in own)
+        text.append(f"| {module} | {dead} | {len(own)} |\n")
+    text.append("\n## Survivors\n\n| where | check | why it lives |\n|---|---|---|\n")
+    for verdict in verdicts:
+        if not verdict.killer:
+            site = verdict.site
+            check = f"`{site.check}` -> `{site.signal}`".replace("|", "\\|")
+            reason = reasons.get(site.key, "not explained yet")
+            text.append(f"| {site.module}.{site.function} | {check} | {reason} |\n")
+    return "".join(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument(
+        "--part", metavar="I/N", default="0/1", help="only every N-th mutant, from the I-th on"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="processes at once (default 2)")
+    parser.add_argument("--killers", action="store_true", help="print who killed which")
+    options = parser.parse_args()
+    part, parts = (int(number) for number in options.part.split("/"))
+    begun = time.monotonic()
+    found = sites.install()
+    from . import arena  # it imports pytest, and so what the tests import
+
+    verdicts = arena.run(found, FOLDERS, part=part, parts=parts, jobs=options.jobs)
+    reasons = tomllib.loads((HERE / "survivors.toml").read_text())
+    if options.killers:
+        for verdict in verdicts:
+            print(f"{verdict.site.key}\n    {verdict.killer} {' '.join(verdict.rows)}")
+    faults = 0
+    for verdict in verdicts:
+        if not verdict.killer:
+            site = verdict.site
+            known = reasons.get(site.key)
+            faults += known is None
+            print(f"survived: {site.module}.py:{site.line} {site.key}")
+            print(f"    {known or 'NOT EXPLAINED'} ({verdict.met} tests met it)")
+    if parts == 1:
+        DOCUMENT.write_text(document(verdicts, reasons))
+        gone = set(reasons) - {site.key for site in found}
+        for key in sorted(gone):
+            faults += 1
+            print(f"survivors.toml explains what is not there: {key}")
+    print(line("killed", verdicts), f"in {time.monotonic() - begun:.0f} s")
+    print(line("of what a peer may send", [v for v in verdicts if v.site.peer]))
+    return 1 if faults or share(verdicts) < NEEDED else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

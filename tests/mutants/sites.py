@@ -1,0 +1,226 @@
+"""The checks of the engine: where they stand, and sources in which each can be switched off.
+
+A check is a condition under which an error is signalled: an `if`, `elif` or `else` whose block
+holds a signal itself, or a conditional expression with one in an arm. Where the condition is a
+chain of `or`, each operand is a check. Every check of a module is switched by `switch.off`, so
+that the engine is compiled once for all mutants.
+"""
+
+import ast
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+PACKAGE = "h2ws_fast"
+
+# Methods that end a connection, a stream or a WebSocket, or count that a limit was reached.
+SIGNALS = {
+    "fail_connection",
+    "break_stream",
+    "fail",
+    "hit",
+    "_malformed",
+    "_refuse",
+    "_write_reset",
+}
+# What is wrong, on its way to a signal.
+FAULTS = {"reason", "fault", "malformed"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """One check: `key` names it as long as its text stays, whatever lines move."""
+
+    number: int
+    module: str
+    function: str
+    line: int
+    check: str
+    signal: str
+    peer: bool  # what a peer did is checked, and not what the caller of a verb passed
+
+    @property
+    def key(self):
+        return f"{self.module}.{self.function}: {self.check} -> {self.signal}"
+
+
+class Switch:
+    """What the instrumented sources ask: `switch(number, condition)`."""
+
+    def __init__(self):
+        self.off = -1
+        self.fired = None  # while recording: the numbers of the checks that held
+
+    def __call__(self, number, condition):
+        if not condition:
+            return condition
+        if self.fired is not None:
+            self.fired.add(number)
+        return False if number == self.off else condition
+
+
+switch = Switch()
+
+
+def _call_name(node):
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def _signal_in(expression):
+    """The signal within an expression, or None."""
+    for node in ast.walk(expression):
+        if isinstance(node, ast.Call) and _call_name(node.func) in SIGNALS:
+            return node
+    return None
+
+
+# Errors for the caller of a verb; others say what the peer did.
+LOCAL = {"LocalProtocolError", "StreamClosed", "TypeError", "ValueError", "OverflowError"}
+
+
+def _signal_of(block, function):
+    """The statement of a block that signals, and whether it speaks of the peer; or None."""
+    for statement in block:
+        match statement:
+            case ast.Raise(exc=None):
+                continue  # passed on
+            case ast.Raise(exc=error):
+                name = _call_name(error.func) if isinstance(error, ast.Call) else ""
+                return statement, name not in LOCAL
+            case ast.Assign(targets=[target], value=ast.Constant(value=str() as text)) if text:
+                if _call_name(target) in FAULTS:
+                    return statement, True
+            case ast.Return(value=ast.Constant(value=str())) if function.endswith("_fault"):
+                return statement, True
+            case ast.Expr(value=value) | ast.Return(value=value) | ast.Assign(value=value):
+                # A conditional expression is a check of its own.
+                if value is not None and not isinstance(value, ast.IfExp) and _signal_in(value):
+                    return statement, True
+    return None
+
+
+class _Switches(ast.NodeTransformer):
+    """Puts a switch into each check of a module, and lists them."""
+
+    def __init__(self, module, first):
+        self.module = module
+        self.sites = []
+        self.first = first
+        self.functions = []
+
+    def _switched(self, condition, signal, peer, check=None):
+        number = self.first + len(self.sites)
+        text = " ".join(ast.unparse(signal).split())
+        self.sites.append(
+            Site(
+                number,
+                self.module,
+                ".".join(self.functions),
+                condition.lineno if check is None else signal.lineno,
+                check or " ".join(ast.unparse(condition).split()),
+                text,
+                peer,
+            )
+        )
+        call = ast.Call(
+            ast.Name("_switch", ast.Load()), [ast.Constant(number), condition], keywords=[]
+        )
+        return ast.copy_location(call, condition)
+
+    def _conditions(self, test, signal, peer):
+        if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
+            test.values = [self._switched(value, signal, peer) for value in test.values]
+            return test
+        return self._switched(test, signal, peer)
+
+    def _scope(self, node):
+        self.functions.append(node.name)
+        self.generic_visit(node)
+        self.functions.pop()
+        return node
+
+    visit_FunctionDef = _scope
+    visit_ClassDef = _scope
+
+    def visit_If(self, node):
+        function = self.functions[-1] if self.functions else ""
+        found = _signal_of(node.body, function)
+        otherwise = _signal_of(node.orelse, function)
+        self.generic_visit(node)
+        if found:
+            node.test = self._conditions(node.test, *found)
+        if otherwise:
+            always = ast.copy_location(ast.Constant(True), node.orelse[0])
+            check = f"not ({' '.join(ast.unparse(node.test).split())})"
+            if "_switch" in check:
+                check = "else"
+            guard = ast.If(self._switched(always, *otherwise, check), node.orelse, [])
+            node.orelse = [ast.copy_location(guard, node.orelse[0])]
+        return node
+
+    def visit_IfExp(self, node):
+        self.generic_visit(node)
+        if signal := _signal_in(node.body):
+            node.test = self._switched(node.test, signal, True)
+        elif signal := _signal_in(node.orelse):
+            inverse = ast.copy_location(ast.UnaryOp(ast.Not(), node.test), node.test)
+            node.test = self._switched(inverse, signal, True)
+            node.body, node.orelse = node.orelse, node.body
+        return node
+
+
+class _Loader(SourceFileLoader):
+    def __init__(self, name, path, code):
+        super().__init__(name, path)
+        self.code = code
+
+    def get_code(self, fullname):
+        return self.code
+
+    def exec_module(self, module):
+        module._switch = switch
+        super().exec_module(module)
+
+
+class _Finder:
+    def __init__(self, codes):
+        self.codes = codes
+
+    def find_spec(self, name, path=None, target=None):
+        found = self.codes.get(name)
+        if found is None:
+            return None
+        file, code = found
+        return importlib.util.spec_from_file_location(
+            name, file, loader=_Loader(name, str(file), code)
+        )
+
+
+def install():
+    """Import the pure twin with a switch in each check; return the sites.
+
+    Raises RuntimeError where the package is imported already.
+    """
+    if PACKAGE in sys.modules:
+        raise RuntimeError(f"{PACKAGE} is imported already, without switches")
+    os.environ["H2WS_FAST_PURE"] = "1"
+    spec = importlib.util.find_spec(PACKAGE)
+    sites, codes = [], {}
+    for file in sorted(Path(spec.origin).parent.glob("engine/*.py")):
+        if file.stem in ("__init__", "constants"):
+            continue
+        switches = _Switches(file.stem, len(sites))
+        tree = switches.visit(ast.parse(file.read_text(), str(file)))
+        sites += switches.sites
+        code = compile(ast.fix_missing_locations(tree), str(file), "exec")
+        codes[f"{PACKAGE}.engine.{file.stem}"] = file, code
+    # The package chooses its twin by a finder of its own, which ours must precede.
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[PACKAGE] = package
+    importlib.import_module(f"{PACKAGE}._twins")
+    sys.meta_path.insert(0, _Finder(codes))
+    spec.loader.exec_module(package)
+    return sites
