@@ -536,6 +536,7 @@ class MessageLayer(Layer):
                     reason = closing.sent_reason
             if received is not None and sent is not None:
                 received_first = not self.bits & OURS_FIRST
+        channel.over(stream)  # first: a sink that fails now has nothing left to close
         channel.emit(
             stream,
             Closed(
@@ -548,7 +549,6 @@ class MessageLayer(Layer):
                 error_code if error_code >= 0 else None,
             ),
         )
-        channel.over(stream)
 
     def writable(self):
         """May messages still be sent?"""

@@ -254,7 +254,9 @@ def test_push_promise_from_a_client(server, stream_id):
     peer = server()
     peer.post()
     peer.feed(f.push_promise(stream_id, 2, peer.block(GET)))
-    peer.expect_connection_error(f.PROTOCOL_ERROR, last_stream_id=1)
+    goaway = peer.expect_connection_error(f.PROTOCOL_ERROR, last_stream_id=1)
+    reason = b"PUSH_PROMISE from a client" if stream_id else b"PUSH_PROMISE on stream 0"
+    assert goaway.debug_data == reason
 
 
 @row("9113-6.6-2")
@@ -331,6 +333,17 @@ def test_push_promise_of_a_used_id(client):
     peer.feed(f.push_promise(stream_id, 4, peer.block(GET)))
     assert not peer.conn.terminated
     peer.sent()
+    peer.feed(f.push_promise(stream_id, 2, peer.block(GET)))
+    peer.expect_connection_error(f.PROTOCOL_ERROR)
+
+
+@row("9113-6.6-3")
+def test_push_promise_behind_the_end_of_the_response(client):
+    peer = client(handshake=False)
+    peer.feed(f.settings())
+    stream_id = peer.conn.request(POST, end_stream=False)
+    peer.sent()
+    peer.feed(peer.headers(stream_id, OK, end_stream=True))
     peer.feed(f.push_promise(stream_id, 2, peer.block(GET)))
     peer.expect_connection_error(f.PROTOCOL_ERROR)
 

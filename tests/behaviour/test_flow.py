@@ -551,7 +551,8 @@ def test_setting_that_lifts_a_window_to_the_maximum_is_legal(server):
 def test_initial_window_above_the_maximum(either, value):
     peer = either()
     peer.feed(f.settings((f.INITIAL_WINDOW_SIZE, value)))
-    peer.expect_connection_error(f.FLOW_CONTROL_ERROR)
+    goaway = peer.expect_connection_error(f.FLOW_CONTROL_ERROR)
+    assert goaway.debug_data == b"invalid SETTINGS_INITIAL_WINDOW_SIZE"
 
 
 @row("9113-6.9.2-5")

@@ -163,7 +163,9 @@ def test_unmasked_frame_from_a_client_fails_the_websocket(server, opcode, payloa
 @pytest.mark.parametrize("key", [bytes(4), b"\x37\xfa\x21\x3d"])
 def test_masked_frame_from_a_server_fails_the_websocket(client, opcode, key):
     check = fails_on_close if opcode == CLOSE else fails
-    check(client(), 1002, ws_frame(opcode, b"\x03\xe8", key=key))
+    socket = client()
+    check(socket, 1002, ws_frame(opcode, b"\x03\xe8", key=key))
+    assert socket.closed.sent == (1002, "frame from a server is masked")
 
 
 # -- the head ----------------------------------------------------------------------------------
@@ -176,6 +178,7 @@ def test_reserved_bit_without_an_extension_fails_the_websocket(either, rsv, opco
     socket = either()
     check = fails_on_close if opcode == CLOSE else fails
     check(socket, 1002, socket.frame(opcode, b"\x03\xe8", rsv=rsv))
+    assert socket.closed.sent == (1002, "reserved bits are set")
 
 
 @pytest.mark.row("6455-5.2-1")

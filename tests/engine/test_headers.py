@@ -150,6 +150,8 @@ def test_te(engine):
             engine.prepare_list([*GET.items(), ("te", value)], "request")
     with pytest.raises(engine.Malformed):
         engine.read_response(fields({":status": "200"}, ("te", "trailers")))
+    with pytest.raises(engine.Malformed):
+        engine.read_trailers(fields({"x": "y"}, ("te", "trailers")))
     with pytest.raises(ValueError, match="te may only"):
         engine.prepare_list([(":status", "200"), ("te", "trailers")], "response")
 
@@ -194,6 +196,18 @@ def test_joined_cookies_stay_sensitive(engine):
 )
 def test_pseudo_headers_that_must_not_be(engine, request_fields):
     refuse(engine, request_fields)
+
+
+@pytest.mark.row("9113-8.3-1")
+def test_a_cookie_is_a_field_before_which_pseudo_headers_come(engine):
+    refuse(engine, [*fields({"cookie": "a=b"}), *fields(GET)])
+
+
+@pytest.mark.row("8441-4-2")
+def test_a_tunnel_of_another_scheme_has_a_path_too(engine):
+    tunnel = {**WEBSOCKET, ":scheme": "coap", ":path": ""}
+    refuse(engine, fields(tunnel))
+    assert engine.read_request(fields({**tunnel, ":path": "x"}), True).path == "x"
 
 
 @pytest.mark.row("9113-8.3-1")
@@ -323,8 +337,10 @@ def test_host_beside_authority(engine, scheme, authority, host, same):
             engine.prepare_list(request, "request")
 
 
+@pytest.mark.row("9113-8.3.1-3")
 def test_host_twice(engine):
-    refuse(engine, fields(GET, ("host", "a.example"), ("host", "a.example")))
+    authority = GET[":authority"]
+    refuse(engine, fields(GET, ("host", authority), ("host", authority)))
 
 
 def test_host_stands_in_for_authority(engine):

@@ -401,6 +401,14 @@ def test_three_updates(hpack):
         decode(hpack.Decoder(), unhex("20202082"))
 
 
+@pytest.mark.row("7541-4.2-4")
+def test_an_update_after_a_field_is_no_literal(hpack):
+    # Its octets would also do as a literal.
+    assert decode(hpack.Decoder(), unhex("820001610162")) == [(b":method", b"GET"), (b"a", b"b")]
+    with pytest.raises(hpack.CompressionError, match="after a field"):
+        decode(hpack.Decoder(), unhex("822001610162"))
+
+
 @pytest.mark.row("7541-4.2-6")
 def test_before_the_acknowledgment_both_sizes_are_tolerated(hpack):
     larger = hpack.Decoder()
@@ -494,6 +502,15 @@ def test_integers_beyond_the_limit(hpack, integer):
         decode(hpack.Decoder(), unhex(integer))
     with pytest.raises(hpack.CompressionError):  # as the length of a value
         decode(hpack.Decoder(), b"\x00\x01a\x7f" + unhex(integer)[1:] + b"x" * 300)
+
+
+@pytest.mark.row("7541-5.1-2")
+@pytest.mark.parametrize("octets, match", [(5, "32 bits"), (6, "octets"), (4, "within an integer")])
+def test_what_an_integer_is_refused_for(hpack, octets, match):
+    # As a table size, of which any number of 32 bits would do here.
+    block = b"\x3f" + b"\xff" * octets + (b"" if octets == 4 else b"\x7f")
+    with pytest.raises(hpack.CompressionError, match=match):
+        decode(hpack.Decoder(max_table_size=0xFFFFFFFF), block)
 
 
 @pytest.mark.row("7541-5.1-2")
@@ -615,6 +632,21 @@ def test_the_exact_limits(hpack):
         assert decoder.too_large == large
     with pytest.raises(hpack.HeaderListTooLarge):
         decode(hpack.Decoder(max_list_size=21), block)
+
+
+@pytest.mark.row("SEC-3-1")
+@pytest.mark.parametrize(
+    "string",
+    [
+        pytest.param(b"\x7f\xe9\x06" + b"x" * 1000, id="plain"),
+        pytest.param(b"\xff\xe9\x06" + huffman(b"a" * 1600), id="huffman"),
+        pytest.param(b"\xd0" + huffman(b"a" * 128), id="huffman-that-grows"),
+    ],
+)
+def test_a_string_that_no_list_could_hold_is_not_made(hpack, string):
+    decoder = hpack.Decoder(max_list_size=50)
+    with pytest.raises(hpack.HeaderListTooLarge, match="a string beyond twice the limit"):
+        decode(decoder, b"\x00\x01a" + string)
 
 
 @pytest.mark.row("SEC-3-1")

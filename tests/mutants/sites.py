@@ -77,8 +77,9 @@ def _signal_in(expression):
     return None
 
 
-# Errors for the caller of a verb; others say what the peer did.
+# Errors for the caller of a verb, and modules that speak to nobody else.
 LOCAL = {"LocalProtocolError", "StreamClosed", "TypeError", "ValueError", "OverflowError"}
+LOCAL_MODULES = {"limits", "prepare", "sender", "settings", "sink"}
 
 
 def _signal_of(block, function):
@@ -88,8 +89,8 @@ def _signal_of(block, function):
             case ast.Raise(exc=None):
                 continue  # passed on
             case ast.Raise(exc=error):
-                name = _call_name(error.func) if isinstance(error, ast.Call) else ""
-                return statement, name not in LOCAL
+                # Without a call it is the application's own error on its way back.
+                return statement, isinstance(error, ast.Call) and _call_name(error.func) not in LOCAL
             case ast.Assign(targets=[target], value=ast.Constant(value=str() as text)) if text:
                 if _call_name(target) in FAULTS:
                     return statement, True
@@ -122,7 +123,7 @@ class _Switches(ast.NodeTransformer):
                 condition.lineno if check is None else signal.lineno,
                 check or " ".join(ast.unparse(condition).split()),
                 text,
-                peer,
+                peer and self.module not in LOCAL_MODULES,
             )
         )
         call = ast.Call(

@@ -153,6 +153,11 @@ class Frame:
         return int.from_bytes(self.payload[:4], "big")
 
     @property
+    def debug_data(self):
+        assert self.kind == GOAWAY
+        return self.payload[8:]
+
+    @property
     def increment(self):
         assert self.kind == WINDOW_UPDATE
         return int.from_bytes(self.payload, "big")
