@@ -1,8 +1,11 @@
 # PYTHON is the interpreter to use: make test PYTHON=.venv/bin/python
 PYTHON ?= python3
 
+# No target is a file.
+.PHONY: $(MAKECMDGOALS) help
+
 help:
-	@echo "make ext style types test test-pure sanitize bench soak compliance"
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## ?/: /'
 
 ext:  ## compile the extensions in place
 	$(PYTHON) setup.py -q build_ext --inplace
@@ -26,7 +29,10 @@ test-pure:  ## everything on the pure twin
 sanitize:  ## the C kernels under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) -C csrc/tests check sanitize
 
-bench:
+mutate:  ## disable each check of the engine in turn; rewrite docs/mutants.md
+	$(PYTHON) -m tests.mutants
+
+bench:  ## the figures that the README tells
 	$(PYTHON) -m bench
 
 soak:  ## a minute of every kind of client in cleartext, a minute over TLS
@@ -35,5 +41,3 @@ soak:  ## a minute of every kind of client in cleartext, a minute over TLS
 
 compliance:  ## rewrite docs/conformance.md; list the rows that no test claims
 	$(PYTHON) -m tests.conformance
-
-.PHONY: help ext style types test test-pure sanitize bench soak compliance

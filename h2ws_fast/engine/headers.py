@@ -220,7 +220,7 @@ def read_request(fields, connect_enabled):
         if meaning <= LAST_PSEUDO:
             # RFC 9113 section 8.3: "All pseudo-header fields MUST appear in a field block before
             # all regular field lines."
-            if headers or cookies is not None:
+            if headers:
                 raise MalformedMessage("pseudo-header after a regular field")
             if meaning == METHOD:
                 if method is not None:

@@ -366,6 +366,28 @@ def test_max_header_list_size(make):
     peer.expect_alive()
 
 
+@row("9113-10.5.1-1", "9113-6.4-7")
+def test_a_body_behind_a_header_list_that_is_too_large_is_not_awaited(make):
+    peer = make("server", settings={"max_header_list_size": 1000})
+    peer.feed(peer.headers(1, [*POST, ("x-big", "b" * 1000)]))
+    answer, reset = peer.sent()
+    assert (answer.kind, answer.get(":status"), answer.end_stream) == (f.HEADERS, "431", True)
+    assert (reset.kind, reset.stream_id, reset.error_code) == (f.RST_STREAM, 1, f.NO_ERROR)
+    peer.feed(f.data(1, bytes(100), end_stream=True))  # it was under way
+    peer.expect_alive()
+
+
+@row("9113-10.5.1-1")
+def test_trailers_that_are_too_large(make):
+    peer = make("server", settings={"max_header_list_size": 1000})
+    stream_id = peer.post()
+    peer.feed(f.data(stream_id, b"body"))
+    peer.feed(peer.headers(stream_id, [("x-big", "b" * 1000)], end_stream=True))
+    assert not of(peer.events, "Trailers")
+    assert of(peer.events, "Reset")
+    peer.expect_stream_error(stream_id, f.PROTOCOL_ERROR)
+
+
 @row("SEC-3-1", "7541-x-2")
 def test_twice_the_header_list_ends_the_connection(make):
     peer = make("server", settings={"max_header_list_size": 1000})
@@ -816,6 +838,19 @@ def test_max_buffered(make):
     closes = [x for x in peer.sent() if x.kind == f.DATA]
     assert [x.stream_id for x in closes] == [greedy]
     assert [x.close_code for x in read_ws_frames(closes[0].payload)] == [1013]
+    peer.feed(peer.message(modest, b"unharmed"))
+    assert peer.events[-1].data == b"unharmed"
+
+
+@row("SEC-1-8")
+def test_a_body_may_be_what_holds_most(make):
+    peer = make("server", limits={"max_buffered": 50_000})
+    modest, greedy = peer.websocket(), peer.post()
+    peer.feed(peer.message(modest, bytes(1000)))
+    for _ in range(7):
+        peer.feed(f.data(greedy, bytes(8000)))
+    resets = [x for x in peer.sent() if x.kind == f.RST_STREAM]
+    assert [(x.stream_id, x.error_code) for x in resets] == [(greedy, f.ENHANCE_YOUR_CALM)]
     peer.feed(peer.message(modest, b"unharmed"))
     assert peer.events[-1].data == b"unharmed"
 

@@ -237,6 +237,13 @@ def test_pseudo_headers_in_trailers(engine, name):
         engine.prepare_list([("x", "y"), (name, "200")], "trailers")
 
 
+def test_a_tunnel_opens_with_a_success(engine):
+    assert engine.prepare_list([(":status", "204")], "tunnel") == [(b":status", b"204")]
+    for status in ("404", "103"):
+        with pytest.raises(ValueError, match="a tunnel opens with a 2xx"):
+            engine.prepare_list([(":status", status)], "tunnel")
+
+
 def test_trailers(engine):
     trailers = fields({"grpc-status": "0", "x": "y"})
     assert engine.read_trailers(trailers) == trailers

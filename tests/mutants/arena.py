@@ -42,7 +42,7 @@ class Arena:
     `part` of `parts`: only every parts-th mutant, beginning at that one. `jobs` processes at once.
     """
 
-    def __init__(self, sites, part=0, parts=1, jobs=os.cpu_count() or 1):
+    def __init__(self, sites, part=0, parts=1, jobs=2):
         self.sites = [site for site in sites if site.number % parts == part]
         self.jobs = jobs
         self.verdicts = []
@@ -151,6 +151,7 @@ def _leave(writer, at, code):
 
 def run(sites, folders, **options):
     """Return the verdicts; raise SystemExit where the tests fail without a mutant."""
+    os.environ.pop("PYTEST_ADDOPTS", None)  # all in this process
     arena = Arena(sites, **options)
     arguments = ["-q", "-p", "no:cacheprovider"]
     code = pytest.main([*arguments, *folders], plugins=[arena])

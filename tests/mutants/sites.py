@@ -84,13 +84,15 @@ LOCAL_MODULES = {"limits", "prepare", "sender", "settings", "sink"}
 
 def _signal_of(block, function):
     """The statement of a block that signals, and whether it speaks of the peer; or None."""
-    for statement in block:
+    for statement in sorted(block, key=lambda one: not isinstance(one, ast.Raise)):
         match statement:
             case ast.Raise(exc=None):
                 continue  # passed on
             case ast.Raise(exc=error):
                 # Without a call it is the application's own error on its way back.
-                return statement, isinstance(error, ast.Call) and _call_name(error.func) not in LOCAL
+                return statement, isinstance(error, ast.Call) and _call_name(
+                    error.func
+                ) not in LOCAL
             case ast.Assign(targets=[target], value=ast.Constant(value=str() as text)) if text:
                 if _call_name(target) in FAULTS:
                     return statement, True
