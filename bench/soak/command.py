@@ -214,12 +214,15 @@ class Soak:
             for _ in range(5):
                 await self.ask()  # the header tables of this connection are warm
             self.before = await self.ask("?settled")
-            own.append(asyncio.create_task(self.progress()))
+            watching = asyncio.create_task(self.progress())
+            own.append(watching)
             own += [asyncio.create_task(self.take_turns()) for _ in range(self.options.clients)]
             due = every
-            while self.place.alive:
+            while True:
                 self.gate.set()
-                await asyncio.sleep(max(0.5, due - self.elapsed))
+                await asyncio.wait([watching], timeout=max(0.5, due - self.elapsed))
+                if watching.done():  # the server is gone
+                    break
                 await self.lull()
                 due += every
                 if self.elapsed >= seconds - 0.5:

@@ -43,6 +43,7 @@ class Ledger:
         self.unexpected += 1
         if len(self.texts) < KEPT:
             self.texts.append(text)
+            print("  ! " + text, flush=True)
 
 
 def describe(sent, got):

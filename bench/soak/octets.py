@@ -112,6 +112,7 @@ class RawClient:
         self.credit = True  # return what was read
         self.mute = False  # answer nothing by itself
         self.pings = collections.Counter()  # stream -> pings without a pong
+        self.closing = set()  # streams on which our Close has gone
 
     def send(self, *parts):
         self.writer.write(b"".join(parts))
@@ -209,7 +210,8 @@ class RawClient:
             opcode, payload = self.inbox[stream_id].popleft()
             if opcode != PING:
                 return opcode, payload
-            await self.data(stream_id, wire.websocket_frame(payload, PONG, b"pong"))
+            if stream_id not in self.closing:
+                await self.data(stream_id, wire.websocket_frame(payload, PONG, b"pong"))
 
     async def answered(self, stream_id):
         while stream_id not in self.heads:

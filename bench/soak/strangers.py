@@ -57,6 +57,7 @@ async def close(v, raw, stream_id):
     """The closing handshake, as a client does it."""
     octets = wire.websocket_frame(b"\x03\xe8", CLOSE, v.random.randbytes(4))
     await raw.data(stream_id, octets, wire.END_STREAM)
+    raw.closing.add(stream_id)
     while True:
         opcode, payload = await raw.message(stream_id)
         if opcode == CLOSE:
@@ -92,8 +93,8 @@ async def tiny_windows(v):
         await raw.answered(1)
         if not window:
             raw.send(wire.window_update(1, v.random.randint(1, 50)))
-        for _ in range(v.random.randint(1, 4)):
-            await exchange(v, raw, 1, most=1500 if window > 7 else 200)
+        for _ in range(v.random.randint(1, 3)):
+            await exchange(v, raw, 1, most=1500 if window > 50 else 40)
         await close(v, raw, 1)
 
 

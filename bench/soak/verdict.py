@@ -28,6 +28,10 @@ class Verdict:
     def demand(self, what, figure, met):
         self.demands.append((what, figure, bool(met)))
 
+    def tell(self, text):
+        self.found["texts"].append(text)
+        print("  ! " + text, flush=True)
+
     def judge(self, code, last_words, said, tasks):
         found = self.found
         self.demand("messages echoed", found["messages"], found["messages"] > 0)
@@ -44,13 +48,14 @@ class Verdict:
         self.demand("tasks that outlived the server: none", left, left == 0)
         self.demand("server's standard error: silent", "not silent" if said else "silent", not said)
         self.demand("tasks of our client left: none", len(tasks), not tasks)
-        found["texts"] += [f"task of our client: {task}" for task in tasks]
-        found["texts"] += [f"server: {line}" for line in said.splitlines()]
+        for line in [f"task of our client: {task}" for task in tasks] + said.splitlines():
+            self.tell(line)
 
     def judge_server(self, before, lulls):
         first, last = lulls[0], lulls[-1]
         self.demand("errors that the server logged: none", last["errors"], not last["errors"])
-        self.found["server_errors"] = last["error_texts"]
+        for text in last["error_texts"]:
+            self.tell(f"server: {text}")
         grown = last["resident"] - first["resident"]
         self.demand(
             f"server grown since the first lull, at {first['at_s']:.0f} s: "
@@ -73,7 +78,7 @@ class Verdict:
             "objects of ours more than before anybody came: none", sum(more.values()), not more
         )
         if more:
-            self.found["texts"].append(f"the server still has {more}")
+            self.tell(f"the server still has {more}")
         futures = last["pending_futures"] - before["pending_futures"]
         self.demand("futures left pending: none", futures, futures <= 0)
         self.demand("uncollectable garbage: none", last["garbage"], not last["garbage"])
@@ -96,8 +101,7 @@ class Verdict:
             "expected errors: "
             + ", ".join(f"{count} {name}" for name, count in found["errors_expected"].items()),
         ]
-        lines += ["", *("  ! " + text for text in found["texts"])]
-        lines += ["  ! server: " + text for text in found.get("server_errors", ())]
+        lines.append("")
         rows = [["must hold", "", ""]]
         rows += [
             [what, show(n), "yes" if met else "NO"] for what, n, met in map(shown, self.demands)
