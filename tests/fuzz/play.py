@@ -1,5 +1,6 @@
 """One game: an engine, an application, a peer, all of one seed."""
 
+import importlib
 import os
 import random
 from contextlib import contextmanager
@@ -25,9 +26,13 @@ def same_keys(seed):
         os.urandom = urandom
 
 
-def play(twin, role, seed, *, hostile=False, steps=120):
-    """Play one game over HTTP/2; return what could be seen: (log, octets sent)."""
-    rng = random.Random(f"{role} {hostile} {seed}")
+def play(twin, role, seed, *, hostile=False, steps=120, rng=None):
+    """Play one game over HTTP/2; return what could be seen: (log, octets sent).
+
+    `rng` makes the choices where the seed is not to make them.
+    """
+    if rng is None:
+        rng = random.Random(f"{role} {hostile} {seed}")
     settings, limits, options = arrangement(twin, rng, hostile)
     with same_keys(seed):
         side = twin.Role.SERVER if role == "server" else twin.Role.CLIENT
@@ -164,11 +169,10 @@ def messages(octets):
     return [one for one in found if one != "to many"]
 
 
-def play_upgraded(twin, role, seed, *, steps=60):
+def play_upgraded(twin, role, seed, *, steps=60, rng=None):
     """Play one game over an upgraded connection, the peer's octets often wrong."""
-    import importlib
-
-    rng = random.Random(f"h1 {role} {seed}")
+    if rng is None:
+        rng = random.Random(f"h1 {role} {seed}")
     h1 = importlib.import_module(".h1", twin.__name__)
     limits = twin.Limits(**rng.choice(({}, {"max_message": 3000}, {"max_pong_backlog": 10})))
     side = twin.Role.SERVER if role == "server" else twin.Role.CLIENT

@@ -1,0 +1,160 @@
+"""`python -m tests.fuzz.guided --seconds 10`: every target under libFuzzer, ASan and UBSan.
+
+Builds what is missing into `build/` with clang: the kernels' targets in `csrc/fuzz`, and, around an
+embedded Python, those of `tests/fuzz/targets.py` with the extensions instrumented. Then each runs
+for so many seconds from the inputs in `seeds` and `regressions`, and a line says how many inputs it
+executed and how many branches ("edges") they reached: by the seeds, and in the end.
+
+An input that fails stays in `build/fuzz/findings`; put it into `regressions/<target>` when mended.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+BUILD = ROOT / "build" / "fuzz"
+CHECKED = ROOT / "build" / "checked"
+FINDINGS = BUILD / "findings"
+CLANG = os.environ.get("CLANG", "clang")
+KERNELS = sorted(path.stem.removeprefix("fuzz_") for path in ROOT.glob("csrc/fuzz/fuzz_*.c"))
+FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=fuzzer,address,undefined"]
+ENVIRONMENT = {
+    "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "PYTHONMALLOC": "malloc",
+    "PYTHONPATH": f"{CHECKED}{os.pathsep}{ROOT}",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "H2WS_FAST_REQUIRE_COMPILED": "1",
+}
+
+
+def targets():
+    """Names of all targets, the kernels' first."""
+    text = (HERE / "targets.py").read_text()
+    table = text.partition("\nTARGETS = {")[2].partition("}")[0]
+    return [f"c_{name}" for name in KERNELS] + re.findall(r'"(\w+)":', table)
+
+
+def compile_kernels():
+    for name in KERNELS:
+        sources = [*ROOT.glob("csrc/*.c"), ROOT / f"csrc/fuzz/fuzz_{name}.c"]
+        command = [CLANG, "-std=c11", "-Wall", "-Wextra", "-Werror", *FLAGS]
+        command += ["-fno-sanitize-recover=all", f"-I{ROOT / 'csrc'}", *map(str, sources)]
+        subprocess.run([*command, "-o", str(BUILD / f"c_{name}")], check=True)
+
+
+def compile_extensions():
+    """The package with instrumented extensions, in `build/checked`."""
+    environment = {**os.environ, "CC": os.environ.get("CLANG", "clang"), "H2WS_FAST_SANITIZE": "1"}
+    environment.pop("H2WS_FAST_PURE", None)
+    command = [sys.executable, "setup.py", "-q", "build", "--build-lib", str(CHECKED)]
+    command += ["--build-temp", f"{CHECKED}.o"]
+    subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=None
+    )
+
+
+def compile_harness(names):
+    """One program; each target is a link to it."""
+    variable = sysconfig.get_config_var
+    places = [place for place in (variable("LIBDIR"), variable("LIBPL")) if place]
+    command = [*shlex.split(CLANG), *FLAGS, f'-DPYTHON="{sys.executable}"']
+    command += [f"-I{sysconfig.get_path('include')}", str(HERE / "harness.c")]
+    # The extensions find the counters and the sanitizers' runtime in the program.
+    command += ["-rdynamic", *(f"-L{place}" for place in places)]
+    command += [f"-Wl,-rpath,{places[0]}", f"-lpython{variable('LDVERSION')}"]
+    command += shlex.split(f"{variable('LIBS') or ''} {variable('SYSLIBS') or ''}")
+    program = BUILD / "harness"
+    subprocess.run([*command, "-o", str(program)], check=True)
+    for name in names:
+        link = BUILD / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(program.name)
+
+
+def run(name, seconds, corpus, seeds):
+    """Fuzz one target; return what came of it and whether it found nothing."""
+    folders = [HERE / kept / name for kept in ("seeds", "regressions")] if seeds else []
+    folders = [str(folder) for folder in folders if folder.is_dir()]
+    FINDINGS.mkdir(exist_ok=True)
+    options = [
+        f"-max_total_time={seconds}",
+        f"-max_len={600 if name.startswith('c_') else 4096}",
+        f"-artifact_prefix={FINDINGS}/{name}-",
+        f"-dict={HERE / 'tokens.dict'}",
+        "-timeout=30",
+        "-rss_limit_mb=3000",
+        "-print_final_stats=1",
+    ]
+    with tempfile.TemporaryDirectory() as scratch:
+        grown = Path(corpus, name) if corpus else Path(scratch)
+        grown.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [str(BUILD / name), *options, str(grown), *folders],
+            cwd=ROOT,
+            env={**os.environ, **ENVIRONMENT},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    return name, done.returncode == 0, done.stdout
+
+
+def line_of(name, passed, output):
+    edges = re.findall(r"(?:INITED|NEW|REDUCE|pulse|DONE|RELOAD)\s+cov: (\d+)", output)
+    executed = re.search(r"number_of_executed_units:\s*(\d+)", output)
+    count = int(executed[1]) if executed else 0
+    grown = f"{edges[0]:>6} -> {edges[-1]:>6}" if edges else ""
+    return f"{name:18} {count:>10} executions   edges {grown}   {'ok' if passed else 'FAILED'}", count
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz.guided",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=int, default=10, help="for each target")
+    parser.add_argument("--target", action="append", choices=targets())
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--corpus", help="a folder that keeps what was found worth keeping")
+    parser.add_argument("--no-seeds", action="store_true", help="begin with nothing")
+    parser.add_argument("--no-build", action="store_true")
+    chosen = parser.parse_args()
+    names = chosen.target or targets()
+    if not chosen.no_build:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        compile_kernels()
+        compile_extensions()
+        compile_harness([name for name in targets() if not name.startswith("c_")])
+    total = 0
+    failed = []
+    with ThreadPoolExecutor(chosen.jobs) as pool:
+        jobs = [
+            pool.submit(run, name, chosen.seconds, chosen.corpus, not chosen.no_seeds)
+            for name in names
+        ]
+        for job in jobs:
+            name, passed, output = job.result()
+            line, count = line_of(name, passed, output)
+            total += count
+            print(line, flush=True)
+            if not passed:
+                failed.append(name)
+                print(output[-6000:], flush=True)
+    print(f"{total} executions in {chosen.seconds} s for each of {len(names)} targets")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
