@@ -1,5 +1,9 @@
 # PYTHON is the interpreter to use: make test PYTHON=.venv/bin/python
 PYTHON ?= python3
+# For make fuzz and make test-sanitized, which need clang. SECONDS are for each target.
+CLANG ?= clang
+SECONDS ?= 10
+ELSEWHERE = $(if $(findstring /,$(PYTHON)),$(abspath $(PYTHON)),$(PYTHON))
 
 # No target is a file.
 .PHONY: $(MAKECMDGOALS) help
@@ -14,7 +18,7 @@ style:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	@if command -v clang-format > /dev/null; then \
-	    clang-format --dry-run -Werror csrc/*.c csrc/*.h csrc/tests/*.c; fi
+	    clang-format --dry-run -Werror csrc/*.c csrc/*.h csrc/*/*.c csrc/*/*.h tests/fuzz/*.c; fi
 
 types:
 	$(PYTHON) -m mypy
@@ -31,6 +35,19 @@ sanitize:  ## the C kernels under AddressSanitizer and UndefinedBehaviorSanitize
 
 mutate:  ## disable each check of the engine in turn; rewrite docs/mutants.md
 	$(PYTHON) -m tests.mutants
+
+# Pure Python has nothing to check, and what measures time or memory would measure the sanitizers.
+test-sanitized:  ## the tests on extensions built under ASan and UBSan
+	CLANG="$(CLANG)" $(PYTHON) -m tests.fuzz.build
+	rm -rf build/checked-tests && mkdir build/checked-tests
+	cp -r tests pyproject.toml build/checked-tests
+	cd build/checked-tests && PYTHONPATH="$(CURDIR)/build/checked" H2WS_FAST_REQUIRE_COMPILED=1 \
+	    LD_PRELOAD=$$($(CLANG) -print-file-name=libclang_rt.asan-$$(uname -m).so) PYTHONMALLOC=malloc \
+	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	    $(ELSEWHERE) -m pytest -q -n 2 -m "not slow and not measures" -k "not pure" --ignore tests/interop
+
+fuzz:  ## every parser and the whole connection under libFuzzer, ASan and UBSan
+	CLANG="$(CLANG)" $(PYTHON) -m tests.fuzz.guided --seconds $(SECONDS)
 
 bench:  ## the figures that the README tells
 	$(PYTHON) -m bench

@@ -281,6 +281,9 @@ class WebSocket(Sink):
         "wire",
     )
 
+    def __init__(self) -> None:
+        raise TypeError("a WebSocket comes from connect(), serve() or Session.websocket()")
+
     # -- receiving --------------------------------------------------------------------------------
 
     def recv(self, decode: bool | None = None) -> Any:

@@ -22,6 +22,7 @@ cdef int CLOSE_TIMER, HANDSHAKE_TIMER, HEADER_BLOCK_TIMER, PREFACE_TIMER, SETTIN
 cdef int SHUTDOWN_TIMER
 cdef int64_t TICKS
 cdef bytes SHUTDOWN_PING, PREFACE
+cdef Limits DEFAULTS
 
 
 cdef class Connection(Sender):

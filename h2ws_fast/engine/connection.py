@@ -65,6 +65,7 @@ from .timers import (
 )
 from .window import Window
 
+DEFAULTS = Limits()
 MIN_PULL = 64  # data_to_send: a frame's head and something to show for it
 
 
@@ -102,6 +103,17 @@ class Connection(Sender):
         "octets_sent",
         "role",
     )
+
+    def __cinit__(self, *arguments, **named):
+        # When compiled: what no verb may find to be None. A subclass that does not call our
+        # `__init__` has a connection that is over, as one that was interrupted in it.
+        self.phase = DEAD
+        self.limits = DEFAULTS
+        self.guard = Guard(DEFAULTS)
+        self.timers = Timers(DEFAULTS)
+        self.outbox = Outbox(0)
+        self.streams = StreamMap()
+        self.decoder = Decoder()
 
     def __init__(
         self,

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 
 from .guard cimport Guard
 from .kernels cimport Chunks, OutBuffer, Pool, address, bytes_message, text_message
+from .limits cimport Limits
 from .masking cimport MaskKeys
 from .messages cimport MessageLayer, new_message_layer, payload
 from .sink cimport Sink
@@ -16,6 +17,7 @@ cdef unsigned int WS_INTERNAL_ERROR, WS_PING, WS_PONG
 cdef unsigned int STREAM_ID
 cdef int CLOSE_TIMER
 cdef Layer DISCARDED
+cdef Limits DEFAULTS
 
 
 cdef class Upgraded(Channel):

@@ -35,6 +35,7 @@ from .sink import make_sink
 from .stream import Channel, new_stream
 from .timers import CLOSE_TIMER, Timers
 
+DEFAULTS = Limits()
 STREAM_ID = 1
 
 
@@ -63,6 +64,18 @@ class Upgraded(Channel):
         "role",
         "terminated",
     )
+
+    def __cinit__(self, *arguments, **named):
+        # As in Connection: without `__init__` it is over.
+        self.terminated = True
+        self.limits = DEFAULTS
+        self._messages = new_message_layer(False)
+        self._stream = new_stream(STREAM_ID, OVER, 0, self._messages)
+        self._stream.state = CLOSED
+        self._chunks = Chunks()
+        self._guard = Guard(DEFAULTS)
+        self._timers = Timers(DEFAULTS)
+        self._queue = []
 
     def __init__(self, role, limits=None, *, auto_credit=False, pool=None):
         if limits is None:

@@ -11,22 +11,24 @@ An input that fails stays in `build/fuzz/findings`; put it into `regressions/<ta
 import argparse
 import os
 import re
-import shlex
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-BUILD = ROOT / "build" / "fuzz"
-CHECKED = ROOT / "build" / "checked"
-FINDINGS = BUILD / "findings"
-CLANG = os.environ.get("CLANG", "clang")
-KERNELS = sorted(path.stem.removeprefix("fuzz_") for path in ROOT.glob("csrc/fuzz/fuzz_*.c"))
-FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=fuzzer,address,undefined"]
+from .build import (
+    CHECKED,
+    HERE,
+    KERNELS,
+    PROGRAMS,
+    ROOT,
+    compile_extensions,
+    compile_harness,
+    compile_kernels,
+)
+
+FINDINGS = PROGRAMS / "findings"
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
@@ -42,43 +44,6 @@ def targets():
     text = (HERE / "targets.py").read_text()
     table = text.partition("\nTARGETS = {")[2].partition("}")[0]
     return [f"c_{name}" for name in KERNELS] + re.findall(r'"(\w+)":', table)
-
-
-def compile_kernels():
-    for name in KERNELS:
-        sources = [*ROOT.glob("csrc/*.c"), ROOT / f"csrc/fuzz/fuzz_{name}.c"]
-        command = [CLANG, "-std=c11", "-Wall", "-Wextra", "-Werror", *FLAGS]
-        command += ["-fno-sanitize-recover=all", f"-I{ROOT / 'csrc'}", *map(str, sources)]
-        subprocess.run([*command, "-o", str(BUILD / f"c_{name}")], check=True)
-
-
-def compile_extensions():
-    """The package with instrumented extensions, in `build/checked`."""
-    environment = {**os.environ, "CC": os.environ.get("CLANG", "clang"), "H2WS_FAST_SANITIZE": "1"}
-    environment.pop("H2WS_FAST_PURE", None)
-    command = [sys.executable, "setup.py", "-q", "build", "--build-lib", str(CHECKED)]
-    command += ["--build-temp", f"{CHECKED}.o"]
-    subprocess.run(
-        command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=None
-    )
-
-
-def compile_harness(names):
-    """One program; each target is a link to it."""
-    variable = sysconfig.get_config_var
-    places = [place for place in (variable("LIBDIR"), variable("LIBPL")) if place]
-    command = [*shlex.split(CLANG), *FLAGS, f'-DPYTHON="{sys.executable}"']
-    command += [f"-I{sysconfig.get_path('include')}", str(HERE / "harness.c")]
-    # The extensions find the counters and the sanitizers' runtime in the program.
-    command += ["-rdynamic", *(f"-L{place}" for place in places)]
-    command += [f"-Wl,-rpath,{places[0]}", f"-lpython{variable('LDVERSION')}"]
-    command += shlex.split(f"{variable('LIBS') or ''} {variable('SYSLIBS') or ''}")
-    program = BUILD / "harness"
-    subprocess.run([*command, "-o", str(program)], check=True)
-    for name in names:
-        link = BUILD / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(program.name)
 
 
 def run(name, seconds, corpus, seeds):
@@ -99,7 +64,7 @@ def run(name, seconds, corpus, seeds):
         grown = Path(corpus, name) if corpus else Path(scratch)
         grown.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
-            [str(BUILD / name), *options, str(grown), *folders],
+            [str(PROGRAMS / name), *options, str(grown), *folders],
             cwd=ROOT,
             env={**os.environ, **ENVIRONMENT},
             stdout=subprocess.PIPE,
@@ -115,7 +80,10 @@ def line_of(name, passed, output):
     executed = re.search(r"number_of_executed_units:\s*(\d+)", output)
     count = int(executed[1]) if executed else 0
     grown = f"{edges[0]:>6} -> {edges[-1]:>6}" if edges else ""
-    return f"{name:18} {count:>10} executions   edges {grown}   {'ok' if passed else 'FAILED'}", count
+    return (
+        f"{name:18} {count:>10} executions   edges {grown}   {'ok' if passed else 'FAILED'}",
+        count,
+    )
 
 
 def main():
@@ -133,9 +101,9 @@ def main():
     chosen = parser.parse_args()
     names = chosen.target or targets()
     if not chosen.no_build:
-        BUILD.mkdir(parents=True, exist_ok=True)
-        compile_kernels()
+        PROGRAMS.mkdir(parents=True, exist_ok=True)
         compile_extensions()
+        compile_kernels()
         compile_harness([name for name in targets() if not name.startswith("c_")])
     total = 0
     failed = []
