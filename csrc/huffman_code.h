@@ -2,6 +2,8 @@
 /* The Huffman code of RFC 7541 appendix B, as the encoder and the decoder want it; the pure twin has
    it in engine/huffman.py. */
 
+#include <stdint.h>
+
 /* For each octet its code and how many bits it has. */
 static const struct {
     uint32_t code;

@@ -1,8 +1,7 @@
 /* The Huffman code both ways, against a walk over the codes bit by bit. */
 
-#include "fuzz.h"
-
 #include "../huffman_code.h"
+#include "fuzz.h"
 
 /* A binary tree of the 256 codes: what a 0 and a 1 lead to, negative for a symbol. EOS, which is
    thirty ones, leads nowhere. */
