@@ -56,5 +56,8 @@ soak:  ## a minute of every kind of client in cleartext, a minute over TLS
 	$(PYTHON) -m bench soak --minutes 1
 	$(PYTHON) -m bench soak --minutes 1 --tls --api await
 
+leaks:  ## a million streams, ended in every way there is
+	H2WS_FAST_LEAKS=1000000 $(PYTHON) -m pytest -q tests/leaks
+
 compliance:  ## rewrite docs/conformance.md; list the rows that no test claims
 	$(PYTHON) -m tests.conformance
