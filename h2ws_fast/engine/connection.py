@@ -39,6 +39,7 @@ from .constants import (
     SETTINGS_INITIAL_WINDOW_SIZE,
     SETTINGS_MAX_CONCURRENT_STREAMS,
     SETTINGS_MAX_FRAME_SIZE,
+    SETTINGS_NO_RFC7540_PRIORITIES,
     SETTINGS_TIMEOUT,
     TICKS,
     TRAILED,
@@ -163,6 +164,9 @@ class Connection(Sender):
         self.block_id = 0
         self.block_flags = 0
         self.block_promised = 0
+        self.block_loops = False
+        # RFC 7540 section 5.3.1 holds only where its priorities are not refused.
+        self.heed_loops = not settings.no_rfc7540_priorities
         self.block_frames = 0
         self.target = None
         self.greeted = False
@@ -523,6 +527,9 @@ class Connection(Sender):
         """
         for identifier, value in values.items():
             check_setting(identifier, value)
+            if identifier == SETTINGS_NO_RFC7540_PRIORITIES and self.heed_loops:
+                # RFC 9218 section 2.1: it is said in the first SETTINGS or never.
+                raise LocalProtocolError("SETTINGS_NO_RFC7540_PRIORITIES cannot be changed")
             if identifier == SETTINGS_ENABLE_CONNECT_PROTOCOL and (
                 self.client or value < self.connect_enabled
             ):

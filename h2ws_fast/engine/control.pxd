@@ -39,6 +39,6 @@ cdef class Control(Heads):
     cdef int _receive_goaway(self, unsigned int last, unsigned int error_code, bytes debug_data) except -1
     @cython.locals(layer=Layer)
     cdef int _drop_unprocessed(self, Stream stream) except -1
-    @cython.locals(stream=Stream)
-    cdef int _receive_priority(self, unsigned int stream_id, Py_ssize_t n) except -1
+    @cython.locals(stream=Stream, error="unsigned int", reason=str)
+    cdef int _receive_priority(self, unsigned int stream_id, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     cdef void _receive_priority_update(self, unsigned int stream_id) except *

@@ -71,7 +71,7 @@ class Control(Heads):
                 u32(p, pos) & MAX_STREAM_ID, u32(p, pos + 4), take(p, pos + 8, n - 8)
             )
         elif kind == PRIORITY:
-            self._receive_priority(stream_id, n)
+            self._receive_priority(stream_id, p, pos, n)
         elif kind == PRIORITY_UPDATE:
             self._receive_priority_update(u32(p, pos) & MAX_STREAM_ID)
         return 0
@@ -306,16 +306,27 @@ class Control(Heads):
                     self, stream, REFUSED_STREAM, "not processed before GOAWAY", True, True
                 )
 
-    def _receive_priority(self, stream_id, n):
-        self._reached(self.guard.priority())
-        if n != 5 and self.phase != DEAD:
-            stream = self.streams.get(stream_id)
-            if stream is not None:
-                self.fail_stream(stream, FRAME_SIZE_ERROR, "PRIORITY is not 5 octets long")
-            elif self._is_idle(stream_id):
-                self.fail_connection(FRAME_SIZE_ERROR, "PRIORITY is not 5 octets long")
-            else:
-                self._reached(self.guard.glitch(self.now))
+    def _receive_priority(self, stream_id, p, pos, n):
+        if self._reached(self.guard.priority()):
+            return 0
+        error = FRAME_SIZE_ERROR
+        reason = None
+        if n != 5:
+            reason = "PRIORITY is not 5 octets long"
+        elif self.heed_loops and u32(p, pos) & MAX_STREAM_ID == stream_id:
+            error = PROTOCOL_ERROR
+            reason = "the stream depends on itself"
+        if reason is None:
+            return 0
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            self.fail_stream(stream, error, reason)
+        elif self._is_idle(stream_id):
+            # RFC 9113 section 6.4: an idle stream is never reset.
+            self.fail_connection(error, reason)
+        else:
+            self._reached(self.guard.glitch(self.now))
+        return 0
 
     def _receive_priority_update(self, stream_id):
         self._reached(self.guard.priority())

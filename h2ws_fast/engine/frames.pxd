@@ -23,6 +23,7 @@ cdef class FrameReader(Channel):
     cdef int64_t block_frames
     cdef Stream target
     cdef bint greeted
+    cdef bint block_loops, heed_loops
 
     @cython.final
     @cython.locals(pos="Py_ssize_t", length="Py_ssize_t", stream_id="unsigned int", stream=Stream, layer=Layer)
@@ -43,7 +44,7 @@ cdef class FrameReader(Channel):
     cdef Py_ssize_t _begin_data(self, octets p, Py_ssize_t pos, Py_ssize_t n, Py_ssize_t length, unsigned int flags, unsigned int stream_id) except -1
     @cython.locals(stream=Stream, layer=Layer, size="Py_ssize_t")
     cdef Py_ssize_t _continue_data(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
-    @cython.locals(flags="unsigned int", end="Py_ssize_t", padding="Py_ssize_t", fixed="Py_ssize_t")
+    @cython.locals(flags="unsigned int", end="Py_ssize_t", padding="Py_ssize_t", fixed="Py_ssize_t", depends_on="unsigned int")
     cdef void _begin_block(self, octets p, Py_ssize_t pos, Py_ssize_t n) except *
     @cython.locals(whole=bytes)
     cdef void _continue_block(self, octets p, Py_ssize_t pos, Py_ssize_t n) except *

@@ -58,11 +58,13 @@ class FrameReader(Channel):
         "block_flags",
         "block_frames",
         "block_id",
+        "block_loops",
         "block_promised",
         "collected",
         "flags",
         "greeted",
         "kind",
+        "heed_loops",
         "left",
         "max_block",
         "max_frame",
@@ -322,6 +324,10 @@ class FrameReader(Channel):
             self.fail_connection(PROTOCOL_ERROR, "padding exceeds the frame")
             return
         self.block_promised = 0
+        self.block_loops = False
+        if self.kind == HEADERS and flags & PRIORITY_FLAG and self.heed_loops:
+            depends_on = u32(p, pos + fixed - 5) & MAX_STREAM_ID
+            self.block_loops = depends_on == self.stream_id
         if self.kind == PUSH_PROMISE:
             self.block_promised = u32(p, pos + fixed - 4) & MAX_STREAM_ID
             if self.block_promised == 0:

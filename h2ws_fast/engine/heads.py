@@ -120,6 +120,9 @@ class Heads(Carrier):
             guard.hit("max_header_list_size")
             self._refuse(stream, [(b":status", b"431")])
             return
+        if self.block_loops:
+            self._malformed(stream, "the stream depends on itself")
+            return
         if self.decoder.malformed is not None:
             self._malformed(stream, self.decoder.malformed)
             return
@@ -185,6 +188,9 @@ class Heads(Carrier):
 
     def _receive_more_headers(self, stream, fields, end_stream):
         # HEADERS on an open stream: a response, or trailers.
+        if self.block_loops:
+            self.fail_stream(stream, PROTOCOL_ERROR, "the stream depends on itself")
+            return
         if stream.state & HALF_CLOSED_REMOTE:
             self.fail_stream(stream, STREAM_CLOSED, "HEADERS after END_STREAM")
             return

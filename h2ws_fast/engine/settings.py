@@ -46,6 +46,10 @@ class Settings:
     `enable_connect_protocol` is for a server: None means yes, unless the environment holds
     `H2WS_FAST_CONNECT=0`. `connection_window` is no setting on the wire: it is announced by a
     WINDOW_UPDATE right after the SETTINGS.
+
+    `no_rfc7540_priorities` says that the old priority signals are read over (RFC 9218 section
+    2.1). Without it they have no effect either, but a stream that depends on itself is then the
+    error of RFC 7540 section 5.3.1.
     """
 
     __slots__ = (
@@ -56,6 +60,7 @@ class Settings:
         "max_concurrent_streams",
         "max_frame_size",
         "max_header_list_size",
+        "no_rfc7540_priorities",
     )
 
     def __init__(
@@ -70,6 +75,7 @@ class Settings:
         max_header_list_size=65536,
         enable_connect_protocol=None,
         connection_window=16 * 2**20,
+        no_rfc7540_priorities=True,
     ):
         self.header_table_size = _check("header_table_size", header_table_size, 0, 2**16)
         self.max_concurrent_streams = _check(
@@ -87,6 +93,7 @@ class Settings:
         self.enable_connect_protocol = bool(enable_connect_protocol)
         # RFC 9113 section 6.9.2: it starts at 65535, and only grows.
         self.connection_window = _check("connection_window", connection_window, 65535, MAX_WINDOW)
+        self.no_rfc7540_priorities = bool(no_rfc7540_priorities)
 
     def entries(self, client):
         """The (identifier, value) pairs of the first SETTINGS frame, in order."""
@@ -95,8 +102,9 @@ class Settings:
             (SETTINGS_INITIAL_WINDOW_SIZE, self.initial_window_size),
             (SETTINGS_MAX_FRAME_SIZE, self.max_frame_size),
             (SETTINGS_MAX_HEADER_LIST_SIZE, self.max_header_list_size),
-            (SETTINGS_NO_RFC7540_PRIORITIES, 1),
         ]
+        if self.no_rfc7540_priorities:
+            entries.append((SETTINGS_NO_RFC7540_PRIORITIES, 1))
         if client:
             entries.insert(1, (SETTINGS_ENABLE_PUSH, 0))
         else:

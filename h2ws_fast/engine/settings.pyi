@@ -6,6 +6,7 @@ class Settings:
     max_concurrent_streams: int
     max_frame_size: int
     max_header_list_size: int
+    no_rfc7540_priorities: bool
     def __init__(
         self,
         *,
@@ -16,4 +17,5 @@ class Settings:
         max_header_list_size: int = 65536,
         enable_connect_protocol: bool | None = None,
         connection_window: int = 16777216,
+        no_rfc7540_priorities: bool = True,
     ) -> None: ...

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support import frames as f
-from tests.support.peer import GET
+from tests.support.peer import GET, OK, POST, of
 
 row = pytest.mark.row
 
@@ -46,6 +46,91 @@ def test_we_send_it_once_and_heed_no_old_signals(make):
     stream_id = peer.post()
     peer.forget()
     peer.expect_nothing(f.priority(stream_id, 0, 255, True), f.priority(99, stream_id))
+
+
+# -- where RFC 7540's priorities are not refused: its section 5.3.1 ------------------------------
+
+HEED = {"no_rfc7540_priorities": False}
+ON_ONE = b"\0\0\0\x01\x10"  # the priority fields of HEADERS: depends on stream 1
+
+
+def test_without_the_setting_it_is_not_sent_and_cannot_be_later(make):
+    for role in ("server", "client"):
+        peer = make(role, handshake=False, settings=HEED)
+        assert f.NO_RFC7540_PRIORITIES not in dict(peer.sent()[0].settings)
+        with pytest.raises(peer.errors.LocalProtocolError):
+            peer.conn.update_settings({f.NO_RFC7540_PRIORITIES: 1})
+        assert peer.sent() == []
+
+
+@row("9113-6.2-3")
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "continued"])
+def test_headers_that_depend_on_themselves_are_a_stream_error(server, whole):
+    peer = server(settings=HEED)
+    block = peer.block([*POST, ("x-kept", "in the table")])
+    if whole:
+        peer.feed(f.headers(1, block, priority=ON_ONE))
+    else:
+        head = f.headers(1, block[:5], end_headers=False, pad=3, priority=ON_ONE)
+        peer.feed(head, f.continuation(1, block[5:]))
+    peer.next_id = 3
+    assert of(peer.events, "Requested") == []
+    peer.expect_stream_error(1, f.PROTOCOL_ERROR)
+
+
+@row("9113-6.2-3")
+def test_trailers_that_depend_on_themselves_are_a_stream_error(server):
+    peer = server(settings=HEED)
+    stream_id = peer.post()
+    peer.feed(peer.headers(stream_id, [("x-a", "b")], True, priority=ON_ONE))
+    assert [(e.error_code, e.remote) for e in of(peer.events, "Reset")] == [
+        (f.PROTOCOL_ERROR, False)
+    ]
+    peer.expect_stream_error(stream_id, f.PROTOCOL_ERROR)
+
+
+@row("9113-6.2-3")
+def test_a_response_that_depends_on_itself_is_a_stream_error(client):
+    peer = client(settings=HEED)
+    stream_id = peer.conn.request(GET)
+    peer.sent()
+    peer.feed(peer.headers(stream_id, OK, priority=ON_ONE))
+    assert of(peer.events, "Responded") == []
+    peer.expect_stream_error(stream_id, f.PROTOCOL_ERROR)
+
+
+@row("9113-6.2-3")
+def test_priority_on_itself_is_a_stream_error(server):
+    peer = server(settings=HEED)
+    stream_id = peer.post()
+    peer.feed(f.priority(stream_id, stream_id, exclusive=True))
+    assert [(e.error_code, e.remote) for e in of(peer.events, "Reset")] == [
+        (f.PROTOCOL_ERROR, False)
+    ]
+    peer.expect_stream_error(stream_id, f.PROTOCOL_ERROR)
+
+
+@row("9113-6.2-3")
+def test_priority_of_an_idle_stream_on_itself_is_a_connection_error(server):
+    peer = server(settings=HEED)
+    peer.feed(f.priority(5, 5))  # an idle stream is never reset
+    peer.expect_connection_error(f.PROTOCOL_ERROR)
+
+
+@row("9113-6.2-3")
+def test_priority_of_a_closed_stream_on_itself_is_nothing(server):
+    peer = server(settings=HEED)
+    stream_id = peer.expect_alive()
+    peer.forget()
+    peer.expect_nothing(f.priority(stream_id, stream_id))
+
+
+@row("9113-6.2-2")
+def test_other_dependencies_are_nothing(server):
+    peer = server(settings=HEED)
+    peer.feed(peer.headers(1, POST, priority=b"\0\0\0\x03\x10"))
+    peer.forget()
+    peer.expect_nothing(f.priority(1, 3), f.priority(99, 1), f.priority(3))
 
 
 @row("9218-7.1-1")
