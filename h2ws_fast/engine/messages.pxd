@@ -54,7 +54,7 @@ cdef class MessageLayer(Layer):
     @cython.locals(size=int64_t, at="Py_ssize_t", masked=int, opcode=int, limits=Limits)
     cdef int _begin(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, int first, int second, Py_ssize_t head) except -1
     @cython.final
-    cdef int _drain_head(self, int first, int64_t size) except -1
+    cdef int _drain_head(self, Channel channel, Stream stream, int first, int64_t size) except -1
     @cython.locals(limits=Limits, assembly=Assembly, have=int64_t)
     cdef void _count_fragment(self, Channel channel, Stream stream, int64_t size) except *
     @cython.final

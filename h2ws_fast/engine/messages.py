@@ -248,7 +248,7 @@ class MessageLayer(Layer):
         self.phase = PAYLOAD
         if self.bits & (CLOSE_SENT | CLOSE_RECEIVED):
             # Draining: of every frame only its boundaries matter.
-            return self._drain_head(first, size)
+            return self._drain_head(channel, stream, first, size)
         if (first & 0x70) or (masked == 0) != (self.bits & CLIENT != 0):
             if first & 0x70:
                 # RFC 6455 section 5.2: RSV "MUST be 0 unless an extension is negotiated".
@@ -257,7 +257,7 @@ class MessageLayer(Layer):
                 self.fail(channel, stream, WS_PROTOCOL_ERROR, "frame from a server is masked")
             else:
                 self.fail(channel, stream, WS_PROTOCOL_ERROR, "frame from a client is not masked")
-            return self._drain_head(first, size)
+            return self._drain_head(channel, stream, first, size)
         opcode = first & 0x0F
         if opcode >= 8:
             if opcode > WS_PONG:
@@ -279,12 +279,14 @@ class MessageLayer(Layer):
         else:
             self._count_fragment(channel, stream, size)
         if self.bits & CLOSE_SENT:
-            return self._drain_head(first, size)
+            return self._drain_head(channel, stream, first, size)
         return True
 
-    def _drain_head(self, first, size):
+    def _drain_head(self, channel, stream, first, size):
         if size > 125 and first & 0x0F == CLOSE:
-            self.phase = DISCARD
+            # Whatever it holds: both Close frames are on the wire, nothing is left to wait for.
+            self.bits |= CLOSE_RECEIVED
+            self.ended(channel, stream)
             return False
         return True
 

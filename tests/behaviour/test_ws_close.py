@@ -571,6 +571,23 @@ def test_failed_websocket_still_hears_the_peers_close(either):
 
 
 @pytest.mark.row("6455-7.1-5")
+@pytest.mark.parametrize("size", [126, 70000])
+@pytest.mark.parametrize("closing", [False, True])
+def test_close_that_is_too_long_is_the_peers_last_word(over_h2, size, closing):
+    socket = over_h2()
+    if closing:
+        socket.conn.close_websocket(1, 1000, "")
+    sent = [("close", 1000 if closing else 1002), END]
+    socket.feed(socket.frame(CLOSE, bytes(size)))
+    assert socket.sent() == sent
+    socket.feed(end=True)
+    assert socket.closed.sent[0] == sent[0][1]
+    assert socket.closed.received is None
+    assert socket.conn.open_streams == 0
+    socket.peer.expect_alive()
+
+
+@pytest.mark.row("6455-7.1-5")
 def test_failed_websocket_takes_no_verbs(either):
     socket = either()
     socket.feed(socket.frame(3))
