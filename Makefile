@@ -59,5 +59,11 @@ soak:  ## a minute of every kind of client in cleartext, a minute over TLS
 leaks:  ## a million streams, ended in every way there is
 	H2WS_FAST_LEAKS=1000000 $(PYTHON) -m pytest -q tests/leaks
 
-compliance:  ## rewrite docs/conformance.md; list the rows that no test claims
+conformance:  ## rewrite docs/conformance.md; list the rows that no test claims
 	$(PYTHON) -m tests.conformance
+
+compliance:  ## all of the suites that others wrote; write docs/compliance.json
+	$(PYTHON) -m tests.compliance
+
+compliance-quick:  ## what CI runs of them
+	$(PYTHON) -m tests.compliance --quick

@@ -1,0 +1,1 @@
+"""Conformance suites that others wrote, as drivers: `python -m tests.compliance`."""

@@ -1,0 +1,134 @@
+"""Run the suites: all of each, and write docs/compliance.json; or `--quick`, what CI runs.
+
+Progress goes to stderr, one line for each run to stdout. Exits with 1 where a case failed, with 2
+where a suite could not run. What a failed run left (reports, logs) stays in the folder it names.
+"""
+
+import argparse
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+
+from . import autobahn, h2spec, record, tools
+from .processes import Unable
+
+SUITES = {suite.NAME: suite for suite in (h2spec, autobahn)}
+TWINS = ("compiled", "pure")
+TICK = 10.0  # seconds between two lines of progress
+
+
+def say(text):
+    """Progress."""
+    print(f"[{time.monotonic() - BEGUN:5.0f} s] {text}", file=sys.stderr, flush=True)
+
+
+BEGUN = time.monotonic()
+
+
+class Runner:
+    """Runs jobs, some at a time."""
+
+    def __init__(self, at_a_time):
+        self.gate = asyncio.Semaphore(at_a_time)
+        self.running = []
+        self.results = {}
+        self.complaints = []
+
+    async def run(self, jobs):
+        ticker = asyncio.create_task(self._tick())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for suite, job in jobs:
+                    group.create_task(self._run(suite, job))
+        except ExceptionGroup as group:
+            unable, others = group.split(Unable)
+            if others is not None:
+                raise others from None
+            raise Unable("\n".join(str(error) for error in unable.exceptions)) from None
+        finally:
+            ticker.cancel()
+
+    async def _run(self, suite, job):
+        async with self.gate:
+            self.running.append(job)
+            folder = tempfile.mkdtemp(prefix="h2ws_fast-compliance-")
+            kept = False
+            try:
+                result, complaints = await job.run(folder)
+                self.results[job] = (suite, result)
+                kept = bool(complaints)
+            finally:
+                self.running.remove(job)
+                if not kept:
+                    shutil.rmtree(folder, ignore_errors=True)
+        print(f"{job.label}: {job.summary(result)}", flush=True)
+        for complaint in complaints:
+            print(f"  {complaint}", flush=True)
+        if kept:
+            print(f"  see {folder}", flush=True)
+        self.complaints += complaints
+
+    async def _tick(self):
+        while True:
+            await asyncio.sleep(TICK)
+            for job in self.running:
+                say(f"{job.label} {job.progress}".rstrip())
+
+
+async def main(arguments):
+    """Return the exit code."""
+    names = arguments.only or list(SUITES)
+    selection = argparse.Namespace(twins=TWINS, tenth=None)
+    if arguments.quick:
+        selection.tenth = int(record.git("rev-parse", "HEAD")[:12], 16) % 10
+        if "autobahn" in names:
+            large = ", ".join(autobahn.LARGE[selection.tenth :: 10])
+            print(f"of Autobahn's section 9, tenth {selection.tenth}: {large}", flush=True)
+    await tools.prepare(names, say)
+    jobs = [(name, job) for name in names for job in SUITES[name].jobs(selection)]
+    runner = Runner(arguments.at_a_time)
+    await runner.run(jobs)
+    if runner.complaints:
+        print(f"{len(runner.complaints)} complaints", flush=True)
+        return 1
+    if not arguments.quick and not arguments.only:
+        if changed := record.changed():
+            print(f"docs/compliance.json is not written, commit first:\n{changed}", flush=True)
+            return 0
+        suites = {}
+        for name in names:
+            runs = [runner.results[job][1] for of, job in jobs if of == name]
+            suites[name] = {**await SUITES[name].versions(), "runs": runs}
+        record.write(suites)
+        print(f"wrote {record.RECORD}", flush=True)
+    return 0
+
+
+def parse():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.compliance", description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="what CI runs: a tenth of Autobahn's section 9")
+    add("--only", action="append", choices=SUITES, help="this suite; may be given again")
+    add("--at-a-time", type=int, default=2 * (os.cpu_count() or 1), metavar="N")
+    add("--check", action="store_true", help="only see that docs/compliance.json is not too old")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    arguments = parse()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if arguments.check:
+            print(record.check())
+            sys.exit(0)
+        sys.exit(asyncio.run(main(arguments)))
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+    except Unable as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,41 @@
+"""The client that Autobahn|Testsuite judges: `python -m tests.compliance.client PORT AGENT`.
+
+It runs every case of the fuzzing server behind the HTTP/2 proxy on a port, all over one
+connection, and echoes what it gets.
+"""
+
+import argparse
+import asyncio
+
+import h2ws_fast
+from h2ws_fast import ConnectionClosed, Session
+
+from .server import MAX_MESSAGE
+
+
+async def run_case(session, path):
+    ws = await session.websocket(path)
+    try:
+        async for message in ws:
+            await ws.send(message)
+    except ConnectionClosed:
+        pass  # most cases end so; what was right is for the suite to say
+
+
+async def main(arguments):
+    uri = f"http://127.0.0.1:{arguments.port}"
+    async with Session(uri, max_size=MAX_MESSAGE, close_timeout=3) as session:
+        counting = await session.websocket("/getCaseCount")
+        count = int(await counting.recv())
+        print(count, "compiled" if h2ws_fast.COMPILED else "pure", flush=True)
+        for case in range(1, count + 1):
+            await run_case(session, f"/runCase?case={case}&agent={arguments.agent}")
+            print(case, flush=True)
+        await run_case(session, f"/updateReports?agent={arguments.agent}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("port", type=int)
+    parser.add_argument("agent")
+    asyncio.run(main(parser.parse_args()))

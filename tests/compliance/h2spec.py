@@ -1,0 +1,96 @@
+"""h2spec: generic, http2 and hpack, strict, against our server.
+
+It judges by RFC 7540. Two of its cases demand an error for a stream that depends on itself, which
+RFC 9113 no longer knows: a server with the default settings reads over it (row 9113-6.2-3), one
+with `no_rfc7540_priorities=False` answers as RFC 7540 section 5.3.1 says. So each twin and
+transport runs twice: with that setting all cases pass, by default all but those two.
+
+h2spec takes a dropped TCP connection for an answer: `behaviour/test_h2spec_codes.py` asserts the
+codes of the same cases at the octets.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from . import tools
+from .processes import output_of, served
+
+NAME = "h2spec"
+CASES = 146
+DEPENDS_ON_ITSELF = {
+    "http2/5.3.1: Sends HEADERS frame that depend on itself",
+    "http2/5.3.1: Sends PRIORITY frame that depend on itself",
+}
+
+
+class Job:
+    """One run over all cases."""
+
+    def __init__(self, twin, transport, heed_rfc7540):
+        self.twin = twin
+        self.transport = transport
+        self.heed_rfc7540 = heed_rfc7540
+        self.tolerated = set() if heed_rfc7540 else DEPENDS_ON_ITSELF
+        self.settings = "no_rfc7540_priorities=False" if heed_rfc7540 else "default"
+        self.label = f"{NAME}: {twin} server, {transport}, {self.settings} settings"
+        self.progress = ""
+
+    async def run(self, folder):
+        """Return (result, complaints)."""
+        options = ["--tls"] if self.transport == "TLS" else []
+        options += ["--heed-rfc7540"] if self.heed_rfc7540 else []
+        report = Path(folder, "h2spec.xml")
+        command = [await tools.h2spec(), "generic", "http2", "hpack", "--strict"]
+        command += ["--host", "127.0.0.1", "--timeout", "3", "--junit-report", report]
+        command += ["--tls", "--insecure"] if self.transport == "TLS" else []
+        async with served(self.twin, *options) as port:
+            # It ends with 1 where a case failed: what its report says is what counts.
+            shell = ["sh", "-c", '"$@"; test $? -le 1', "sh", *command, "--port", str(port)]
+            await output_of(shell, seconds=120)
+        return self._judge(report)
+
+    def _judge(self, report):
+        cases = failed = skipped = 0
+        failures = set()
+        for case in ElementTree.parse(report).iter("testcase"):
+            cases += 1
+            outcomes = [child.tag for child in case]
+            if "skipped" in outcomes:
+                skipped += 1
+            elif outcomes:
+                failed += 1
+                failures.add(f"{case.get('package')}: {case.get('classname')}")
+        complaints = [f"failed {each}" for each in sorted(failures - self.tolerated)]
+        complaints += [f"now passes {each}" for each in sorted(self.tolerated - failures)]
+        if cases != CASES or skipped or failed != len(failures):
+            complaints.append(f"{cases} of {CASES} cases, {skipped} skipped, {failed} failed")
+        result = {
+            "twin": self.twin,
+            "transport": self.transport,
+            "settings": self.settings,
+            "cases": cases,
+            "passed": cases - skipped - failed,
+            "failed": sorted(failures),
+            "skipped": skipped,
+        }
+        return result, complaints
+
+    def summary(self, result):
+        """One line."""
+        note = f" ({len(result['failed'])} of RFC 7540 alone)" if result["failed"] else ""
+        return f"{result['passed']} of {result['cases']} cases passed{note}"
+
+
+def jobs(selection):
+    """All runs, the quick ones too: a run takes seconds."""
+    return [
+        Job(twin, transport, heed)
+        for twin in selection.twins
+        for transport in ("cleartext", "TLS")
+        for heed in (True, False)
+    ]
+
+
+async def versions():
+    """What the runs stand on."""
+    return {"version": tools.h2spec_version()}

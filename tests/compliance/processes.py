@@ -1,0 +1,108 @@
+"""Processes that end with the block that began them, however it is left."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+class Unable(Exception):
+    """Something is missing or did not start: there is no verdict."""
+
+
+async def _end(process):
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(5):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(command, *, environment=None, log=None):
+    """A process; its stdout is read by the caller unless it goes to the file `log` too."""
+    output = asyncio.subprocess.PIPE if log is None else log.open("wb")
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=None if log is None else asyncio.subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            cwd=ROOT,
+        )
+    finally:
+        if log is not None:
+            output.close()
+    try:
+        yield process
+    finally:
+        await _end(process)
+
+
+async def output_of(command, *, cwd=None, seconds=60):
+    """What a command prints; Unable where it fails."""
+    command = [str(part) for part in command]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=cwd,
+        )
+    except OSError as error:
+        raise Unable(f"{' '.join(command)}: {error}") from error
+    try:
+        async with asyncio.timeout(seconds):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        raise Unable(f"{' '.join(command)} took more than {seconds} s") from None
+    finally:
+        await _end(process)
+    text = output.decode(errors="replace")
+    if process.returncode:
+        raise Unable(f"{' '.join(command)} ended with {process.returncode}:\n{text[-2000:]}")
+    return text
+
+
+async def wait_for_port(port, process, name):
+    """Wait until a process accepts connections on a port."""
+    for _ in range(200):
+        if process.returncode is not None:
+            raise Unable(f"{name} ended with {process.returncode}")
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return
+        await asyncio.sleep(0.05)
+    raise Unable(f"{name} does not accept on port {port}")
+
+
+def of_twin(twin):
+    """The environment in which a process runs one twin."""
+    if twin == "pure":
+        return {"H2WS_FAST_PURE": "1", "H2WS_FAST_REQUIRE_COMPILED": ""}
+    return {"H2WS_FAST_PURE": "", "H2WS_FAST_REQUIRE_COMPILED": "1"}
+
+
+@contextlib.asynccontextmanager
+async def served(twin, *options):
+    """Our server on one twin; yields its port."""
+    command = [sys.executable, "-m", "tests.compliance.server", *options]
+    async with running(command, environment=of_twin(twin)) as process:
+        async with asyncio.timeout(30):
+            line = (await process.stdout.readline()).decode().split()
+        if len(line) != 2 or line[1] != twin:
+            raise Unable(f"our server did not start on the {twin} twin: {line}")
+        yield int(line[0])
+        if process.returncode is not None:
+            raise Unable(f"our server ended with {process.returncode}")

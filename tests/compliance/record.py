@@ -1,0 +1,55 @@
+"""`docs/compliance.json`: the last run of all suites in full, and whether it still counts."""
+
+import datetime
+import json
+import platform
+import subprocess
+
+from .processes import ROOT, Unable
+
+RECORD = ROOT / "docs" / "compliance.json"
+JUDGED = ("h2ws_fast/engine", "csrc")
+# The quick selection runs on every change; what it leaves out (nine tenths of Autobahn's large
+# messages) is to be run again before this many commits have touched the engine.
+COMMITS = 100
+
+
+def git(*arguments):
+    """What git prints; Unable where it fails."""
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise Unable(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def write(suites):
+    """Record {suite: {version ..., runs: [...]}} for the commit that is checked out."""
+    record = {
+        "commit": git("rev-parse", "HEAD"),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "suites": suites,
+    }
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def changed():
+    """What of the package differs from the commit that is checked out."""
+    return git("status", "--porcelain", "--", "h2ws_fast", *JUDGED, "tests/compliance")
+
+
+def check():
+    """Return what the record says of itself; Unable where it is too old."""
+    try:
+        record = json.loads(RECORD.read_text())
+    except FileNotFoundError:
+        raise Unable("there is no docs/compliance.json: make compliance") from None
+    commit = record["commit"]
+    since = int(git("rev-list", "--count", f"{commit}..HEAD", "--", *JUDGED))
+    text = (
+        f"docs/compliance.json is of {record['date']}, {commit[:12]}; {since} commits have changed "
+        f"the engine since, of {COMMITS} allowed"
+    )
+    if since > COMMITS:
+        raise Unable(f"{text}: make compliance")
+    return text
