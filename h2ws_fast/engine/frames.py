@@ -187,9 +187,7 @@ class FrameReader(Channel):
                     error = FRAME_SIZE_ERROR
                     reason = "RST_STREAM is not 4 octets long"
             elif kind == SETTINGS or kind == PING or kind == GOAWAY or kind == PRIORITY_UPDATE:
-                if stream_id:
-                    reason = "frame of the connection on a stream"
-                elif (
+                if (
                     (kind == SETTINGS and (length % 6 or (flags & ACK and length)))
                     or (kind == PING and length != 8)
                     or (kind == GOAWAY and length < 8)
@@ -197,6 +195,8 @@ class FrameReader(Channel):
                 ):
                     error = FRAME_SIZE_ERROR
                     reason = "frame of a wrong length"
+                elif stream_id:
+                    reason = "frame of the connection on a stream"
             elif kind == WINDOW_UPDATE and length != 4:
                 error = FRAME_SIZE_ERROR
                 reason = "WINDOW_UPDATE is not 4 octets long"
