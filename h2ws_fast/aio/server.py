@@ -20,6 +20,7 @@ from ..engine.constants import (
     INTERNAL_ERROR,
     NO_ERROR,
 )
+from ..engine.endpoint import Endpoint
 from ..engine.events import Requested, Reset, SinkFailed, Terminated
 from ..errors import (
     H2WSError,
@@ -29,8 +30,11 @@ from ..errors import (
 )
 from . import tls
 from .admission import Admission, peer_of
+from .h1 import H1Connection
 from .http import Body, Request, Response, fields_of, text_response
-from .protocol import Hub, Wire, limit_unsent, running_hub
+from .pace import PacedWire
+from .protocol import Hub, limit_unsent, running_hub
+from .sniff import Sniffer
 from .tunnel import Receiving, Sending, Tunnel
 from .websocket import Keeper, WebSocket, new_websocket, open_websocket
 
@@ -39,6 +43,7 @@ __all__ = ["SAME_ORIGIN", "SameOrigin", "Server", "serve"]
 logger = logging.getLogger("h2ws_fast.aio.server")
 
 SSL_SHUTDOWN_S = 1.0
+REFUSAL_S = 1.0  # what a newcomer has to say what it speaks, to learn that it may not come in
 
 Message: TypeAlias = "str | bytes"
 OnMessage: TypeAlias = Callable[[WebSocket, Any], Any]
@@ -107,6 +112,7 @@ class _Options:
     process_request: Callable[[Any, Request], Any] | None
     process_response: Callable[[Any, Request, Response], Any] | None
     extra_headers: list[tuple[str, str]]
+    http: tuple[str, ...]
     ssl: ssl_module.SSLContext | None
     settings: Settings
     limits: Limits
@@ -131,51 +137,85 @@ class _Exchange:
             self.task.cancel()
 
 
-class ServerWire(Wire, asyncio.BufferedProtocol):
+NOBODY = Endpoint()  # before it is known what is spoken
+
+
+class ServerWire(PacedWire, asyncio.BufferedProtocol):
     """One connection of a Server."""
 
-    __slots__ = ("handlers", "server")
+    __slots__ = ("_refusal", "handlers", "server")
 
     server: Server
     # Tasks that work on a stream, open or not: a request that is reset counts until its work ends.
     handlers: int
 
     def __init__(self, server: Server, hub: Hub) -> None:
-        options = server.options
-        conn = Connection(
-            Role.SERVER,
-            options.settings,
-            options.limits,
-            pool=hub.pool,
-        )
-        super().__init__(hub, conn, options.limits.write_high)
+        super().__init__(hub, NOBODY, server.options.limits.write_high)
         self.server = server
+        self._refusal: str | None = None  # why this newcomer may not come in
         self.handlers = 0
 
     def _opened(self) -> bool:
         server = self.server
         limit = server._admit(self)
         if limit is not None:
-            return self._turn_newcomer_away(limit)
-        if server.options.ssl is not None:
+            self._refusal = f"{limit} is reached"
+        options = server.options
+        if options.ssl is not None:
             tls_object = self.transport.get_extra_info("ssl_object")
+            selected = tls_object.selected_alpn_protocol()
             # RFC 9113 section 3.3: over TLS, HTTP/2 is what ALPN says and not what a client tries.
-            if tls_object.selected_alpn_protocol() != "h2":
-                server.admission.note("%s was refused: TLS without ALPN h2", peer_of(self))
+            if selected == "h2" and "h2" in options.http:
+                self._speak(True)
+                problem = tls.check_negotiated(tls_object)
+                if problem is not None:
+                    self.conn.abort(INADEQUATE_SECURITY, problem.encode())
+            elif selected in (None, "http/1.1") and "h1" in options.http:
+                self._speak(False)
+            else:
+                server.admission.note(
+                    "%s was refused: ALPN over TLS chose %s", peer_of(self), selected
+                )
                 self.refuse()
                 return False
-            problem = tls.check_negotiated(tls_object)
-            if problem is not None:
-                self.conn.abort(INADEQUATE_SECURITY, problem.encode())
+        elif len(options.http) > 1:
+            patience = options.limits.preface_timeout_s if limit is None else REFUSAL_S
+            self.become(Sniffer(patience, self._speak))
+        else:
+            self._speak("h2" in options.http)
+        if server.closing:
+            self.conn.shutdown()
         return True
 
-    def _turn_newcomer_away(self, limit: str) -> bool:
-        tls_object = self.transport.get_extra_info("ssl_object")
-        if tls_object is not None and tls_object.selected_alpn_protocol() != "h2":
-            self.refuse()
-            return False
-        self.conn.abort(ENHANCE_YOUR_CALM, f"{limit} is reached".encode())
-        return True
+    def _speak(self, h2: bool) -> Endpoint:
+        # From here on it is HTTP/2, or HTTP/1.1.
+        options = self.server.options
+        conn: Endpoint
+        if h2:
+            conn = Connection(Role.SERVER, options.settings, options.limits, pool=self.hub.pool)
+            if self._refusal is not None:
+                conn.abort(ENHANCE_YOUR_CALM, self._refusal.encode())
+        else:
+            conn = H1Connection(
+                options.limits,
+                "http" if options.ssl is None else "https",
+                self._upgraded,
+                websockets=options.handler is not None or options.on_message is not None,
+                pool=self.hub.pool,
+            )
+            self.watched = True
+            if self._refusal is not None:
+                conn.turn_away(self._refusal)
+        self.become(conn)
+        return conn
+
+    def _upgraded(self, octets: bytes, conn: Endpoint, early: bytes) -> None:
+        # A request over HTTP/1.1 became a WebSocket; `early` came behind it.
+        self.transport.write(octets)
+        self.become(conn)
+        if early:
+            for event in conn.receive_data(early, self.hub.time()):
+                self._event(event)
 
     def _lost(self, exc: BaseException | None) -> None:
         self.server._forget(self)
@@ -234,7 +274,9 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
             return
         token = event.protocol
         if token is None:
-            if event.method == "CONNECT" or options.on_request is None:
+            if type(self.conn) is H1Connection and options.on_request is None:
+                self._plain(event)
+            elif event.method == "CONNECT" or options.on_request is None:
                 status = 501 if event.method == "CONNECT" else 404
                 self._answer(event.stream_id, Response(status), event.method)
             else:
@@ -286,7 +328,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
         elif answer is None:
             go_on(what)
         else:
-            self._refuse(what.stream_id, answer)
+            self._refuse(what, answer)
 
     async def _decide(
         self, what: Any, answer: Awaitable[Response | None], go_on: Callable[[Any], None]
@@ -301,7 +343,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
             if response is None:
                 go_on(what)
             else:
-                self._refuse(what.stream_id, response)
+                self._refuse(what, response)
         except StreamClosed:
             return
         self.touch()
@@ -313,12 +355,34 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
         )
         self._answer(stream_id, Response(status), "CONNECT")
 
-    def _refuse(self, stream_id: int, response: Any) -> None:
+    def _refuse(self, what: Any, response: Any) -> None:
         if not isinstance(response, Response):
             raise TypeError(f"process_request returned {response!r}, not a Response or None")
-        if 200 <= response.status <= 299:
+        if what.request.protocol is not None and 200 <= response.status <= 299:
             raise ValueError("a refusal needs a status other than 2xx")
-        self._answer(stream_id, response, "CONNECT")
+        self._answer(what.stream_id, response, what.request.method)
+
+    def _plain(self, event: Any) -> None:
+        # An ordinary request over HTTP/1.1 where nobody serves any: `process_request` may answer
+        # it, as in `websockets`, and it is told what to do otherwise.
+        options = self.server.options
+        request = self._make_request(event)
+        if event.method == "CONNECT" or not (options.handler or options.on_message):
+            status = 501 if event.method == "CONNECT" else 404
+            self._answer(event.stream_id, Response(status), event.method)
+            return
+        ws = new_websocket(self, event.stream_id, request)
+        if options.process_request is None:
+            self._ask_to_upgrade(ws)
+        else:
+            self._begin(ws, request, self._ask_to_upgrade)
+
+    def _ask_to_upgrade(self, ws: WebSocket) -> None:
+        response = text_response(426, "This server takes WebSockets: ask for an upgrade.\n")
+        # RFC 9110 section 15.5.22: "MUST send an Upgrade header field".
+        response.headers.add("upgrade", "websocket")
+        response.headers.add("connection", "upgrade")
+        self._answer(ws.stream_id, response, ws.request.method)
 
     def _open(self, ws: WebSocket) -> None:
         server = self.server
@@ -349,7 +413,7 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
             if other is not None:
                 response = other
             if not 200 <= response.status <= 299:
-                self._refuse(ws.stream_id, response)
+                self._refuse(ws, response)
                 return
             headers = fields_of(response.headers)
         ws.response = response
@@ -431,6 +495,8 @@ class ServerWire(Wire, asyncio.BufferedProtocol):
         receiving = Receiving(self, event.stream_id, ended=event.ended)
         if not event.ended:
             request._body = receiving
+            expected = request.headers.get("expect", "")
+            receiving.invite = expected.lower() == "100-continue"
         exchange = _Exchange(receiving, Sending(self, event.stream_id))
         self.conn.attach(event.stream_id, exchange.feed)
         self.route(event.stream_id, exchange.feed)
@@ -570,8 +636,6 @@ class Server:
             return limit
         if self._keeper is not None:
             self._keeper.add(wire)
-        if self.closing:
-            wire.conn.shutdown()
         return None
 
     def _forget(self, wire: ServerWire) -> None:
@@ -783,6 +847,7 @@ def serve(
     process_request: Callable[[Any, Request], Any] | None = None,
     process_response: Callable[[Any, Request, Response], Any] | None = None,
     server_header: str | None = None,
+    http: Iterable[str] = ("h2", "h1"),
     open_timeout: float | None = 10,
     ping_interval: float | None = 20,
     ping_timeout: float | None = 20,
@@ -799,11 +864,12 @@ def serve(
     backlog: int = 4096,
     **kwargs: Any,
 ) -> Server:
-    """Serve WebSockets, requests and tunnels over HTTP/2 on `host` and `port`.
+    """Serve WebSockets, requests and tunnels over HTTP/2 and HTTP/1.1 on `host` and `port`.
 
     `async with serve(...) as server:` or `server = await serve(...)`. With `ssl` (see
-    `h2ws_fast.aio.tls.server_context`) clients must choose `h2` by ALPN; without it they speak
-    HTTP/2 at once (prior knowledge).
+    `h2ws_fast.aio.tls.server_context`) clients choose `h2` or `http/1.1` by ALPN; without it they
+    speak either at once, and the first octets tell which. `http` names what is spoken: "h2", "h1"
+    or both. Tunnels exist over HTTP/2 alone.
 
     WebSockets go to one of two: `handler`, a coroutine function `handler(ws)` that runs as a task
     (when it returns the WebSocket is closed with 1000, when it raises with 1011); or `on_message`,
@@ -811,8 +877,8 @@ def serve(
     and `on_close(ws)` before and after. The second starts no tasks: it is the fastest and the
     leanest, and what it does keeps everybody else waiting. `ws.send()` need not be awaited there.
 
-    `on_request` is a coroutine function from Request to Response for ordinary requests (404
-    without it). `tunnels` maps `:protocol` tokens to coroutine functions of a Tunnel; unknown
+    `on_request` is a coroutine function from Request to Response for ordinary requests. Without it
+    they are answered 404, and over HTTP/1.1 426 unless `process_request` answers them. `tunnels` maps `:protocol` tokens to coroutine functions of a Tunnel; unknown
     tokens are answered 501.
 
     `origins` lists allowed Origin fields: `str`, compiled patterns, None for "no Origin field";
@@ -858,7 +924,8 @@ def serve(
     options.process_request = process_request
     options.process_response = process_response
     options.extra_headers = [] if server_header is None else [("server", server_header)]
-    options.ssl = None if ssl is None else tls.prepare(ssl, server=True)
+    options.http = tls.versions(http)
+    options.ssl = None if ssl is None else tls.prepare(ssl, server=True, http=options.http)
     if settings is None:
         # RFC 8441 section 3 is only advertised where something answers it.
         answers = bool(handler or on_message or options.tunnels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Iterable
 from typing import Any
 
 __all__ = ["CIPHERS", "check_negotiated", "client_context", "prepare", "server_context"]
@@ -22,7 +23,7 @@ CIPHERS = ":".join(
     )
 )
 
-ALPN = ["h2"]  # RFC 9113 section 3.2; "h2c" never stands in ALPN
+ALPN = {"h2": "h2", "h1": "http/1.1"}  # RFC 9113 section 3.2; "h2c" never stands in ALPN
 
 Path = str | os.PathLike[str]
 
@@ -30,7 +31,7 @@ Path = str | os.PathLike[str]
 def server_context(
     certfile: Path, keyfile: Path | None = None, *, password: str | None = None
 ) -> ssl.SSLContext:
-    """Make a context for `serve(ssl=...)`: TLS 1.2 or later, ALPN `h2`, AEAD suites only."""
+    """Make a context for `serve(ssl=...)`: TLS 1.2 or later, AEAD suites only. It sets ALPN."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers(CIPHERS)
     context.load_cert_chain(certfile, keyfile, password)
@@ -40,7 +41,7 @@ def server_context(
 def client_context(
     *, cafile: Path | None = None, cadata: str | bytes | None = None, verify: bool = True
 ) -> ssl.SSLContext:
-    """Make a context for `connect` and `Session`: TLS 1.2 or later, ALPN `h2`, AEAD suites only.
+    """Make a context for `connect` and `Session`: TLS 1.2 or later, AEAD suites only.
 
     Without `cafile` and `cadata` the system's authorities are trusted. `verify=False` accepts any
     certificate: for tests against a self-signed one.
@@ -57,8 +58,20 @@ def client_context(
     return prepare(context, server=False)
 
 
-def prepare(context: ssl.SSLContext, *, server: bool) -> ssl.SSLContext:
+def versions(http: Iterable[str]) -> tuple[str, ...]:
+    """Check what `http=` says, "h2" and "h1" in order of preference."""
+    names = (http,) if isinstance(http, str) else tuple(http)
+    if not names or len(set(names)) != len(names) or not ALPN.keys() >= set(names):
+        raise ValueError(f'http is "h2", "h1", or both: {http!r}')
+    return names
+
+
+def prepare(
+    context: ssl.SSLContext, *, server: bool, http: Iterable[str] = ("h2",)
+) -> ssl.SSLContext:
     """Check a context and set what HTTP/2 needs on it: ALPN, no compression, no renegotiation.
+
+    `http` says what ALPN offers or selects: "h2", "h1" (as `http/1.1`), in order of preference.
 
     Returns the same context. Raises ValueError where it cannot serve HTTP/2, and changes nothing
     then.
@@ -88,7 +101,7 @@ def prepare(context: ssl.SSLContext, *, server: bool) -> ssl.SSLContext:
         raise ValueError("ssl has post_handshake_auth set, which HTTP/2 forbids: unset it")
     # RFC 9113 section 9.2.1: both "MUST" be disabled for TLS 1.2.
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(ALPN)
+    context.set_alpn_protocols([ALPN[name] for name in versions(http)])
     return context
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.constants import CANCEL
 from ..engine.events import Closed, Data, Drained, Ended, Reset, Trailers
-from ..errors import ConcurrencyError, StreamClosed, StreamReset
+from ..errors import ConcurrencyError, LocalProtocolError, StreamClosed, StreamReset
 from .http import Headers, Request, Response
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Receiving:
         "_error",
         "_pieces",
         "_waiter",
+        "invite",
         "stream_id",
         "trailers",
         "wire",
@@ -55,6 +56,7 @@ class Receiving:
         self._error: StreamReset | None = None
         self._ended = ended
         self._discarding = False
+        self.invite = False  # the client waits for a 100 before it sends anything
 
     @property
     def finished(self) -> bool:
@@ -104,6 +106,8 @@ class Receiving:
                 return b""
             if self._waiter is not None:
                 raise ConcurrencyError("another task already reads this stream")
+            if self.invite:
+                self._send_continue()
             self._waiter = self.wire.hub.loop.create_future()
             try:
                 await self._waiter
@@ -113,6 +117,15 @@ class Receiving:
         self.wire.conn.consumed(self.stream_id, self._credits.popleft())
         self.wire.touch()
         return data
+
+    def _send_continue(self) -> None:
+        # RFC 9110 section 10.1.1.
+        self.invite = False
+        try:
+            self.wire.conn.respond(self.stream_id, [(":status", "100")])
+        except (LocalProtocolError, StreamClosed):
+            return  # it was answered already, or is over
+        self.wire.touch()
 
     async def read_all(self, limit: int | None = None) -> bytes:
         """Return everything up to the end."""

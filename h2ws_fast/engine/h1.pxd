@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from .guard cimport Guard
-from .kernels cimport Chunks, OutBuffer, Pool, address, bytes_message, text_message
+from .kernels cimport Chunks, OutBuffer, Pool, address, bytes_message, octets, text_message
 from .limits cimport Limits
 from .masking cimport MaskKeys
 from .messages cimport MessageLayer, new_message_layer, payload
@@ -31,6 +31,7 @@ cdef class Upgraded(Channel):
     cdef Stream _stream
     cdef Timers _timers
     cdef list _queue
+    cdef int64_t _partial
     cdef bytes _pong
     cdef object _interrupt
     cdef bint _receiving, _sending
@@ -38,7 +39,7 @@ cdef class Upgraded(Channel):
 
     cpdef list receive_data(self, data, double now=*)
     @cython.locals(stream=Stream, layer=Layer)
-    cdef int _read(self, bytes data, Py_ssize_t n) except -1
+    cdef int _read(self, octets p, Py_ssize_t n) except -1
     @cython.locals(stream=Stream, layer=Layer)
     cdef void _end_of_input(self) except *
     cpdef list events(self)

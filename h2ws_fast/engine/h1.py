@@ -51,6 +51,7 @@ class Upgraded(Channel):
         "_interrupt",
         "_keys",
         "_messages",
+        "_partial",
         "_pong",
         "_pool",
         "_queue",
@@ -96,6 +97,7 @@ class Upgraded(Channel):
         self._pool = Pool() if pool is None else pool
         self._timers = Timers(limits)
         self._queue = []
+        self._partial = 0  # octets held of messages that are not complete
         self._pong = None
         self._interrupt = None
         self._receiving = False
@@ -112,21 +114,25 @@ class Upgraded(Channel):
         if self._receiving:
             raise LocalProtocolError("receive_data cannot be called from a sink; return first")
         if type(data) is not bytes:
-            data = bytes(data)
+            data = memoryview(data)
+            if not data.c_contiguous:
+                raise ValueError("data must be contiguous")
+            if data.ndim != 1 or data.itemsize != 1:
+                data = data.cast("B")
         n = len(data)
         self.octets_received += n
         self._receiving = True
         try:
-            self._read(data, n)
+            self._read(address(data), n)
         finally:
             self._receiving = False
         return self.events()
 
-    def _read(self, data, n):
+    def _read(self, p, n):
         stream = self._stream
         if n and stream.state != CLOSED and not self.terminated:
             layer = stream.layer
-            layer.receive(self, stream, address(data), 0, n)
+            layer.receive(self, stream, p, 0, n)
 
     def receive_eof(self, now=0.0):
         """The peer closed the transport, or it is gone: return the last events."""
@@ -310,6 +316,16 @@ class Upgraded(Channel):
         """See `Connection.waiting`."""
         return self._stream.queued
 
+    @property
+    def unread(self):
+        """Octets of whole messages that wait for `consumed`; 0 once it is closing.
+
+        There are no windows here: whoever reads the transport stops while this is too much.
+        """
+        if self._stream.flags & (CLOSING | OVER):
+            return 0
+        return self._stream.held - self._partial
+
     def stats(self):
         """See `Connection.stats`."""
         return {
@@ -382,12 +398,14 @@ class Upgraded(Channel):
         return self.write_frame(stream, FIN | WS_PONG, data)
 
     def hold(self, stream, n):
+        self._partial += n
         stream.held += n
         self.buffered += n
         return 0
 
     def deliver(self, stream, data, credit, early):
         self.messages_received += 1
+        self._partial -= early
         if self.auto_credit:
             stream.held -= early
             self.buffered -= early

@@ -94,7 +94,7 @@ async def test_tls_without_alpn_h2_is_not_http2(certificate, server_tls, offer):
     opened = []
 
     async with serve(
-        on_message=print, on_open=opened.append, host="127.0.0.1", port=0, ssl=server_tls
+        on_message=print, on_open=opened.append, host="127.0.0.1", port=0, ssl=server_tls, http="h2"
     ) as server:
         port = server.sockets[0].getsockname()[1]
         reader, writer = await asyncio.open_connection(
