@@ -6,6 +6,7 @@ Not on a hot path, and never compiled.
 import binascii
 import hashlib
 import os
+from collections.abc import Iterable
 
 from .fields import TOKEN_OCTETS
 from .headers import MalformedMessage
@@ -25,10 +26,12 @@ __all__ = [
     "values_of",
 ]
 
+Fields = list[tuple[bytes, bytes]]
+
 KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 
 
-def split_list(value):
+def split_list(value: bytes) -> list[bytes]:
     """Return the elements of a comma-separated field as `bytes`, without empty ones.
 
     RFC 9110 section 5.6.1. Not for fields with quoted strings.
@@ -41,12 +44,12 @@ def split_list(value):
     return elements
 
 
-def is_token(name):
+def is_token(name: object) -> bool:
     """Whether a `str` is a token: RFC 9110 section 5.6.2."""
     return isinstance(name, str) and name.isascii() and made_of(name.encode(), TOKEN_OCTETS)
 
 
-def read_subprotocols(value):
+def read_subprotocols(value: bytes | None) -> list[str]:
     """Return the subprotocols of a `sec-websocket-protocol` value (or None) as `str`, in order.
 
     One named twice counts once. Raises `MalformedMessage` where one is not a token.
@@ -63,7 +66,7 @@ def read_subprotocols(value):
     return names
 
 
-def valid_key(key):
+def valid_key(key: bytes) -> bool:
     """Whether a `sec-websocket-key` is the base64 of 16 octets."""
     if len(key) != 24:
         return False
@@ -73,28 +76,28 @@ def valid_key(key):
         return False
 
 
-def accept_value(key):
+def accept_value(key: bytes) -> bytes:
     """Return the `sec-websocket-accept` that answers a key."""
     digest = hashlib.sha1(key + KEY_SUFFIX, usedforsecurity=False).digest()
     return binascii.b2a_base64(digest, newline=False)
 
 
-def new_key():
+def new_key() -> bytes:
     """Return a `sec-websocket-key`: 16 octets nobody can foresee, as base64."""
     return binascii.b2a_base64(os.urandom(16), newline=False)
 
 
-def values_of(fields, name):
+def values_of(fields: Fields, name: bytes) -> list[bytes]:
     """Return the values of all fields of this (lower-case) name, in order."""
     return [value for key, value in fields if key == name]
 
 
-def has_token(values, token):
+def has_token(values: Iterable[bytes], token: bytes) -> bool:
     """Whether a list of comma-separated values holds this (lower-case) token, in any case."""
     return any(element.lower() == token for value in values for element in split_list(value))
 
 
-def read_extensions(value):
+def read_extensions(value: bytes) -> list[tuple[bytes, list[tuple[bytes, bytes | None]]]]:
     """Return what a `sec-websocket-extensions` value lists: `(name, [(parameter, value)])`, `bytes`.
 
     RFC 6455 section 9.1; a parameter without a value has None. Every octet is looked at once.
@@ -129,13 +132,13 @@ def read_extensions(value):
         at += 1
 
 
-def _skip_blanks(value, at):
+def _skip_blanks(value: bytes, at: int) -> int:
     while at < len(value) and value[at] in b" \t":
         at += 1
     return at
 
 
-def _read_token(value, at):
+def _read_token(value: bytes, at: int) -> tuple[bytes, int]:
     start = at
     while at < len(value) and made_of(value[at : at + 1], TOKEN_OCTETS):
         at += 1
@@ -144,7 +147,7 @@ def _read_token(value, at):
     return value[start:at], at
 
 
-def _read_quoted(value, at):
+def _read_quoted(value: bytes, at: int) -> tuple[bytes, int]:
     # RFC 6455 section 9.1: "the value after quoted-string unescaping MUST conform to the 'token'
     # ABNF."
     content = bytearray()
@@ -162,7 +165,7 @@ def _read_quoted(value, at):
     raise MalformedMessage("the value of an extension's parameter is no token")
 
 
-def read_upgrade(method, version, fields):
+def read_upgrade(method: str, version: bytes, fields: Fields) -> tuple[bytes, list[str]]:
     """Return `(key, subprotocols)` of a request that names `websocket` in Upgrade.
 
     `version` is the `bytes` behind `HTTP/`. Raises `MalformedMessage` with the status that answers
@@ -196,7 +199,7 @@ def read_upgrade(method, version, fields):
     return keys[0], read_subprotocols(b", ".join(subprotocols) if subprotocols else None)
 
 
-def check_accepted(key, fields, offered):
+def check_accepted(key: bytes, fields: Fields, offered: Iterable[str]) -> str | None:
     """Check the fields of a 101 that answers `key`: return the chosen subprotocol, or None.
 
     `offered` are the subprotocols (`str`) that were asked for; no extension was. Raises
