@@ -151,7 +151,9 @@ class Carrier(FrameReader):
                 self.guard.empty_frames = 0
             if stream.flags & BODY_IN:
                 self._reached(self.guard.body_data(length))
-        elif not flags & END_STREAM:
+        elif flags & END_STREAM:
+            self.guard.empty_frames = 0
+        else:
             self.empty_frame()
         return stream
 

@@ -74,7 +74,9 @@ class Heads(Carrier):
         except HeaderListTooLarge as error:
             self.reached("max_header_list_size", str(error))
             return 0
-        if n == 0 and not end_stream:
+        if n or end_stream:
+            self.guard.empty_frames = 0
+        else:
             self.empty_frame()
         if promised:
             self._receive_push(stream_id, promised)

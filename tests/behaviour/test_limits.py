@@ -497,6 +497,20 @@ def test_max_empty_frames(make):
 
 
 @row("SEC-1-9")
+def test_empty_frames_between_requests(make):
+    """Only those in a row count: what a request holds, or ends, is no flood."""
+    peer = make("server", limits={"max_empty_frames": 2})
+    for _ in range(10):
+        stream_id = peer.post()
+        peer.feed(f.data(stream_id), f.data(stream_id), f.data(stream_id, end_stream=True))
+        stream_id = peer.post()
+        peer.feed(f.data(stream_id), f.data(stream_id))
+    untouched(peer)
+    peer.feed(f.data(peer.post()) * 3)
+    calm(peer, "max_empty_frames")
+
+
+@row("SEC-1-9")
 def test_padding_alone_counts_as_empty(make):
     peer = make("server", limits={"max_empty_frames": 10})
     peer.post()
