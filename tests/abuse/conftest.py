@@ -1,0 +1,71 @@
+"""The server that is attacked, and what every attack is measured by.
+
+All of them meet a server with the default limits, in a process of its own. While an attack runs
+somebody else's WebSocket echoes on its own connection. Afterwards
+
+- the server is there, and that WebSocket has echoed on, its slowest echo within `LATENCY_S`: the
+  longest that reading one batch of a flood may take, with a loaded machine's share;
+- at the most the server's memory has grown by `memory` octets: what the limits of the attack add up
+  to and the parser's buffers, each test says why;
+- it has used at most `cpu` seconds: an attack must be over within the first thousands of frames,
+  and never cost more than reading what was sent. The pure twin has `SLOWER` times as
+  long, and `LARGER` times as much memory.
+"""
+
+import contextlib
+
+import pytest
+
+import h2ws_fast
+from tests.support.attacker import Bystander
+from tests.support.target import Target
+
+MIB = 2**20
+LATENCY_S = 2.0 if h2ws_fast.COMPILED else 5.0
+SLOWER = 1 if h2ws_fast.COMPILED else 20
+LARGER = 1 if h2ws_fast.COMPILED else 4
+
+
+@pytest.fixture(scope="session")
+def _targets():
+    targets = []
+    yield targets
+    for target in targets:
+        target.stop()
+
+
+@pytest.fixture
+def target(_targets):
+    """The server with the default limits; one for all tests, so that it must survive each."""
+    if not _targets or not _targets[-1].alive:
+        _targets.append(Target())
+    return _targets[-1]
+
+
+@pytest.fixture
+def siege():
+    """`with siege(target, "name of the limit"): attack`; `also` names limits that may be met too."""
+    return _siege
+
+
+@contextlib.contextmanager
+def _siege(target, *limits, also=(), memory=4 * MIB, cpu=0.5, latency=LATENCY_S):
+    counted = target.stats()["limits"]
+    with Bystander(target.port) as bystander:
+        target.forget_peak()
+        resident = target.memory()
+        used = target.cpu()
+        yield bystander
+        assert target.alive, "the server has died"
+        used = target.cpu() - used
+        grown = target.memory("VmHWM") - resident
+    assert bystander.failure is None, bystander.failure
+    assert bystander.latencies, "the other WebSocket never echoed"
+    worst = max(bystander.latencies)
+    print(f"CPU {used:.2f} s, memory {grown / MIB:.1f} MiB, slowest echo {worst * 1000:.0f} ms")
+    assert worst < latency, f"the other WebSocket waited {worst:.2f} s"
+    assert grown < memory * LARGER, f"memory grew by {grown / MIB:.1f} MiB"
+    assert used < cpu * SLOWER, f"{used:.2f} s of CPU time"
+    after = target.stats()["limits"]
+    news = {name for name in after if after[name] > counted.get(name, 0)}
+    assert set(limits) <= news <= {*limits, *also}, news
