@@ -7,8 +7,8 @@
 Reaching one refuses the newcomer and touches nobody who is in:
 
     a connection   GOAWAY(ENHANCE_YOUR_CALM) with the limit's name, last stream 0, and the end: the
-                   client learns why, and that nothing was processed. nginx closes without a word,
-                   HAProxy lets newcomers wait unanswered.
+                   client learns why, and that nothing was processed; over HTTP/1.1 a 503. nginx
+                   closes without a word, HAProxy lets newcomers wait unanswered.
     a stream       503, as nginx, Envoy and uvicorn answer: REFUSED_STREAM would be tried again
                    at once.
 
@@ -32,6 +32,9 @@ __all__ = ["Admission"]
 # What all connections keep is added up when a newcomer asks, but not oftener than this: 10 000
 # connections take a millisecond. What is 50 ms old is wrong by what a network brings in 50 ms.
 SAMPLE_S = 0.05
+
+# Refused newcomers that may be there at once to be told why; others are closed without a word.
+HEARD = 100
 
 
 def address_of(peer: Any) -> Any:
@@ -74,6 +77,7 @@ class Admission:
         )
         self.memory_budget = check_limit("memory_budget", memory_budget)
         self.wires: set[Any] = set()
+        self._heard: set[Any] = set()
         self.accepted = 0
         self.refused: dict[str, int] = {}
         self._log = log
@@ -114,8 +118,16 @@ class Admission:
         self.accepted += 1
         return None
 
+    def hear(self, wire: Wire) -> bool:
+        """May a connection that was refused stay until it has heard why?"""
+        if len(self._heard) >= HEARD:
+            return False
+        self._heard.add(wire)
+        return True
+
     def leave(self, wire: Wire) -> bool:
         """A connection is over. False where it was never in."""
+        self._heard.discard(wire)
         if wire not in self.wires:
             return False
         self.wires.discard(wire)

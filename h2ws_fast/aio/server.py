@@ -159,6 +159,9 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
         server = self.server
         limit = server._admit(self)
         if limit is not None:
+            if not server.admission.hear(self):
+                self.refuse()
+                return False
             self._refusal = f"{limit} is reached"
         options = server.options
         if options.ssl is not None:
@@ -263,7 +266,7 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
     def _requested(self, event: Any) -> None:
         server = self.server
         options = server.options
-        if self.handlers >= options.settings.max_concurrent_streams:
+        if self.handlers >= options.settings.max_concurrent_streams and self.http_version == "2":
             # CVE-2023-44487: as many handlers are at work as there may be streams, though some of
             # their streams are over. The request may be tried again when one of them has ended.
             self.conn.refuse(event.stream_id, "max_handlers")

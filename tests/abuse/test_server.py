@@ -19,6 +19,7 @@ KEY = b"\x01\x02\x03\x04"
 def newcomer(target, **options):
     """(code, reason) with which a new connection is refused."""
     with Attacker(target.port, greet=False, **options) as attacker:
+        attacker.send(f.MAGIC, f.settings())
         attacker.read_to_the_end()
         assert attacker.goaway.last_stream_id == 0
         return attacker.end
@@ -49,6 +50,30 @@ def test_more_connections_than_allowed(siege):
         assert 20 <= len(lines) <= 30, "one line each, and no more than a log can bear"
         assert "a connection from 127.0.0.1:" in lines[0]
         assert lines[0].endswith("was refused: max_connections is reached")
+
+
+def test_newcomers_that_say_nothing(siege):
+    """Refused ones wait a second to be told why, and a hundred of them at once."""
+    with Target(max_connections=2) as target, siege(target, memory=4 * MIB):
+        with target.attack():
+            newcomers = [Attacker(target.port, greet=False) for _ in range(300)]
+            time.sleep(0.3)
+            for each in newcomers:
+                each.read_until(lambda: True)
+                each.read_until(lambda who=each: who.over, 0.001)
+            assert sum(not each.over for each in newcomers) <= 100
+            for each in newcomers:
+                each.read_to_the_end(5)
+                assert not each.frames
+                each.close()
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            try:
+                stats = target.stats()
+                break
+            except AssertionError:
+                time.sleep(0.05)
+        assert stats["refused"]["max_connections"] >= 300
 
 
 def test_more_connections_of_an_address_than_allowed(siege):
