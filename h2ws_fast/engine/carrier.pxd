@@ -55,6 +55,7 @@ cdef class Carrier(FrameReader):
     cdef list pings
     cdef dict pongs
     cdef dict trailers
+    cdef dict updates  # ranks of streams that are not open yet
     cdef list pending_settings
     cdef unsigned int last_peer_id, goaway_last, peer_goaway_last
     cdef int64_t next_local_id

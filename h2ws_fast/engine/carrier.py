@@ -93,6 +93,7 @@ class Carrier(FrameReader):
         "streams",
         "timers",
         "trailers",
+        "updates",
         "window",
         "widened",
         "window_size",

@@ -192,6 +192,7 @@ class Connection(Sender):
             raise ValueError("first_stream_id must be odd for a client, even for a server")
         self.next_local_id = first_stream_id
         self.trailers = None
+        self.updates = None
         self.pongs = None
         # windows
         self.window = Window()

@@ -108,7 +108,7 @@ CLOSED = 3
 
 # Stream.flags
 LOCAL = 0x1  # we opened it
-READY = 0x2  # it stands in the outbox's ring
+READY = 0x2  # it stands in the outbox, waiting for its turn
 END = 0x4  # END_STREAM follows what is queued
 HIGH = 0x8  # more than write_high waits: a Drained event is owed
 ANSWERED = 0x10  # the final response head went out, or came in
@@ -116,8 +116,8 @@ TUNNELLED = 0x20  # an extended CONNECT
 TRAILED = 0x40  # trailers follow what is queued
 LATE_PONG = 0x80  # a pong waits until the queue is empty
 HEAD_ONLY = 0x100  # the request's method is HEAD
+PROMPT = 0x400  # a tunnel that may stand at the outbox's front
 CLOSING = 0x200  # a close timer runs
-TRAILERS_IN = 0x400  # trailers came in: nothing may follow
 OVER = 0x800  # its last event was given
 BODY_IN = 0x1000  # content in small DATA frames costs: a request's body
 REFUSED = 0x2000  # our answer to its CONNECT was no

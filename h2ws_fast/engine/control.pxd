@@ -14,7 +14,7 @@ cdef unsigned int RST_STREAM, SETTINGS, SETTINGS_ENABLE_CONNECT_PROTOCOL, SETTIN
 cdef unsigned int SETTINGS_HEADER_TABLE_SIZE, SETTINGS_INITIAL_WINDOW_SIZE
 cdef unsigned int SETTINGS_MAX_CONCURRENT_STREAMS, SETTINGS_MAX_FRAME_SIZE
 cdef unsigned int SETTINGS_MAX_HEADER_LIST_SIZE, SETTINGS_NO_RFC7540_PRIORITIES, WINDOW_UPDATE
-cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, PREFACE_TIMER, SETTINGS_ACK_TIMER
+cdef int DEFAULT_RANK, ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, PREFACE_TIMER, SETTINGS_ACK_TIMER
 cdef Layer DISCARDED
 
 
@@ -41,4 +41,5 @@ cdef class Control(Heads):
     cdef int _drop_unprocessed(self, Stream stream) except -1
     @cython.locals(stream=Stream, error="unsigned int", reason=str)
     cdef int _receive_priority(self, unsigned int stream_id, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
-    cdef void _receive_priority_update(self, unsigned int stream_id) except *
+    @cython.locals(stream=Stream, rank=int)
+    cdef void _receive_priority_update(self, unsigned int stream_id, bytes value) except *

@@ -41,6 +41,7 @@ from .events import GoawayReceived, PingAcknowledged, SettingsAcknowledged, Sett
 from .heads import Heads
 from .kernels import take, u16, u32
 from .layers import DISCARDED
+from .priority import DEFAULT_RANK, replaced
 from .timers import PREFACE_TIMER, SETTINGS_ACK_TIMER
 
 # The PING that tells when the peer has seen the first GOAWAY of a graceful shutdown.
@@ -73,7 +74,7 @@ class Control(Heads):
         elif kind == PRIORITY:
             self._receive_priority(stream_id, p, pos, n)
         elif kind == PRIORITY_UPDATE:
-            self._receive_priority_update(u32(p, pos) & MAX_STREAM_ID)
+            self._receive_priority_update(u32(p, pos) & MAX_STREAM_ID, take(p, pos + 4, n - 4))
         return 0
 
     def _receive_window_update(self, stream_id, increment):
@@ -328,10 +329,37 @@ class Control(Heads):
             self._reached(self.guard.glitch(self.now))
         return 0
 
-    def _receive_priority_update(self, stream_id):
+    def _receive_priority_update(self, stream_id, value):
         self._reached(self.guard.priority())
         if self.phase == DEAD:
             return
         if self.client or stream_id == 0:
             # RFC 9218 section 7.1.
             self.fail_connection(PROTOCOL_ERROR, "invalid PRIORITY_UPDATE")
+            return
+        stream = self.streams.get(stream_id)
+        if stream is None and not self._is_idle(stream_id):
+            return
+        if stream is None:
+            if stream_id & 1 == 0:
+                self.fail_connection(PROTOCOL_ERROR, "PRIORITY_UPDATE of an idle push stream")
+                return
+            if stream_id > self.goaway_last:
+                return
+            if self.updates is None:
+                self.updates = {}
+            if stream_id not in self.updates and (
+                # "The number of streams that have been prioritized but remain in the "idle" state
+                # plus the number of active streams [...] MUST NOT exceed" the limit.
+                len(self.updates) + self.peer_streams >= self.max_streams
+            ):
+                self.fail_connection(PROTOCOL_ERROR, "PRIORITY_UPDATE of too many idle streams")
+                return
+        rank = replaced(DEFAULT_RANK if stream is None else stream.rank, value)
+        if rank < 0:
+            # RFC 9218 section 7 lets this end the connection; nothing is gained by that.
+            self._reached(self.guard.glitch(self.now))
+        elif stream is None:
+            self.updates[stream_id] = rank
+        else:
+            self.outbox.place(stream, rank)

@@ -6,6 +6,7 @@ cdef int METHOD
 cdef int SCHEME
 cdef int AUTHORITY
 cdef int PATH
+cdef int PRIORITY
 cdef int PROTOCOL
 cdef int STATUS
 cdef int LAST_PSEUDO
@@ -42,6 +43,7 @@ cdef class RequestHead:
     cdef readonly str protocol
     cdef readonly list headers
     cdef readonly int64_t content_length
+    cdef readonly bytes priority
     cdef readonly bytes ws_version
     cdef readonly bytes ws_key
     cdef readonly bytes ws_protocols
@@ -73,7 +75,7 @@ cdef bytes _join(bytes first, bytes value)
 @cython.locals(
     headers=list, cookies=list, cookie_at=Py_ssize_t, meaning=cython.int, is_http=bint,
     name=bytes, value=bytes, method=bytes, scheme=bytes, authority=bytes, path=bytes,
-    protocol=bytes, host=bytes, content_length=bytes, ws_version=bytes, ws_key=bytes,
+    protocol=bytes, host=bytes, content_length=bytes, priority=bytes, ws_version=bytes, ws_key=bytes,
     ws_protocols=bytes, ws_extensions=bytes, head=RequestHead, reason=str,
 )
 cpdef RequestHead read_request(list fields, bint connect_enabled)

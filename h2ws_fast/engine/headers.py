@@ -26,6 +26,7 @@ from .vocabulary import (
     METHODS,
     PATH,
     PATH_OCTETS,
+    PRIORITY,
     PROTOCOL,
     PROTOCOLS,
     SCHEME,
@@ -163,7 +164,7 @@ class RequestHead:
     neither scheme nor path); `authority` is Host's where :authority is absent. `protocol` is the
     token in lower case, or None. `headers` are the fields without pseudo-headers, cookies joined;
     never-indexed ones are `Sensitive`. `content_length` is -1 where unknown. The `ws_...` are the
-    values of the sec-websocket- fields (`bytes`, lines joined), or None.
+    values of the sec-websocket- fields (`bytes`, lines joined), or None, and so is `priority`.
     """
 
     __slots__ = (
@@ -174,6 +175,7 @@ class RequestHead:
         "protocol",
         "headers",
         "content_length",
+        "priority",
         "ws_version",
         "ws_key",
         "ws_protocols",
@@ -201,6 +203,7 @@ def read_request(fields, connect_enabled):
     protocol = None
     host = None
     content_length = None
+    priority = None
     ws_version = None
     ws_key = None
     ws_protocols = None
@@ -259,6 +262,8 @@ def read_request(fields, connect_enabled):
             else:
                 cookies.append(field)
                 continue
+        elif meaning == PRIORITY:
+            priority = _join(priority, value)
         elif meaning == WS_KEY:
             ws_key = _join(ws_key, value)
         elif meaning == HOST:
@@ -284,6 +289,7 @@ def read_request(fields, connect_enabled):
     head = RequestHead.__new__(RequestHead)
     head.headers = headers
     head.content_length = -1
+    head.priority = priority
     head.ws_version = ws_version
     head.ws_key = ws_key
     head.ws_protocols = ws_protocols

@@ -10,7 +10,7 @@ from .messages cimport new_message_layer
 from .stream cimport Layer, Stream, new_stream
 
 cdef unsigned int ANSWERED, BODY_IN, CANCEL, CLOSED, HALF_CLOSED_REMOTE, HEAD_ONLY, LOCAL, OVER
-cdef unsigned int PROTOCOL_ERROR, REFUSED_STREAM, STREAM_CLOSED, TUNNELLED
+cdef unsigned int PROMPT, PROTOCOL_ERROR, REFUSED_STREAM, STREAM_CLOSED, TUNNELLED
 cdef int RESET_BY_US, HANDSHAKE_TIMER, HEADER_BLOCK_TIMER
 cdef Layer DISCARDED, TUNNEL
 
@@ -21,8 +21,10 @@ cdef class Heads(Carrier):
     cdef int end_block(self) except -1
     @cython.locals(stream=Stream, fields=list)
     cdef int receive_block(self, unsigned int stream_id, unsigned int end_stream, unsigned int promised, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
-    @cython.locals(guard=Guard, stream=Stream, head=RequestHead, key=bytes, protocol=str, layer=Layer)
+    @cython.locals(guard=Guard, stream=Stream, head=RequestHead, rank=int, key=bytes, protocol=str, layer=Layer)
     cdef void _open_stream(self, unsigned int stream_id, list fields, unsigned int end_stream) except *
+    @cython.locals(updates=dict, rank=int)
+    cdef int _take_update(self, unsigned int stream_id) except -2
     @cython.locals(layer=Layer)
     cdef void _receive_more_headers(self, Stream stream, list fields, unsigned int end_stream) except *
     @cython.locals(tunnel=bint, head=ResponseHead, expected=int64_t, reason=str)

@@ -16,6 +16,7 @@ from .constants import (
     HEAD_ONLY,
     LOCAL,
     OVER,
+    PROMPT,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
     STREAM_CLOSED,
@@ -32,6 +33,7 @@ from .headers import (
 from .hpack import CompressionError, HeaderListTooLarge
 from .layers import DISCARDED, TUNNEL, new_body, new_pending
 from .messages import new_message_layer
+from .priority import read_priority
 from .stream import new_stream
 from .timers import HANDSHAKE_TIMER, HEADER_BLOCK_TIMER
 
@@ -92,6 +94,9 @@ class Heads(Carrier):
 
     def _open_stream(self, stream_id, fields, end_stream):
         # The peer opens a stream: a request.
+        rank = -1
+        if self.updates is not None:
+            rank = self._take_update(stream_id)
         if stream_id > self.last_peer_id + 2:
             self.closed.skip(self.last_peer_id + 1, stream_id - 1)
         self.last_peer_id = stream_id
@@ -143,7 +148,7 @@ class Heads(Carrier):
                 return
         protocol = head.protocol
         if head.method == "CONNECT":
-            stream.flags |= TUNNELLED
+            stream.flags |= TUNNELLED | PROMPT
             key = None
             subprotocols = None
             if protocol == "websocket":
@@ -174,6 +179,10 @@ class Heads(Carrier):
                 stream.flags |= HEAD_ONLY
             stream.flags |= BODY_IN
             stream.layer = new_body(head.content_length)
+        if rank < 0 and head.priority is not None:
+            rank = read_priority(head.priority)
+        if rank >= 0:
+            self.outbox.place(stream, rank)
         self.emit(
             stream,
             Requested(
@@ -187,6 +196,19 @@ class Heads(Carrier):
                 end_stream != 0,
             ),
         )
+
+    def _take_update(self, stream_id):
+        # RFC 9218 section 7: a PRIORITY_UPDATE that came before its stream overrides the field.
+        updates = self.updates
+        rank = updates.pop(stream_id, -1)
+        if stream_id > self.last_peer_id + 2:
+            # Those that were passed over are closed now: RFC 9113 section 5.1.1.
+            for other in list(updates):
+                if other < stream_id:
+                    del updates[other]
+        if not updates:
+            self.updates = None
+        return rank
 
     def _receive_more_headers(self, stream, fields, end_stream):
         # HEADERS on an open stream: a response, or trailers.

@@ -2,21 +2,42 @@
 
 Everything but DATA is framed when it is asked for, into `control`, and leaves first and in order
 (a field block is one piece there, so nothing can come between HEADERS and CONTINUATION). DATA is
-framed only when it is pulled: until then a stream has a chain of chunks, and its turn in a ring.
+framed only when it is pulled: until then a stream has a chain of chunks, and its turn somewhere:
 
-    ring     streams with octets waiting; each turn gives one at most a quantum
+    front    tunnels (WebSockets too) that have just got something to send: one turn before all others
+    round    tunnels with more to send than that, in turn
+    bodies   of requests and responses, by urgency: together they stand in the round once
     blocked  streams whose own window is used up stand nowhere: they are counted, and scheduled
              again by WINDOW_UPDATE or by a larger INITIAL_WINDOW_SIZE
+
+A turn is at most a quantum. So a message of a WebSocket waits for no download, however urgent that
+is, and for no other WebSocket that has much to send. Nobody starves: who had a turn at the front is
+not there again before the round has come past, and the round always goes on. A tunnel or body more
+urgent than the default has two, four or eight turns at a time; a tunnel less urgent than that never
+stands at the front. RFC 9218 section 10 leaves all this to us, but for the order among bodies.
 
 A stream may send `initial` + `stream.extra` octets, so that a change of the peer's
 INITIAL_WINDOW_SIZE costs nothing, however many streams there are.
 """
 
-from .constants import DATA, DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, END, END_STREAM, OWED, READY
+from .bodies import Bodies
+from .constants import (
+    DATA,
+    DEFAULT_FRAME_SIZE,
+    DEFAULT_WINDOW,
+    END,
+    END_STREAM,
+    OWED,
+    PROMPT,
+    READY,
+    TUNNELLED,
+)
 from .kernels import NONE, Buffer, Chunks
+from .priority import DEFAULT_RANK, URGENCY
 
 TINY = 256  # octets of DATA that are hardly worth a frame, unless they are all there is
 QUANTUM = 16384  # octets of DATA a stream may send before the next has its turn
+SWEEP = 64  # tunnels that stand somewhere for nothing, at least, before they are looked for
 
 
 class Outbox:
@@ -24,6 +45,7 @@ class Outbox:
 
     __slots__ = (
         "blocked",
+        "bodies",
         "chunks",
         "control",
         "control_at",
@@ -36,8 +58,13 @@ class Outbox:
         "max_frame",
         "nearest",
         "queued",
-        "ring",
+        "repeat",
+        "round_first",
+        "round_last",
+        "round_left",
+        "round_size",
         "stale",
+        "sweep_at",
         "widest",
         "window",
         "write_low",
@@ -47,12 +74,18 @@ class Outbox:
         self.control = Buffer()
         self.control_at = 0
         self.chunks = Chunks()
-        self.first = None
+        self.first = None  # the front
         self.last = None
+        self.round_first = None
+        self.round_last = None
+        self.round_size = 0
+        self.round_left = 0  # turns of tunnels before the bodies have theirs
+        self.repeat = 0  # turns that whose turn it is has had in a row
+        self.bodies = None
         self.finished = None  # streams whose queue ran low or empty, for the connection to look at
         self.queued = 0
-        self.ring = 0  # streams in the ring ...
-        self.stale = 0  # ... of which so many have nothing to send any more
+        self.stale = 0  # tunnels that stand somewhere and have nothing to send any more
+        self.sweep_at = SWEEP  # so many are looked for
         self.blocked = 0
         self.nearest = 0  # no blocked stream's `extra` is above this
         self.widest = 0  # no stream's `extra` is above this
@@ -64,7 +97,7 @@ class Outbox:
         self.write_low = write_low
 
     def __del__(self):
-        # Streams in the ring hold one another: without this the last reference to the first would
+        # Streams in a row hold one another: without this the last reference to the first would
         # free them all, each from within the other.
         self.close()
 
@@ -84,11 +117,13 @@ class Outbox:
         self.queued += n
 
     def _enter(self, stream):
-        # A stream has octets to send from now on. It may still stand in the ring from before.
+        # A stream has octets to send from now on.
         if stream.flags & READY:
-            return 0
-        if self.initial + stream.extra <= 0:
+            self.stale -= 1  # it still stands in the round
+        elif self.initial + stream.extra <= 0:
             self._block(stream)
+        elif stream.flags & PROMPT:
+            self._go_to_front(stream)
         else:
             self.schedule(stream)
         return 0
@@ -100,17 +135,51 @@ class Outbox:
         self.blocked += 1
         return 0
 
-    def schedule(self, stream):
-        """Give a stream its turn, unless it has one."""
-        if stream.flags & READY:
-            return 0
+    def _go_to_front(self, stream):
         stream.flags |= READY
         if self.last is None:
             self.first = stream
         else:
             self.last.next = stream
         self.last = stream
-        self.ring += 1
+        return 0
+
+    def schedule(self, stream):
+        """Give a stream its turn, unless it has one."""
+        if stream.flags & READY:
+            return 0
+        if not stream.flags & TUNNELLED:
+            stream.flags |= READY
+            if self.bodies is None:
+                self.bodies = Bodies()
+            self.bodies.put(stream)
+        elif self.first is None and self.round_first is None and self.bodies is None:
+            self._go_to_front(stream)  # there is nobody to wait for
+        else:
+            self._join_round(stream)
+        return 0
+
+    def _join_round(self, stream):
+        stream.flags |= READY
+        if self.round_last is None:
+            self.round_first = stream
+        else:
+            self.round_last.next = stream
+        self.round_last = stream
+        self.round_size += 1
+        return 0
+
+    def place(self, stream, rank):
+        """Change a stream's rank. What waits on it takes its new place."""
+        if stream.flags & (READY | TUNNELLED) == READY:
+            self._leave(stream)
+            stream.rank = rank
+            self.schedule(stream)
+        else:
+            stream.rank = rank  # the round looks at it when its turn comes
+            stream.flags &= ~PROMPT
+            if stream.flags & TUNNELLED and rank & URGENCY <= DEFAULT_RANK:
+                stream.flags |= PROMPT
         return 0
 
     def widen(self, stream, n):
@@ -155,41 +224,66 @@ class Outbox:
         return 0
 
     def drop(self, stream):
-        """Forget what waits on a stream. Its place in the ring is passed over later."""
+        """Forget what waits on a stream. A tunnel's place is passed over later."""
+        if stream.flags & READY:
+            if not stream.flags & TUNNELLED:
+                self._leave(stream)
+            elif stream.queued:
+                self.stale += 1
+        elif stream.queued:
+            self.blocked -= 1
         if stream.queued:
-            if not stream.flags & READY:
-                self.blocked -= 1
             self.chunks.drop(stream.first)
             self.queued -= stream.queued
             stream.queued = 0
         stream.first = NONE
         stream.last = NONE
-        if stream.flags & READY:
-            # Nothing turns the ring while the connection's window is used up.
-            self.stale += 1
-            if self.stale > 64 and self.stale * 2 > self.ring:
-                self._sweep()
+        # Nobody's turn comes while the connection's window is used up.
+        if self.stale > self.sweep_at:
+            self._sweep()
         return 0
 
     def _sweep(self):
-        # Let go of the streams in the ring that have nothing to send any more.
-        stream = self.first
-        self.first = None
-        self.last = None
-        self.ring = 0
-        self.stale = 0
+        # Let go of the tunnels that have nothing to send any more; the others keep their places.
+        front = self.first
+        stream = self.round_first
+        self._empty_rows()
+        kept = 0
+        while front is not None:
+            following = front.next
+            front.next = None
+            front.flags &= ~READY
+            if front.queued:
+                kept += 1
+                self._go_to_front(front)
+            front = following
         while stream is not None:
             following = stream.next
             stream.next = None
             stream.flags &= ~READY
             if stream.queued:
-                self.schedule(stream)
+                self._join_round(stream)
             stream = following
+        kept += self.round_size
+        self.sweep_at = SWEEP if kept < SWEEP else kept
+        return 0
+
+    def _empty_rows(self):
+        self.first = None
+        self.last = None
+        self.round_first = None
+        self.round_last = None
+        self.round_size = 0
+        self.repeat = 0
+        self.stale = 0
         return 0
 
     def waiting(self):
         """Is there anything that may leave now?"""
-        return self.control.size() > self.control_at or (self.first is not None and self.window > 0)
+        return self.control.size() > self.control_at or (
+            self.window > 0
+            and (self.first is not None or self.round_first is not None or self.bodies is not None)
+        )
 
     def fill(self, out, budget):
         """Move at most `budget` octets into an OutBuffer, in the order of this file's head."""
@@ -206,10 +300,17 @@ class Outbox:
                 return 0
             self.control.clear()
             self.control_at = 0
-        while self.first is not None and self.window > 0:
+        while self.window > 0:
             stream = self.first
+            if stream is None:
+                stream = self._turn()
+                if stream is None or (
+                    # Whoever is passed over below makes room for another here and now.
+                    out.used() and (budget < TINY + 9 or out.room() < TINY + 9)
+                ):
+                    return 0
             if stream.queued == 0 or self.initial + stream.extra <= 0:
-                self._leave_ring(stream)
+                self._leave(stream)
                 if stream.queued:
                     self._block(stream)
                 else:
@@ -218,7 +319,7 @@ class Outbox:
             n = out.room() - 9
             if n > budget - 9:
                 n = budget - 9
-            if n <= 0 or (n < stream.queued and n < 256 and out.used()):
+            if n <= 0 or (n < stream.queued and n < TINY and out.used()):
                 return 0  # no tiny frame just because a buffer is nearly full
             if n > QUANTUM:
                 n = QUANTUM
@@ -230,30 +331,92 @@ class Outbox:
                 n = self.window
             if n > self.initial + stream.extra:
                 n = self.initial + stream.extra
-            self._leave_ring(stream)
-            self._write_data(out, stream, n)
             budget -= 9 + n
-            if stream.queued:
-                if self.initial + stream.extra > 0:
-                    self.schedule(stream)
-                else:
-                    self._block(stream)
-                if n < TINY and (self.window <= 0 or self.initial + stream.extra <= 0):
-                    self.dribbles += 1
+            if self.first is None:
+                self._write_data(out, stream, n)
+                self._had_turn(stream)
+                if stream.queued:
+                    self._look_at(stream, n)
+            else:
+                self._leave_front(stream)
+                self._write_data(out, stream, n)
+                if stream.queued:
+                    if self.initial + stream.extra > 0:
+                        self.schedule(stream)
+                    else:
+                        self._block(stream)
+                    self._look_at(stream, n)
+                elif self.round_first is not None or self.bodies is not None:
+                    # It may not come to the front again before the round has come past.
+                    self.stale += 1
+                    self._join_round(stream)
             if stream.flags & OWED and stream.queued <= self.write_low:
                 if self.finished is None:
                     self.finished = []
                 self.finished.append(stream)
         return 0
 
-    def _leave_ring(self, stream):
-        # The first stream of the ring steps out.
+    def _turn(self):
+        # Whose turn it is while nobody stands at the front; None: nobody's.
+        if self.bodies is not None and (self.round_left <= 0 or self.round_first is None):
+            return self.bodies.choose()
+        return self.round_first
+
+    def _had_turn(self, stream):
+        # A stream had a turn that was not at the front.
+        urgency = (stream.rank & URGENCY) >> 1
+        self.repeat += 1
+        over = urgency >= 3 or self.repeat >> (3 - urgency)
+        if stream.flags & TUNNELLED:
+            if over:
+                self.round_left -= 1
+        else:
+            self.bodies.served(stream)
+            if over:
+                self.round_left = self.round_size
+        if over:
+            self.repeat = 0
+        if stream.queued == 0:
+            self._leave(stream)
+        elif self.initial + stream.extra <= 0:
+            self._leave(stream)
+            self._block(stream)
+        elif over and stream.flags & TUNNELLED and self.round_size > 1:
+            self._leave(stream)
+            self._join_round(stream)
+        return 0
+
+    def _look_at(self, stream, n):
+        # n octets left on a stream that has more.
+        if n < TINY and (self.window <= 0 or self.initial + stream.extra <= 0):
+            self.dribbles += 1
+        return 0
+
+    def _leave(self, stream):
+        # A body, or the first tunnel of the front or else of the round, steps out.
+        if stream is self.first:
+            return self._leave_front(stream)
+        stream.flags &= ~READY
+        if not stream.flags & TUNNELLED:
+            self.bodies.remove(stream)
+            if self.bodies.mask == 0:
+                self.bodies = None
+                self.repeat = 0
+            return 0
+        self.round_first = stream.next
+        stream.next = None
+        if self.round_first is None:
+            self.round_last = None
+        self.round_size -= 1
+        self.repeat = 0
+        return 0
+
+    def _leave_front(self, stream):
         self.first = stream.next
         stream.next = None
         if self.first is None:
             self.last = None
         stream.flags &= ~READY
-        self.ring -= 1
         return 0
 
     def _write_data(self, out, stream, n):
@@ -277,13 +440,20 @@ class Outbox:
 
     def close(self):
         """Nothing but what `control` holds will leave any more."""
-        stream = self.first
+        front = self.first
+        stream = self.round_first
+        self._empty_rows()
+        while front is not None:
+            following = front.next
+            front.next = None
+            front.flags &= ~READY
+            front = following
         while stream is not None:
             following = stream.next
             stream.next = None
             stream.flags &= ~READY
             stream = following
-        self.first = None
-        self.last = None
-        self.ring = 0
-        self.stale = 0
+        if self.bodies is not None:
+            for body in self.bodies.streams():
+                body.flags &= ~READY
+            self.bodies = None

@@ -8,10 +8,10 @@ from .messages cimport MessageLayer, new_message_layer, payload
 from .stream cimport Layer, Stream, new_stream
 
 cdef unsigned int ANSWERED, BINARY, CANCEL, CLOSED, CONTINUATION, END, END_HEADERS, END_STREAM
-cdef unsigned int HALF_CLOSED_LOCAL, HEADERS, HEAD_ONLY, HIGH, LOCAL
-cdef unsigned int MAX_STREAM_ID, NO_STATUS_RCVD, OVER, PING, REFUSED, REFUSED_STREAM, TEXT, TRAILED
+cdef unsigned int HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HEADERS, HEAD_ONLY, HIGH, LOCAL
+cdef unsigned int MAX_STREAM_ID, NO_STATUS_RCVD, OVER, PING, PRIORITY_UPDATE, PROMPT, REFUSED, REFUSED_STREAM, TEXT, TRAILED
 cdef unsigned int TUNNELLED, WS_PING, WS_PONG
-cdef int FIN, HANDSHAKE_TIMER
+cdef int FIN, HANDSHAKE_TIMER, INCREMENTAL, OWN_INCREMENTAL, OWN_URGENCY, URGENCY
 cdef Layer REFUSAL, TUNNEL
 
 
@@ -19,11 +19,12 @@ cdef class Sender(Control):
     cdef bint _receiving
     cdef bint accept_key
 
-    @cython.locals(stream=Stream)
+    @cython.locals(stream=Stream, value=bytes, rank=int)
     cdef unsigned int _open(self, list fields, str protocol, bint connect, bint head_only, object subprotocols, bint end_stream) except 0
+    cdef bytes _priority_field(self, list fields)
     @cython.locals(size=int64_t)
     cdef int _check_list_size(self, list fields) except -1
-    @cython.locals(stream=Stream, layer=Layer, pending=Pending, fields=list, tunnel=bint, status=int)
+    @cython.locals(stream=Stream, layer=Layer, pending=Pending, fields=list, value=bytes, tunnel=bint, status=int)
     cpdef respond(self, int64_t stream_id, headers, bint end_stream=*)
     @cython.locals(stream=Stream, early=Buffer, data=bytes, layer=Layer, n="Py_ssize_t", was=bint)
     cdef int _release_early(self, Stream stream, Pending pending) except -1
@@ -40,6 +41,10 @@ cdef class Sender(Control):
     cdef int check_queue(self, int64_t n) except -1
     @cython.locals(block=bytes, control=Buffer, flags="unsigned int", n="Py_ssize_t", limit="Py_ssize_t", at="Py_ssize_t", size="Py_ssize_t")
     cdef int write_headers(self, Stream stream, list fields, bint end_stream) except -1
+    @cython.locals(stream=Stream, rank=int, value=bytes, control=Buffer)
+    cpdef prioritize(self, int64_t stream_id, urgency=*, incremental=*)
+    @cython.locals(stream=Stream)
+    cpdef priority(self, int64_t stream_id)
     @cython.locals(stream=Stream, layer=MessageLayer, opcode=int)
     cpdef int64_t send_message(self, int64_t stream_id, data) except -1
     @cython.locals(stream=Stream, layer=MessageLayer, opcode=int)

@@ -20,6 +20,7 @@ from .constants import (
     END_STREAM,
     FIN,
     HALF_CLOSED_LOCAL,
+    HALF_CLOSED_REMOTE,
     HEAD_ONLY,
     HEADERS,
     HIGH,
@@ -28,6 +29,8 @@ from .constants import (
     NO_STATUS_RCVD,
     OVER,
     PING,
+    PRIORITY_UPDATE,
+    PROMPT,
     REFUSED,
     REFUSED_STREAM,
     TEXT,
@@ -42,6 +45,16 @@ from .kernels import address
 from .layers import REFUSAL, TUNNEL, Pending, new_unanswered
 from .messages import MessageLayer, check_close, new_message_layer, payload
 from .prepare import prepare
+from .priority import (
+    INCREMENTAL,
+    OWN_INCREMENTAL,
+    OWN_URGENCY,
+    URGENCY,
+    check_priority,
+    chosen,
+    priority_value,
+    read_priority,
+)
 from .sink import make_sink
 from .stream import new_stream
 from .timers import HANDSHAKE_TIMER
@@ -138,17 +151,29 @@ class Sender(Control):
             stream_id, LOCAL, self.local_initial, new_unanswered(protocol, subprotocols)
         )
         if connect:
-            stream.flags |= TUNNELLED
+            stream.flags |= TUNNELLED | PROMPT
             self.timers.mark(HANDSHAKE_TIMER, stream_id)
         if head_only:
             stream.flags |= HEAD_ONLY
         if end_stream:
             stream.state = HALF_CLOSED_LOCAL
+        value = self._priority_field(fields)
+        if value is not None:
+            # RFC 9218 section 9: what we want of the peer we do ourselves with our own body.
+            rank = read_priority(value)
+            if rank >= 0:
+                self.outbox.place(stream, rank)
         self.streams.put(stream_id, stream)
         self.local_streams += 1
         self.guard.streams += 1
         self.write_headers(stream, fields, end_stream)
         return stream_id
+
+    def _priority_field(self, fields):
+        for field in fields:
+            if field[0] == b"priority":
+                return field[1]
+        return None
 
     def _check_list_size(self, fields):
         # RFC 9113 section 10.5.1: advisory, and better found out here.
@@ -166,7 +191,8 @@ class Sender(Control):
         """Answer a request. `headers` begin with `:status`; a 1xx may come before the final one.
 
         A 2xx to an extended CONNECT opens the tunnel (for `websocket` use `accept_websocket`).
-        After the final response `send_data` or `send_trailers` follows, unless `end_stream`.
+        After the final response `send_data` or `send_trailers` follows, unless `end_stream`. What a
+        `priority` field says of urgency or incremental overrides the client's wish.
         """
         stream = self._answerable(stream_id)
         pending = self._pending(stream)
@@ -185,6 +211,10 @@ class Sender(Control):
             return
         self._check_list_size(fields)
         stream.flags |= ANSWERED
+        value = self._priority_field(fields)
+        if value is not None:
+            # RFC 9218 section 8: what is absent stays as the client wants it.
+            self.outbox.place(stream, chosen(stream.rank, value))
         self.write_headers(stream, fields, end_stream)
         if tunnel:
             self.timers.cancel(HANDSHAKE_TIMER, stream_id)
@@ -365,6 +395,40 @@ class Sender(Control):
             control.put(block[at : at + size])
             at += size
         return 0
+
+    # -- priorities ----------------------------------------------------------------------------
+
+    def prioritize(self, stream_id, urgency=3, incremental=False):
+        """Give a stream another priority: RFC 9218 section 4.
+
+        `urgency` from 0 (first) to 7 (last), 3 by default. `incremental`: it takes turns with
+        others of its urgency, instead of one being served after the other; WebSockets and tunnels
+        always do. A server's choice stays, whatever the client sends later. A client asks the
+        server for it with PRIORITY_UPDATE, if the server's SETTINGS say that it listens, and heeds
+        it with what it sends itself.
+        """
+        stream = self._stream(stream_id)
+        rank = check_priority(urgency, incremental)
+        if not stream.flags & LOCAL:
+            self.outbox.place(stream, rank | OWN_URGENCY | OWN_INCREMENTAL)
+            return
+        self.outbox.place(stream, rank)
+        if stream.state & HALF_CLOSED_REMOTE or (
+            # RFC 9218 section 2.1.1: until they come we may; a server that does not say 1 ignores it.
+            self.greeted_settings and not self.peer_no_priorities
+        ):
+            return
+        value = priority_value(urgency, incremental)
+        control = self.outbox.control
+        control.head(4 + len(value), PRIORITY_UPDATE, 0, 0)
+        control.put_u32(stream_id)
+        control.put(value)
+
+    def priority(self, stream_id):
+        """The (urgency, incremental) that a stream's octets leave by."""
+        stream = self._stream(stream_id)
+        incremental = stream.rank & INCREMENTAL != 0 or stream.flags & TUNNELLED != 0
+        return (stream.rank & URGENCY) >> 1, incremental
 
     # -- WebSocket messages --------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from .limits cimport Limits
 from .sink cimport Sink
 from .window cimport Window
 
-cdef int OPEN
+cdef int OPEN, DEFAULT_RANK
 
 cdef class Layer
 cdef class Channel
@@ -22,8 +22,9 @@ cdef class Stream(Window):
     cdef unsigned int last
     cdef unsigned int pace
     cdef unsigned int stamp
+    cdef int extra
+    cdef unsigned char rank
     cdef int64_t queued
-    cdef int64_t extra
     cdef int64_t held
     cdef Layer layer
     cdef Sink sink

@@ -10,6 +10,7 @@ a reference to the other and an idle stream stays small.
 
 from .constants import OPEN
 from .endpoint import Endpoint
+from .priority import DEFAULT_RANK
 from .window import Window
 
 
@@ -17,7 +18,8 @@ class Stream(Window):
     """One live stream.
 
     `extra` + the peer's INITIAL_WINDOW_SIZE is what we may still send on it. `pace` counts what came
-    since `stamp`, and the peer's window was doubled so often as `doublings` says.
+    since `stamp`, and the peer's window was doubled so often as `doublings` says. `rank` is its
+    priority: see `priority`.
     """
 
     __slots__ = (
@@ -27,6 +29,7 @@ class Stream(Window):
         "first",
         "last",
         "queued",
+        "rank",
         "doublings",
         "extra",
         "held",
@@ -54,6 +57,7 @@ def new_stream(stream_id, flags, window, layer):
     stream.pace = 0
     stream.stamp = 0
     stream.doublings = 0
+    stream.rank = DEFAULT_RANK
     stream.layer = layer
     stream.sink = None
     stream.next = None

@@ -23,6 +23,7 @@ WS_VERSION = 12
 WS_KEY = 13
 WS_PROTOCOL = 14
 WS_EXTENSIONS = 15
+PRIORITY = 16
 
 MEANINGS = {
     # The tables' own objects: where the keys are the same object a dict does not compare octets.
@@ -43,6 +44,7 @@ MEANINGS = {
         b"host": HOST,
         b"content-length": CONTENT_LENGTH,
         b"cookie": COOKIE,
+        b"priority": PRIORITY,
         b"sec-websocket-version": WS_VERSION,
         b"sec-websocket-key": WS_KEY,
         b"sec-websocket-protocol": WS_PROTOCOL,

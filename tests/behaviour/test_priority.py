@@ -1,9 +1,13 @@
-"""RFC 9218: the setting, and the frame where it may not come. What it steers is still to be built."""
+"""RFC 9218: the setting, the field, the frame, and the order in which DATA leaves."""
 
 import pytest
 
 from tests.support import frames as f
-from tests.support.peer import GET, OK, POST, of
+from tests.support.peer import CONNECT, GET, OK, POST, of
+
+QUANTUM = 16384
+WIDE = [(f.INITIAL_WINDOW_SIZE, 1 << 30), (f.ENABLE_CONNECT_PROTOCOL, 1)]
+DEFAULT = (3, False)
 
 row = pytest.mark.row
 
@@ -174,3 +178,393 @@ def test_priority_update_opens_nothing(server):
     peer.expect_nothing(
         f.priority_update(stream_id, b"u=0, i"), f.priority_update(99, b"not a list((")
     )
+
+
+# -- the field and the frame -------------------------------------------------------------------
+
+
+@row("9218-4-1")
+@pytest.mark.parametrize(
+    ("value", "priority"),
+    [
+        (b"u=0", (0, False)),
+        (b"u=7, i", (7, True)),
+        (b"i", (3, True)),
+        (b"i=?0", DEFAULT),
+        (b"i=?1,u=2", (2, True)),
+        (b"", DEFAULT),
+        (b"u=1\t,\ti", (1, True)),
+        (b"u=5;a=b;c, i;x=?0", (5, True)),
+        (b'x=(a "b\\"" 1.5;q :aGk=:), u=2, y=@17', (2, False)),
+        # unknown, of another type, or out of range: as if absent
+        (b"urgency=1, u=2", (2, False)),
+        (b"u=8, i", (3, True)),
+        (b"u=-1", DEFAULT),
+        (b"u=1.0", DEFAULT),
+        (b"u=?1", DEFAULT),
+        (b'u="1"', DEFAULT),
+        (b"u", DEFAULT),
+        (b"u=1, i=1", (1, False)),
+        (b"u=1, i=yes", (1, False)),
+        # the last of several counts
+        (b"u=1, u=6", (6, False)),
+        (b"u=1, u=9", DEFAULT),
+        # no Dictionary at all
+        (b"u=1,", DEFAULT),
+        (b"U=1", DEFAULT),
+        (b"u = 1", DEFAULT),
+        (b"u=1;;", DEFAULT),
+        (b"u=(1", DEFAULT),
+        (b'u=1, x="', DEFAULT),
+        (b"u=1, x=\xff", DEFAULT),
+        (b"u=1, x=:", DEFAULT),
+        (b"u=1, x=1234567890123456", DEFAULT),
+        (b"u=1 i", DEFAULT),
+        (b"u=1, " + b"x, " * 300 + b"i", DEFAULT),
+    ],
+)
+def test_the_priority_field(make, value, priority):
+    peer = make("server")
+    stream_id = peer.open([*GET, ("priority", value)], end_stream=True)
+    assert peer.conn.priority(stream_id) == priority
+    assert (b"priority", value) in peer.events[-1].headers
+
+
+@row("9218-4-1")
+def test_field_lines_are_one_dictionary(server):
+    peer = server()
+    fields = [*GET, ("priority", "u=1"), ("priority", "i")]
+    assert peer.conn.priority(peer.open(fields, end_stream=True)) == (1, True)
+    assert peer.conn.priority(peer.get()) == DEFAULT
+
+
+@row("9218-10-1")
+def test_tunnels_take_turns_by_default(server):
+    peer = server()
+    assert peer.conn.priority(peer.open(CONNECT)) == (3, True)
+    assert peer.conn.priority(peer.open([*CONNECT, ("priority", "u=5, i=?0")])) == (5, True)
+
+
+@row("9218-7-1")
+def test_priority_update_changes_an_open_stream(server):
+    peer = server()
+    stream_id = peer.open([*GET, ("priority", "u=1, i")], end_stream=True)
+    peer.feed(f.priority_update(stream_id, b"u=6"))
+    assert peer.conn.priority(stream_id) == (6, False)
+    # "Omitting a priority parameter is a signal to use its default value."
+    peer.feed(f.priority_update(stream_id, b"i"))
+    assert peer.conn.priority(stream_id) == (3, True)
+
+
+@row("9218-7-1")
+def test_the_latest_update_of_an_idle_stream_is_kept_for_it(server):
+    peer = server()
+    peer.feed(f.priority_update(3, b"u=1"), f.priority_update(1, b"u=0"))
+    peer.feed(f.priority_update(3, b"u=7, i"))
+    first = peer.open([*GET, ("priority", "u=5")], 1, end_stream=True)
+    assert peer.conn.priority(first) == (0, False)  # it overrides the field
+    assert peer.conn.priority(peer.get(3)) == (7, True)
+    assert peer.conn.priority(peer.get(5)) == DEFAULT
+
+
+@row("9218-7-1")
+def test_updates_of_closed_streams_are_discarded(server):
+    peer = server(settings={"max_concurrent_streams": 4})
+    peer.feed(f.priority_update(1, b"u=1"), f.priority_update(3, b"u=1"))
+    stream_id = peer.get(5)  # closes 1 and 3, which were never opened
+    peer.conn.respond(stream_id, OK, end_stream=True)
+    peer.forget()
+    peer.expect_nothing(*[f.priority_update(closed, b"u=0") for closed in (1, 3, 5)])
+    # And they no longer count.
+    peer.expect_nothing(*[f.priority_update(101 + 2 * idle) for idle in range(3)])
+
+
+@row("9218-7.1-3")
+def test_idle_streams_with_a_priority_count_like_open_ones(server):
+    peer = server(settings={"max_concurrent_streams": 3})
+    peer.post()
+    peer.feed(f.priority_update(3), f.priority_update(5), f.priority_update(3, b"u=1"))
+    assert not peer.conn.terminated
+    peer.feed(f.priority_update(7))
+    peer.expect_connection_error(f.PROTOCOL_ERROR)
+
+
+@row("9218-7.1-3")
+def test_priority_update_of_an_idle_push_stream(server):
+    peer = server()
+    peer.feed(f.priority_update(2))
+    peer.expect_connection_error(f.PROTOCOL_ERROR)
+
+
+@row("9218-7-2")
+def test_an_update_that_does_not_parse_counts_as_an_oddity(server):
+    peer = server()
+    stream_id = peer.open([*GET, ("priority", "u=1")], end_stream=True)
+    before = peer.conn.stats()["glitches"]
+    peer.feed(f.priority_update(stream_id, b"u=(("), f.priority_update(99, b"=\x00"))
+    assert peer.conn.stats()["glitches"] == before + 2
+    assert peer.conn.priority(stream_id) == (1, False)
+
+
+@row("9218-2.1.1-1")
+@pytest.mark.parametrize("setting", [None, 0, 1])
+def test_a_client_asks_only_a_server_that_listens(client, setting):
+    pairs = [] if setting is None else [(f.NO_RFC7540_PRIORITIES, setting)]
+    peer = client(handshake=False)
+    stream_id = peer.conn.request(GET)
+    peer.sent()
+    peer.conn.prioritize(stream_id, 2, True)  # nobody knows yet what the server thinks of it
+    updates = [frame for frame in peer.sent() if frame.kind == f.PRIORITY_UPDATE]
+    assert [frame.payload for frame in updates] == [stream_id.to_bytes(4, "big") + b"u=2, i"]
+    assert updates[0].stream_id == 0 and updates[0].flags == 0
+    peer.handshake(*pairs)
+    peer.conn.prioritize(stream_id, urgency=0)
+    sent = [frame.payload[4:] for frame in peer.sent() if frame.kind == f.PRIORITY_UPDATE]
+    assert sent == ([b"u=0"] if setting == 1 else [])
+    assert peer.conn.priority(stream_id) == (0, False)
+
+
+def test_a_client_does_not_ask_about_what_has_come(client):
+    peer = client(peer_settings=[(f.NO_RFC7540_PRIORITIES, 1)])
+    stream_id = peer.conn.request([(":method", "POST"), *GET[1:]], end_stream=False)
+    peer.feed(peer.headers(stream_id, OK, end_stream=True))
+    peer.forget()
+    peer.conn.prioritize(stream_id, 7)
+    assert peer.sent() == []
+    assert peer.conn.priority(stream_id) == (7, False)
+
+
+def test_what_the_application_chose_stays(server):
+    peer = server()
+    stream_id = peer.open([*GET, ("priority", "u=1, i")], end_stream=True)
+    peer.conn.respond(stream_id, [*OK, ("priority", "u=4")])
+    assert peer.conn.priority(stream_id) == (4, True)  # RFC 9218 section 8: merged
+    peer.feed(f.priority_update(stream_id, b"u=0"))
+    assert peer.conn.priority(stream_id) == (4, False)
+    peer.conn.prioritize(stream_id, 6, True)
+    peer.feed(f.priority_update(stream_id, b"u=0, i=?0"))
+    assert peer.conn.priority(stream_id) == (6, True)
+    assert not [frame for frame in peer.sent() if frame.kind == f.PRIORITY_UPDATE]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [((8,), ValueError), ((-1,), ValueError), (("1",), TypeError), ((True,), TypeError)],
+)
+def test_a_wrong_priority(make, arguments, error):
+    peer = make("server")
+    stream_id = peer.get()
+    with pytest.raises(error):
+        peer.conn.prioritize(stream_id, *arguments)
+    assert peer.conn.priority(stream_id) == DEFAULT
+    with pytest.raises(peer.errors.LocalProtocolError):
+        peer.conn.prioritize(99, 1)
+
+
+# -- the order in which DATA leaves --------------------------------------------------------------
+
+
+def connection(make, **options):
+    """A server whose peer has opened every window."""
+    peer = make("server", peer_settings=WIDE, **options)
+    peer.feed(f.window_update(0, 1 << 30))
+    return peer
+
+
+def download(peer, size, priority=None):
+    """A response with so many octets queued."""
+    fields = GET if priority is None else [*GET, ("priority", priority)]
+    stream_id = peer.open(fields, end_stream=True)
+    peer.conn.respond(stream_id, OK)
+    peer.conn.send_data(stream_id, bytes(size), end_stream=True)
+    return stream_id
+
+
+def order(frames):
+    """The streams whose DATA came, one entry for each run of frames."""
+    runs = []
+    for frame in frames:
+        if frame.kind == f.DATA and runs[-1:] != [frame.stream_id]:
+            runs.append(frame.stream_id)
+    return runs
+
+
+def amounts(frames):
+    """Octets of DATA by stream."""
+    found = {}
+    for frame in frames:
+        if frame.kind == f.DATA:
+            found[frame.stream_id] = found.get(frame.stream_id, 0) + len(frame.payload)
+    return found
+
+
+@row("9218-10-1")
+def test_lower_urgency_first(make):
+    peer = connection(make)
+    late, middle, first = (download(peer, 40000, f"u={u}") for u in (7, 3, 0))
+    assert order(peer.sent()) == [first, middle, late]
+
+
+@row("9218-10-1")
+def test_what_is_not_incremental_is_served_one_after_the_other(make):
+    peer = connection(make)
+    streams = [download(peer, 40000) for _ in range(4)]
+    assert order(peer.sent()) == streams
+
+
+@row("9218-10-1")
+def test_what_is_incremental_takes_turns(make):
+    peer = connection(make)
+    streams = [download(peer, 10 * QUANTUM, "i") for _ in range(3)]
+    frames = [frame for frame in peer.sent() if frame.kind == f.DATA]
+    assert [frame.stream_id for frame in frames][:24] == streams * 8
+    assert max(len(frame.payload) for frame in frames) == QUANTUM
+
+
+@row("9218-10-1")
+def test_a_body_that_pauses_comes_back_before_later_ones(make):
+    peer = connection(make)
+    first = peer.get()
+    peer.conn.respond(first, OK)
+    later = [download(peer, 80000), download(peer, 80000)]
+    assert order(peer.sent(QUANTUM)) == [later[0]]
+    peer.conn.send_data(first, bytes(40000))
+    assert order(peer.sent()) == [first, *later]
+
+
+@row("9218-10-1")
+def test_a_new_priority_moves_what_waits(make):
+    peer = connection(make)
+    a, b, c = (download(peer, 4 * QUANTUM) for _ in range(3))
+    peer.feed(f.priority_update(c, b"u=1"))
+    peer.conn.prioritize(a, 5)
+    assert order(peer.sent()) == [c, b, a]
+
+
+@row("9218-10-1")
+def test_no_body_starves(make):
+    peer = connection(make)
+    endless = [download(peer, 1 << 23) for _ in range(2)]
+    late = [download(peer, 1 << 23, "u=6"), download(peer, 1 << 23, "u=7, i")]
+    got = amounts(peer.sent(4 << 20))
+    assert got[endless[0]] > 3.5 * 2**20
+    assert all(got[stream_id] >= 4 * QUANTUM for stream_id in (endless[1], *late)), got
+
+
+@row("9218-10-1")
+@pytest.mark.parametrize("priority", ["u=0", "u=0, i", "u=3", "u=7"])
+def test_a_message_waits_for_no_download(make, priority):
+    peer = connection(make)
+    websocket = peer.websocket()
+    downloads = [download(peer, 1 << 22, priority) for _ in range(10)]
+    for _ in range(50):
+        peer.sent(65536)
+        peer.conn.send_message(websocket, b"x" * 125)
+        # The rest of a frame that was cut by the last pull, then the message.
+        runs = order(peer.sent(3 * QUANTUM))
+        assert runs.index(websocket) <= 1, runs
+    assert amounts(peer.frames)[downloads[0]] > 256 * 1024
+
+
+@row("9218-10-1")
+@pytest.mark.parametrize("tunnels", [1, 10])
+def test_a_message_waits_for_no_other_tunnel(make, tunnels):
+    peer = connection(make)
+    websocket = peer.websocket()
+    bulk = [peer.websocket() for _ in range(tunnels)]
+    peer.conn.prioritize(bulk[0], 0)
+    for stream_id in bulk:
+        for _ in range(16):
+            peer.conn.send_message(stream_id, bytes(1 << 18))
+    for _ in range(40):
+        peer.sent(65536)
+        peer.conn.send_message(websocket, b"x" * 125)
+        # One quantum may have begun; the round of the others may be under way once.
+        runs = order(peer.sent((tunnels + 8) * (QUANTUM + 9) + 300))
+        assert websocket in runs
+
+
+@row("9218-10-1")
+def test_every_tunnel_has_a_quantum_a_round(make):
+    peer = connection(make)
+    tunnels = [peer.websocket() for _ in range(5)]
+    peer.frames.clear()
+    for urgency, stream_id in zip((0, 1, 3, 5, 7), tunnels, strict=True):
+        peer.conn.prioritize(stream_id, urgency)
+        for _ in range(16):
+            peer.conn.send_message(stream_id, bytes(1 << 18))
+    body = download(peer, 1 << 22, "u=0")
+    got = amounts(peer.sent(4 << 20))
+    # 8 + 4 + 1 + 1 + 1 turns, and eight for the most urgent bodies.
+    share = (4 << 20) / 23
+    for turns, stream_id in zip((8, 4, 1, 1, 1, 8), (*tunnels, body), strict=True):
+        assert turns * share * 0.85 < got[stream_id] < turns * share * 1.15, got
+
+
+@row("9218-10-1")
+def test_chatty_websockets_do_not_starve_a_download(make):
+    peer = connection(make)
+    chatty = [peer.websocket() for _ in range(20)]
+    body = download(peer, 1 << 22)
+    peer.frames.clear()
+    for _ in range(60):
+        for stream_id in chatty:
+            peer.conn.send_message(stream_id, bytes(QUANTUM - 8))
+        peer.sent(QUANTUM + 9)
+    got = amounts(peer.frames)
+    assert got[body] >= 2 * QUANTUM, got
+    assert all(got.get(stream_id, 0) > 0 for stream_id in chatty)
+
+
+@row("9218-10-1")
+def test_window_updates_give_no_more_than_a_turn(make):
+    # Tunnels that are always held back by their own windows, and freed by each WINDOW_UPDATE.
+    peer = make("server", peer_settings=[(f.INITIAL_WINDOW_SIZE, QUANTUM), *WIDE[1:]])
+    peer.feed(f.window_update(0, 1 << 30))
+    tunnels = [peer.websocket() for _ in range(8)]
+    for stream_id in tunnels:
+        for _ in range(8):
+            peer.conn.send_message(stream_id, bytes(1 << 18))
+    body = peer.get()
+    peer.feed(f.window_update(body, 1 << 20))
+    peer.conn.respond(body, OK)
+    peer.sent()
+    peer.frames.clear()
+    peer.conn.send_data(body, bytes(1 << 20))
+    for _ in range(100):
+        for frame in peer.sent(2 * (QUANTUM + 9)):
+            if frame.kind == f.DATA and frame.stream_id != body:
+                peer.feed(f.window_update(frame.stream_id, len(frame.payload)))
+    assert amounts(peer.frames)[body] > 10 * QUANTUM
+
+
+def test_streams_that_end_while_they_wait_leave_nothing(make):
+    peer = connection(make)
+    sockets = [peer.websocket() for _ in range(200)]
+    streams = [download(peer, 100000, f"u={n % 8}, i") for n in range(40)]
+    peer.sent(70000)
+    for stream_id in sockets:
+        peer.conn.send_message(stream_id, bytes(40000))
+    peer.sent(900000)
+    for stream_id in streams[::2] + sockets[::2]:
+        if stream_id in sockets or peer.conn.waiting(stream_id):
+            peer.feed(f.rst_stream(stream_id))
+    left = amounts(peer.sent())
+    assert set(left) <= set(streams[1::2] + sockets[1::2])
+    assert peer.conn.stats()["octets_queued"] == 0
+    assert all(peer.conn.waiting(stream_id) == 0 for stream_id in sockets[1::2])
+    # Whoever has something to say again is heard.
+    for stream_id in sockets[1::2]:
+        peer.conn.send_message(stream_id, b"x")
+    assert len(amounts(peer.sent())) == 100
+
+
+def test_a_client_sends_its_own_bodies_by_priority(make):
+    peer = make("client", peer_settings=WIDE)
+    peer.feed(f.window_update(0, 1 << 30))
+    post = [(":method", "POST"), *GET[1:]]
+    low = peer.conn.request([*post, ("priority", "u=6")], end_stream=False)
+    high = peer.conn.request([*post, ("priority", "u=1")], end_stream=False)
+    for stream_id in (low, high):
+        peer.conn.send_data(stream_id, bytes(40000), end_stream=True)
+    assert order(peer.sent()) == [high, low]
