@@ -330,8 +330,9 @@ class FrameReader(Channel):
             self.block_loops = depends_on == self.stream_id
         if self.kind == PUSH_PROMISE:
             self.block_promised = u32(p, pos + fixed - 4) & MAX_STREAM_ID
-            if self.block_promised == 0:
-                self.fail_connection(PROTOCOL_ERROR, "PUSH_PROMISE of stream 0")
+            if self.block_promised == 0 or self.block_promised & 1:
+                # RFC 9113 section 5.1.1: what a server opens is even, and never 0.
+                self.fail_connection(PROTOCOL_ERROR, "PUSH_PROMISE of stream 0 or an odd one")
                 return
         pos += fixed
         end -= padding

@@ -325,7 +325,7 @@ class Heads(Carrier):
             self.fail_connection(PROTOCOL_ERROR, "PUSH_PROMISE although push is disabled")
         elif stream is None or not stream.flags & LOCAL or stream.state & HALF_CLOSED_REMOTE:
             self.fail_connection(PROTOCOL_ERROR, "PUSH_PROMISE on a stream that cannot have one")
-        elif promised & 1 or promised <= self.last_peer_id:
+        elif promised <= self.last_peer_id:
             self.fail_connection(PROTOCOL_ERROR, "PUSH_PROMISE of a stream that is not idle")
         else:
             self.last_peer_id = promised

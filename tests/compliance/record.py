@@ -22,20 +22,22 @@ def git(*arguments):
     return done.stdout.strip()
 
 
-def write(suites):
-    """Record {suite: {version ..., runs: [...]}} for the commit that is checked out."""
+def commit():
+    """The commit that is judged; None while what is judged differs from it."""
+    if git("status", "--porcelain", "--", "h2ws_fast", *JUDGED, "tests/compliance"):
+        return None
+    return git("rev-parse", "HEAD")
+
+
+def write(judged, suites):
+    """Record {suite: {version ..., runs: [...]}} for a commit."""
     record = {
-        "commit": git("rev-parse", "HEAD"),
+        "commit": judged,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "python": platform.python_version(),
         "suites": suites,
     }
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
-
-
-def changed():
-    """What of the package differs from the commit that is checked out."""
-    return git("status", "--porcelain", "--", "h2ws_fast", *JUDGED, "tests/compliance")
 
 
 def check():
@@ -44,10 +46,10 @@ def check():
         record = json.loads(RECORD.read_text())
     except FileNotFoundError:
         raise Unable("there is no docs/compliance.json: make compliance") from None
-    commit = record["commit"]
-    since = int(git("rev-list", "--count", f"{commit}..HEAD", "--", *JUDGED))
+    judged = record["commit"]
+    since = int(git("rev-list", "--count", f"{judged}..HEAD", "--", *JUDGED))
     text = (
-        f"docs/compliance.json is of {record['date']}, {commit[:12]}; {since} commits have changed "
+        f"docs/compliance.json is of {record['date']}, {judged[:12]}; {since} commits have changed "
         f"the engine since, of {COMMITS} allowed"
     )
     if since > COMMITS:
