@@ -35,6 +35,7 @@ async def main(arguments):
         ssl=self_signed_context("127.0.0.1") if arguments.tls else None,
         origins=None,
         on_request=on_request,
+        http=["h2"],  # octets that are no preface are not to be taken for HTTP/1.1
         max_size=MAX_MESSAGE,
         settings=Settings(no_rfc7540_priorities=not arguments.heed_rfc7540),
         close_timeout=3,
