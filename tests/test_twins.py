@@ -143,3 +143,12 @@ def test_choosing_and_checking_are_cheap(compiled):
             _twins._hash(path.relative_to(PACKAGE).as_posix())
         spent.append(process_time() - began)
     assert min(spent) < 0.03
+
+
+def test_each_flag_of_a_stream_is_a_bit_of_its_own():
+    source = Path(_twins.__file__).with_name("engine").joinpath("constants.py").read_text()
+    table = source.split("# Stream.flags\n")[1].split("OWED")[0]
+    flags = [int(line.split(" = ")[1].split()[0], 16) for line in table.splitlines()]
+    assert len(flags) >= 15
+    assert all(flag.bit_count() == 1 and flag < 1 << 16 for flag in flags)
+    assert len(set(flags)) == len(flags)

@@ -7,11 +7,14 @@ from .guard cimport Guard
 from .hpack cimport Decoder, Encoder
 from .kernels cimport (
     Buffer,
+    Chunks,
+    Raised,
     StreamMap,
     bytes_message,
     data_event,
     octets,
     text_message,
+    u32,
 )
 from .limits cimport Limits
 from .masking cimport MaskKeys
@@ -21,13 +24,13 @@ from .stream cimport Layer, Stream
 from .timers cimport Timers
 from .window cimport Window
 
-cdef unsigned int ANSWERED, BODY_IN, CLOSED, CLOSING, END, END_STREAM, ENHANCE_YOUR_CALM
+cdef unsigned int ANSWERED, BODY_IN, CLOSED, CLOSING, DATA, DIRECT, END, END_STREAM, ENHANCE_YOUR_CALM
 cdef unsigned int FLOW_CONTROL_ERROR, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HIGH, INTERNAL_ERROR
 cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, OVER, PADDED, PROTOCOL_ERROR, REFUSED, RST_STREAM, STREAM_CLOSED
 cdef int64_t TICKS
 cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR
 cdef unsigned int FIN, WS_PONG
-cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, CLOSE_TIMER, HANDSHAKE_TIMER
+cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, READ_HEAD, CLOSE_TIMER, HANDSHAKE_TIMER
 
 cdef Layer DISCARDED
 
@@ -69,7 +72,12 @@ cdef class Carrier(FrameReader):
     cdef int shutdown_state
     cdef double now
 
-    @cython.locals(window=Window, increment=int64_t, stream=Stream)
+    @cython.locals(window=Window, stream=Stream, layer=Layer, length=int64_t, stream_id="unsigned int")
+    cdef Py_ssize_t read_tunnels(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    @cython.final
+    @cython.locals(increment=int64_t)
+    cdef int _renew_window(self) except -1
+    @cython.locals(stream=Stream)
     cdef Stream begin_data(self, unsigned int stream_id, Py_ssize_t length, unsigned int flags)
     @cython.locals(size=int64_t, ticks=int64_t, elapsed=int64_t)
     cdef int _measure_pace(self, Stream stream) except -1
@@ -81,8 +89,10 @@ cdef class Carrier(FrameReader):
     cdef void _frame_on_closed(self, unsigned int stream_id, str what) except *
     cdef bint _is_idle(self, unsigned int stream_id) noexcept
 
-    @cython.locals(outbox=Outbox, node="unsigned int")
+    @cython.locals(outbox=Outbox, chunks=Chunks, node="unsigned int")
     cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
+    cdef bint push_message(self, Stream stream, int first_octet, object data, int64_t n) except -1
+    cdef object queue_is_full(self)
     cdef int delay_pong(self, Stream stream, bytes data) except -1
     cdef int late_pong(self, Stream stream) except -1
     cdef int credit(self, Stream stream, int64_t n) except -1
@@ -91,6 +101,9 @@ cdef class Carrier(FrameReader):
     cdef int hold(self, Stream stream, int64_t n) except -1
     @cython.locals(sink=Sink, layer=Layer)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
+    @cython.final
+    @cython.locals(sink=Sink, layer=Layer)
+    cdef void _deliver_to(self, Stream stream, object data, int64_t credit) except *
     @cython.locals(sink=Sink, credit=int64_t)
     cdef int deliver_data(self, Stream stream, bytes data) except -1
     @cython.locals(sink=Sink)

@@ -9,13 +9,16 @@ the connection. Whose fault something is decides how:
 A stream leaves the map when it is over; only `closed` remembers how it ended.
 """
 
+from ..errors import LocalProtocolError
 from .closed import ENDED, RESET_BY_PEER, RESET_BY_US
 from .constants import (
     ANSWERED,
     BODY_IN,
     CLOSED,
     CLOSING,
+    DATA,
     DEAD,
+    DIRECT,
     END,
     END_STREAM,
     ENHANCE_YOUR_CALM,
@@ -31,6 +34,7 @@ from .constants import (
     OVER,
     PADDED,
     PROTOCOL_ERROR,
+    READ_HEAD,
     REFUSED,
     RST_STREAM,
     STREAM_CLOSED,
@@ -43,7 +47,7 @@ from .constants import (
 )
 from .events import SinkFailed, Terminated
 from .frames import FrameReader
-from .kernels import bytes_message, data_event, text_message
+from .kernels import Raised, bytes_message, data_event, text_message, u32
 from .layers import DISCARDED
 from .timers import CLOSE_TIMER, HANDSHAKE_TIMER
 
@@ -101,6 +105,61 @@ class Carrier(FrameReader):
 
     # -- DATA ----------------------------------------------------------------------------------
 
+    def read_tunnels(self, p, pos, n):
+        # Whole DATA frames of open tunnels, without flags and within all windows, one behind the
+        # other. What is not so goes the long way, by `begin_data`: 230 instructions, these are 130.
+        if self.block_id or not self.greeted:
+            return pos
+        window = self.window
+        while n - pos > 9 and self.phase == READ_HEAD:
+            length = u32(p, pos)
+            stream_id = u32(p, pos + 5)
+            if length & 0xFF != DATA or p[pos + 4]:
+                break
+            length >>= 8
+            if (
+                length > n - pos - 9
+                or length > self.max_frame
+                or length > window.left
+                or length == 0
+            ):
+                break
+            stream = self.last_stream
+            if stream is None or stream.id != stream_id:
+                stream = self.streams.get(stream_id)
+                if stream is None:
+                    break
+                self.last_stream = stream
+            if (
+                stream.flags & (TUNNELLED | ANSWERED) != TUNNELLED | ANSWERED
+                or stream.state & HALF_CLOSED_REMOTE
+                or length > stream.left
+            ):
+                break
+            window.left -= length
+            window.due += length
+            if window.due * 2 >= self.window_size:
+                self._renew_window()
+            stream.left -= length
+            stream.pace += length
+            if stream.pace >= self.pace_mark:
+                self._measure_pace(stream)
+            if self.auto_credit:
+                stream.due += length
+                if stream.due * 2 >= self.local_initial:
+                    self.grant(stream, 0)
+            self.guard.empty_frames = 0
+            layer = stream.layer
+            layer.receive(self, stream, p, pos + 9, length)
+            pos += 9 + length
+        return pos
+
+    def _renew_window(self):
+        increment = self.window.earn(0, self.window_size)
+        if increment:
+            self._write_window_update(0, increment)
+        return 0
+
     def begin_data(self, stream_id, length, flags):
         # The connection's window first: it counts whatever becomes of the stream, and is never
         # withheld on a stream's account (RFC 9113 section 6.9).
@@ -110,9 +169,7 @@ class Carrier(FrameReader):
         self.window.left -= length
         self.window.due += length
         if self.window.due * 2 >= self.window_size:
-            increment = self.window.earn(0, self.window_size)
-            if increment:
-                self._write_window_update(0, increment)
+            self._renew_window()
         if (
             self.last_stream is not None
             and self.last_stream.id == stream_id
@@ -145,9 +202,7 @@ class Carrier(FrameReader):
             ):
                 stream.due += length
                 if stream.due * 2 >= self.local_initial:
-                    increment = stream.earn(0, self.local_initial)
-                    if increment:
-                        self._write_window_update(stream_id, increment)
+                    self.grant(stream, 0)
             if not flags & PADDED:
                 self.guard.empty_frames = 0
             if stream.flags & BODY_IN:
@@ -226,14 +281,28 @@ class Carrier(FrameReader):
 
     def write_frame(self, stream, first_octet, data):
         outbox = self.outbox
+        chunks = outbox.chunks
         if stream.flags & LOCAL:
-            node = outbox.chunks.push_frame(first_octet, data, True, self.keys.next())
+            node = chunks.push_frame(first_octet, data, True, self.keys.next(), stream.last)
         else:
-            node = outbox.chunks.push_frame(first_octet, data, False, 0)
-        outbox.append(stream, node)
+            node = chunks.push_frame(first_octet, data, False, 0, stream.last)
+        outbox.append(stream, node, chunks.pushed)
         if stream.queued > self.limits.write_high:
             stream.flags |= HIGH
         return 0
+
+    def push_message(self, stream, first_octet, data, n):
+        if self.outbox.queued > self.limits.max_queued - n:
+            return False
+        self.write_frame(stream, first_octet, data)
+        self.messages_sent += 1
+        return True
+
+    def queue_is_full(self):
+        self.guard.hit("max_queued")
+        return LocalProtocolError(
+            f"{self.outbox.queued} octets wait on this connection; send less until Drained"
+        )
 
     def delay_pong(self, stream, data):
         if self.pongs is None:
@@ -286,18 +355,34 @@ class Carrier(FrameReader):
                 self.queue.append(bytes_message(stream.id, data, credit))
             else:
                 self.queue.append(text_message(stream.id, data, credit))
-        else:
+        elif stream.flags & DIRECT:
             sink = stream.sink  # held: it may attach another
-            try:
-                answer = sink._message(data, credit)
-                if answer is not None:
-                    layer = stream.layer
-                    layer.answer(self, stream, answer)
-            except BaseException as error:
-                self._sink_failed(stream, error)
+            answer = sink._direct(data, credit)
+            if type(answer) is Raised:
+                self._sink_failed(stream, answer.error)
+            elif answer is not None:
+                layer = stream.layer
+                error = layer.answer(self, stream, answer)
+                if error is not None:
+                    self._sink_failed(stream, error)
+        else:
+            self._deliver_to(stream, data, credit)
         if self.buffered > self.shed_at:
             self._shed()
         return 0
+
+    def _deliver_to(self, stream, data, credit):
+        # Apart, since a `try` costs 30 instructions wherever it stands.
+        sink = stream.sink
+        try:
+            answer = sink._message(data, credit)
+            if answer is not None:
+                layer = stream.layer
+                error = layer.answer(self, stream, answer)
+                if error is not None:
+                    self._sink_failed(stream, error)
+        except BaseException as error:
+            self._sink_failed(stream, error)
 
     def deliver_data(self, stream, data):
         credit = 0

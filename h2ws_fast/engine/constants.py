@@ -121,6 +121,7 @@ CLOSING = 0x200  # a close timer runs
 OVER = 0x800  # its last event was given
 BODY_IN = 0x1000  # content in small DATA frames costs: a request's body
 REFUSED = 0x2000  # our answer to its CONNECT was no
+DIRECT = 0x4000  # its sink takes messages by `_direct`
 OWED = HIGH | END | TRAILED | LATE_PONG  # something follows once its queue has run low
 
 # FrameReader.phase: see the head of `frames.py`.

@@ -2,7 +2,16 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from .guard cimport Guard
-from .kernels cimport Chunks, OutBuffer, Pool, address, bytes_message, octets, text_message
+from .kernels cimport (
+    Chunks,
+    OutBuffer,
+    Pool,
+    Raised,
+    address,
+    bytes_message,
+    octets,
+    text_message,
+)
 from .limits cimport Limits
 from .masking cimport MaskKeys
 from .messages cimport MessageLayer, new_message_layer, payload
@@ -10,7 +19,7 @@ from .sink cimport Sink
 from .stream cimport Channel, Layer, Stream, new_stream
 from .timers cimport Timers
 
-cdef unsigned int BINARY, CLOSED, CLOSING, FIN, GOING_AWAY, HALF_CLOSED_LOCAL
+cdef unsigned int BINARY, CLOSED, CLOSING, DIRECT, FIN, GOING_AWAY, HALF_CLOSED_LOCAL
 cdef unsigned int HALF_CLOSED_REMOTE, HIGH
 cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, NO_STATUS_RCVD, NONE, OVER, TEXT
 cdef unsigned int WS_INTERNAL_ERROR, WS_PING, WS_PONG
@@ -60,17 +69,21 @@ cdef class Upgraded(Channel):
     cpdef consumed(self, int64_t stream_id, int64_t credit)
     cpdef int64_t waiting(self, int64_t stream_id) except -1
     cdef int _check_open(self) except -1
-    cdef int check_queue(self, int64_t n) except -1
+    cdef int _check_queue(self, int64_t n) except -1
 
     @cython.locals(chunks=Chunks, node="unsigned int")
     cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
+    cdef bint push_message(self, Stream stream, int first_octet, object data, int64_t n) except -1
+    cdef object queue_is_full(self)
     cdef int count_hit(self, str name) except -1
     cdef int delay_pong(self, Stream stream, bytes data) except -1
     @cython.locals(data=bytes)
     cdef int late_pong(self, Stream stream) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
-    @cython.locals(sink=Sink, layer=Layer)
+    @cython.locals(sink=Sink)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
+    @cython.locals(layer=Layer)
+    cdef void _answer(self, Stream stream, object answer) except *
     @cython.locals(sink=Sink)
     cdef int emit(self, Stream stream, object event) except -1
     cdef void _sink_failed(self, Stream stream, object error) except *

@@ -9,6 +9,7 @@ from .constants import (
     BINARY,
     CLOSED,
     CLOSING,
+    DIRECT,
     FIN,
     GOING_AWAY,
     HALF_CLOSED_LOCAL,
@@ -26,7 +27,7 @@ from .constants import (
 )
 from .events import Drained, SinkFailed, Terminated
 from .guard import Guard
-from .kernels import NONE, Chunks, Pool, address, bytes_message, text_message
+from .kernels import NONE, Chunks, Pool, Raised, address, bytes_message, text_message
 from .layers import DISCARDED
 from .limits import Limits
 from .masking import MaskKeys
@@ -240,7 +241,7 @@ class Upgraded(Channel):
             raise LocalProtocolError("a fragmented message is being sent; end it first")
         opcode = TEXT if isinstance(data, str) else BINARY
         data = payload(data)
-        self.check_queue(len(data))
+        self._check_queue(len(data))
         self._messages.send(self, self._stream, opcode, data, True)
         self.messages_sent += 1
         return self._stream.queued
@@ -252,7 +253,7 @@ class Upgraded(Channel):
         if self._messages.sending and self._messages.sending != opcode:
             raise LocalProtocolError("the parts of a message must be of one type")
         data = payload(data)
-        self.check_queue(len(data))
+        self._check_queue(len(data))
         self._messages.send(self, self._stream, opcode, data, final)
         if final:
             self.messages_sent += 1
@@ -310,7 +311,9 @@ class Upgraded(Channel):
 
     def attach(self, stream_id, sink, on_message=None):
         """See `Connection.attach`."""
-        self._stream.sink = make_sink(STREAM_ID, sink, on_message, self.auto_credit)
+        stream = self._stream
+        stream.sink = make_sink(STREAM_ID, sink, on_message, self.auto_credit)
+        stream.flags = stream.flags & ~DIRECT | (0 if on_message is None else DIRECT)
 
     def waiting(self, stream_id):
         """See `Connection.waiting`."""
@@ -356,30 +359,38 @@ class Upgraded(Channel):
         if self._stream.flags & OVER or not self._messages.writable():
             raise StreamClosed("the WebSocket is closing or closed")
 
-    def check_queue(self, n):
+    def _check_queue(self, n):
         if self._stream.queued > self.limits.max_queued - n:
-            self._guard.hit("max_queued")
-            raise LocalProtocolError(
-                f"{self._stream.queued} octets wait on this connection; send less until Drained"
-            )
+            raise self.queue_is_full()
 
     # -- what the message layer asks for -------------------------------------------------------
 
     def write_frame(self, stream, first_octet, data):
         chunks = self._chunks
         if stream.flags & LOCAL:
-            node = chunks.push_frame(first_octet, data, True, self._keys.next())
+            node = chunks.push_frame(first_octet, data, True, self._keys.next(), stream.last)
         else:
-            node = chunks.push_frame(first_octet, data, False, 0)
+            node = chunks.push_frame(first_octet, data, False, 0, stream.last)
         if stream.first == NONE:
             stream.first = node
-        else:
-            chunks.link(stream.last, node)
         stream.last = node
-        stream.queued += chunks.size(node)
+        stream.queued += chunks.pushed
         if stream.queued > self.limits.write_high:
             stream.flags |= HIGH
         return 0
+
+    def push_message(self, stream, first_octet, data, n):
+        if stream.queued > self.limits.max_queued - n:
+            return False
+        self.write_frame(stream, first_octet, data)
+        self.messages_sent += 1
+        return True
+
+    def queue_is_full(self):
+        self._guard.hit("max_queued")
+        return LocalProtocolError(
+            f"{self._stream.queued} octets wait on this connection; send less until Drained"
+        )
 
     def count_hit(self, name):
         self._guard.hit(name)
@@ -419,15 +430,26 @@ class Upgraded(Channel):
                 self._queue.append(text_message(STREAM_ID, data, credit))
             else:
                 self._queue.append(bytes_message(STREAM_ID, data, credit))
+        elif stream.flags & DIRECT:
+            answer = sink._direct(data, credit)
+            if type(answer) is Raised:
+                self._sink_failed(stream, answer.error)
+            elif answer is not None:
+                self._answer(stream, answer)
         else:
             try:
                 answer = sink._message(data, credit)
                 if answer is not None:
-                    layer = stream.layer
-                    layer.answer(self, stream, answer)
+                    self._answer(stream, answer)
             except BaseException as error:
                 self._sink_failed(stream, error)
         return 0
+
+    def _answer(self, stream, answer):
+        layer = stream.layer
+        error = layer.answer(self, stream, answer)
+        if error is not None:
+            self._sink_failed(stream, error)
 
     def emit(self, stream, event):
         sink = stream.sink

@@ -230,8 +230,10 @@ class Buffer:
         return data
 
     def text(self):
-        """The octets held, known to be UTF-8, as `str`."""
-        return self._data.decode()
+        """Hand over the octets, known to be UTF-8, as `str`: the buffer is empty then."""
+        text = self._data.decode()
+        self._data.clear()
+        return text
 
     def clear(self):
         self._data.clear()
@@ -284,6 +286,23 @@ class Pool:
         return OutBuffer(self._capacity)
 
 
+class Raised:
+    """What a function called by `attempt` raised, in the place of its result."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error):
+        self.error = error
+
+
+def attempt(function, argument):
+    """Call a function with one argument; return what it returned, or `Raised` with its error."""
+    try:
+        return function(argument)
+    except BaseException as error:
+        return Raised(error)
+
+
 class Chunks:
     """The octets that wait on a connection's streams, as chains of nodes.
 
@@ -291,18 +310,20 @@ class Chunks:
     or ASCII `str` (nothing is copied until `pour`), with the head of its WebSocket frame before it.
     """
 
-    __slots__ = ("_nodes", "_free")
+    __slots__ = ("_free", "_nodes", "pushed")
 
     def __init__(self):
         self._nodes = [None]  # node 0 is NONE
         self._free = []
+        self.pushed = 0  # octets of the node that came last
 
-    def push(self, data):
-        """Hold `bytes` or ASCII `str` as they are; return the node."""
-        return self._new(data if type(data) is bytes else data.encode())
+    def push(self, data, behind):
+        """Hold `bytes` or ASCII `str` as they are, in the chain that ends with the node `behind`
+        (NONE: in a chain of its own); return the node, of `pushed` octets."""
+        return self._new(data if type(data) is bytes else data.encode(), behind)
 
-    def push_frame(self, first_octet, data, masked, key):
-        """Hold one WebSocket frame (RFC 6455 section 5.2), shortest length; return the node.
+    def push_frame(self, first_octet, data, masked, key, behind):
+        """Hold one WebSocket frame (RFC 6455 section 5.2), shortest length, as `push` does.
 
         first_octet is FIN, RSV and opcode; data is `bytes` or ASCII `str`; where `masked` is true
         the frame carries `key` and its payload is masked by it.
@@ -320,9 +341,9 @@ class Chunks:
         if masked:
             head += key.to_bytes(4, "little")
             data = unmask(data, 0, n, key)
-        return self._new(head + data)
+        return self._new(head + data, behind)
 
-    def _new(self, data):
+    def _new(self, data, behind):
         node = [NONE, data, 0]
         if self._free:
             index = self._free.pop()
@@ -330,16 +351,15 @@ class Chunks:
         else:
             index = len(self._nodes)
             self._nodes.append(node)
+        self.pushed = len(data)
+        if behind:
+            self._nodes[behind][0] = index
         return index
 
     def size(self, node):
         """Octets of this node that were not poured yet."""
         data = self._nodes[node]
         return len(data[1]) - data[2]
-
-    def link(self, node, following):
-        """Make `following` the node after `node`."""
-        self._nodes[node][0] = following
 
     def pour(self, node, out, n):
         """Move n octets of the chain that starts at `node` into an OutBuffer with room for them.

@@ -15,9 +15,10 @@ from cpython.bytes cimport (
     PyBytes_AS_STRING,
     PyBytes_CheckExact,
     PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
     _PyBytes_Resize,
 )
-from cpython.exc cimport PyErr_Clear
+from cpython.exc cimport PyErr_Clear, PyErr_Occurred
 from cpython.list cimport PyList_GET_ITEM
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
@@ -30,9 +31,31 @@ cdef extern from "Python.h":
     void* PyUnicode_DATA(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
+    int PyUnicode_Resize(PyObject** text, Py_ssize_t size) except -1
     PyObject* PyUnicode_DecodeUTF8(const char* p, Py_ssize_t size, const char* errors)
     void Py_XDECREF(PyObject* o)
     object PyObject_GenericGetAttr(object o, object name)
+
+
+cdef extern from *:
+    """
+    /* What PyObject_CallOneArg does, without its detours: 35 instructions less a call. */
+    static CYTHON_INLINE PyObject *h2ws_call(PyObject *function, PyObject *argument) {
+        PyTypeObject *type = Py_TYPE(function);
+        PyObject *arguments[2] = {NULL, argument};
+        vectorcallfunc call = NULL;
+        if (PyType_HasFeature(type, Py_TPFLAGS_HAVE_VECTORCALL))
+            memcpy(&call, (char *)function + type->tp_vectorcall_offset, sizeof call);
+        if (call == NULL) return PyObject_CallOneArg(function, argument);
+        return call(function, arguments + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+
+    /* Lets Cython see an error that is set already. */
+    #define h2ws_is_set() (-1)
+    """
+    PyObject* h2ws_call(PyObject* function, PyObject* argument) noexcept
+    int h2ws_is_set() except -1
+    object h2ws_own "(PyObject *)" (PyObject* result)
 
 
 cdef extern from "h2ws.h":
@@ -211,7 +234,7 @@ cdef class Buffer:
     """Growing octets: control frames waiting to leave, or a message that is still arriving.
 
     They lie in a `bytes` object that nobody else has seen, so that a message which is whole is
-    handed over and not copied once more.
+    handed over and not copied once more; text lies in a `str` as long as it is ASCII.
     """
 
     def __dealloc__(self):
@@ -221,30 +244,55 @@ cdef class Buffer:
         """Return where the next n octets go, which count as held from now on."""
         cdef Py_ssize_t size = self._size
         cdef Py_ssize_t capacity
+        cdef Py_ssize_t believed
         if n > self._capacity - size or self._object == NULL:
             if n > LARGEST - size:
                 raise MemoryError
             # Half as much again: amortised, and a message of n octets holds 1.5 n at most.
             capacity = size + n + (size >> 1)
             if self._expected >= size + n:
-                # Room for what was announced, but not for more than a little of it at once.
-                if capacity < size + n + RESERVE:
-                    capacity = size + n + RESERVE
+                # Room for what was announced, on trust only a little of it: then sixteen times
+                # what came, so that 1 MiB is copied once and not eight times.
+                believed = RESERVE if size < RESERVE >> 4 else size << 4
+                if capacity < size + n + believed:
+                    capacity = size + n + believed
                 if capacity > self._expected:
                     capacity = self._expected
             if capacity < 64:
                 capacity = 64
             if self._object == NULL:
-                fresh = PyBytes_FromStringAndSize(NULL, capacity)
+                if self._ascii:
+                    fresh = PyUnicode_New(capacity, 127)
+                else:
+                    fresh = PyBytes_FromStringAndSize(NULL, capacity)
                 Py_INCREF(fresh)
                 self._object = <PyObject*>fresh
+            elif self._ascii:
+                PyUnicode_Resize(&self._object, capacity)
             else:
                 # On failure it drops the object and leaves NULL.
                 self._size = self._capacity = 0
                 _PyBytes_Resize(&self._object, capacity)
             self._capacity = capacity
         self._size = size + n
-        return <uint8_t*>PyBytes_AS_STRING(<object>self._object) + size
+        return self._octets() + size
+
+    cdef inline uint8_t* _octets(self) noexcept:
+        if self._ascii:
+            return <uint8_t*>PyUnicode_DATA(<object>self._object)
+        return <uint8_t*>PyBytes_AS_STRING(<object>self._object)
+
+    cdef int _leave_ascii(self) except -1:
+        """Let the octets lie in `bytes` from now on."""
+        cdef PyObject* text = self._object
+        if text != NULL:
+            fresh = PyBytes_FromStringAndSize(NULL, self._capacity)
+            memcpy(PyBytes_AS_STRING(fresh), PyUnicode_DATA(<object>text), self._size)
+            Py_INCREF(fresh)
+            self._object = <PyObject*>fresh
+            Py_XDECREF(text)
+        self._ascii = False
+        return 0
 
     cpdef int expect(self, Py_ssize_t n) except -1:
         """Expect to hold n octets in the end: a hint, of which little is believed at once."""
@@ -272,43 +320,69 @@ cdef class Buffer:
 
     cpdef int put(self, bytes data) except -1:
         cdef Py_ssize_t n = len(data)
+        if self._ascii:
+            self._leave_ascii()
         memcpy(self._extend(n), <octets>data, n)
         return 0
 
     cpdef int append(self, octets p, Py_ssize_t pos, Py_ssize_t n, unsigned int key) except -1:
+        if self._ascii:
+            self._leave_ascii()
         copy(self._extend(n), p + pos, n, key)
         return 0
 
     cpdef int append_text(
         self, octets p, Py_ssize_t pos, Py_ssize_t n, unsigned int key, int state
     ) except -2:
-        cdef uint8_t* to = self._extend(n)
+        cdef uint8_t* to
+        if self._size == 0:
+            self.clear()
+            self._ascii = True
+        to = self._extend(n)
         if state == 0:
             if h2ws_mask_ascii(to, p + pos, n, key):
                 return 0
         else:
             copy(to, p + pos, n, key)
+        if self._ascii:
+            self._leave_ascii()
+            to = self._octets() + self._size - n
         return h2ws_utf8(to, n, state)
 
     cpdef object bytes(self):
         """Hand over the octets as `bytes`: the buffer is empty then."""
-        cdef PyObject* held = self._object
+        cdef PyObject* held
         cdef Py_ssize_t size = self._size
         if size == 0:
             return b""
+        if self._ascii:
+            self._leave_ascii()
+        held = self._object
         self._object = NULL
+        self._size = 0
         if size != self._capacity:
             _PyBytes_Resize(&held, size)
-        self._size = 0
         self._capacity = 0
-        result = <object>held
-        Py_DECREF(result)
-        return result
+        return h2ws_own(held)
 
     cpdef object text(self):
-        if self._size == 0:
+        """Hand over the octets, known to be UTF-8, as `str`: the buffer is empty then."""
+        cdef PyObject* held
+        cdef Py_ssize_t size = self._size
+        if size == 0:
             return ""
-        return PyBytes_AS_STRING(<object>self._object)[: self._size].decode("utf-8")
+        if not self._ascii:
+            text = PyBytes_AS_STRING(<object>self._object)[:size].decode("utf-8")
+            self.clear()
+            return text
+        if size != self._capacity:
+            PyUnicode_Resize(&self._object, size)
+        held = self._object
+        self._object = NULL
+        self._size = 0
+        self._capacity = 0
+        self._ascii = False
+        return h2ws_own(held)
 
     cpdef int clear(self) except -1:
         """Forget the octets, and give the memory back."""
@@ -316,6 +390,7 @@ cdef class Buffer:
         self._object = NULL
         self._size = 0
         self._capacity = 0
+        self._ascii = False
         return 0
 
 
@@ -409,7 +484,7 @@ cdef class OutBuffer:
         if n < 0 or at < 0 or n > buffer._size - at:
             raise ValueError("the Buffer holds less")
         if n:
-            copy(self._extend(n), <octets>PyBytes_AS_STRING(<object>buffer._object) + at, n, 0)
+            memcpy(self._extend(n), buffer._octets() + at, n)
         return 0
 
     cpdef object finish(self):
@@ -433,7 +508,62 @@ cdef class OutBuffer:
         PyBuffer_FillInfo(view, self, self._block, self._used, True, flags)
 
 
+# -- calls that must not break off what calls them ---------------------------------------------
+
+
+cdef class Raised:
+    """What a function called by `attempt` raised, in the place of its result."""
+
+
+cpdef object attempt(object function, object argument):
+    # A `try` costs 30 instructions each time; this one costs what it takes to look.
+    cdef PyObject* result = h2ws_call(<PyObject*>function, <PyObject*>argument)
+    if result == NULL:
+        return raised()
+    return h2ws_own(result)
+
+
+cdef Raised raised():
+    cdef Raised result = Raised.__new__(Raised)
+    try:
+        if not PyErr_Occurred():
+            raise SystemError("a function failed without an error")
+        h2ws_is_set()
+    except BaseException as error:
+        result.error = error
+    return result
+
+
 # -- what waits ------------------------------------------------------------------------------
+
+
+cdef uint8_t write_frame_head(
+    uint8_t* head, unsigned int first_octet, Py_ssize_t n, bint masked, unsigned int key
+) noexcept:
+    """Write the head of a WebSocket frame; return its size."""
+    cdef uint8_t bit = 0x80 if masked else 0
+    cdef uint8_t size
+    head[0] = <uint8_t>first_octet
+    if n < 126:
+        head[1] = <uint8_t>(bit | n)
+        size = 2
+    elif n < 65536:
+        head[1] = bit | 126
+        head[2] = <uint8_t>(n >> 8)
+        head[3] = <uint8_t>n
+        size = 4
+    else:
+        head[1] = bit | 127
+        write_u32(head + 2, <unsigned int>(<unsigned long long>n >> 32))
+        write_u32(head + 6, <unsigned int>n)
+        size = 10
+    if masked:
+        head[size] = <uint8_t>key
+        head[size + 1] = <uint8_t>(key >> 8)
+        head[size + 2] = <uint8_t>(key >> 16)
+        head[size + 3] = <uint8_t>(key >> 24)
+        size += 4
+    return size
 
 
 cdef class Chunks:
@@ -448,37 +578,28 @@ cdef class Chunks:
             Py_XDECREF(self._nodes[i].data)
         PyMem_Free(self._nodes)
 
-    cdef unsigned int _new(self, object data) except 0:
+    cdef int _grow(self) except -1:
+        # Steep at first: a read full of echoes begins at nothing, each time.
+        cdef unsigned int capacity = self._capacity * (4 if self._capacity < 1024 else 2) or 8
+        cdef Chunk* nodes = <Chunk*>PyMem_Realloc(self._nodes, capacity * sizeof(Chunk))
+        if nodes == NULL:
+            raise MemoryError
+        self._nodes = nodes
+        self._capacity = capacity
+        return 0
+
+    cdef inline unsigned int _hold(
+        self, object data, octets payload, Py_ssize_t size, unsigned int behind
+    ) except 0:
         """Return a node that holds all of `data`, without a head."""
         cdef Chunk* chunk
-        cdef Chunk* nodes
-        cdef unsigned int node
-        cdef unsigned int capacity
-        cdef const uint8_t* payload
-        cdef Py_ssize_t size
-        if PyUnicode_CheckExact(data) and not PyUnicode_IS_COMPACT_ASCII(data):
-            data = (<str>data).encode()
-        if PyBytes_CheckExact(data):
-            payload = <octets>PyBytes_AS_STRING(data)
-            size = len(<bytes>data)
-        elif PyUnicode_CheckExact(data):
-            payload = <octets>PyUnicode_DATA(data)
-            size = PyUnicode_GET_LENGTH(data)
-        else:
-            raise TypeError(f"bytes or str, not {type(data).__name__}")
-        if self._free:
-            node = self._free
+        cdef unsigned int node = self._free
+        if node:
             chunk = &self._nodes[node - 1]
             self._free = chunk.following
         else:
             if self._used == self._capacity:
-                # Steep at first: a read full of echoes begins at nothing, each time.
-                capacity = self._capacity * (4 if self._capacity < 1024 else 2) or 8
-                nodes = <Chunk*>PyMem_Realloc(self._nodes, capacity * sizeof(Chunk))
-                if nodes == NULL:
-                    raise MemoryError
-                self._nodes = nodes
-                self._capacity = capacity
+                self._grow()
             chunk = &self._nodes[self._used]
             self._used += 1
             node = self._used
@@ -491,11 +612,12 @@ cdef class Chunks:
         chunk.key = 0
         chunk.following = 0
         chunk.head_size = 0
-        chunk.head_poured = 0
+        self.pushed = size
+        if behind:
+            self._nodes[behind - 1].following = node
         return node
 
-    cdef void _release(self, unsigned int node) noexcept:
-        cdef Chunk* chunk = &self._nodes[node - 1]
+    cdef inline void _release(self, unsigned int node, Chunk* chunk) noexcept:
         cdef PyObject* data = chunk.data
         chunk.data = NULL
         chunk.following = self._free
@@ -507,84 +629,93 @@ cdef class Chunks:
             self._capacity = self._used = self._free = 0
         Py_XDECREF(data)
 
-    cpdef unsigned int push(self, object data) except 0:
-        return self._new(data)
+    cpdef unsigned int push(self, object data, unsigned int behind) except 0:
+        if PyBytes_CheckExact(data):
+            return self._hold(
+                data, <octets>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), behind
+            )
+        if not PyUnicode_CheckExact(data):
+            raise TypeError(f"bytes or str, not {type(data).__name__}")
+        if not PyUnicode_IS_COMPACT_ASCII(data):
+            return self.push((<str>data).encode(), behind)
+        return self._hold(data, <octets>PyUnicode_DATA(data), PyUnicode_GET_LENGTH(data), behind)
 
     cpdef unsigned int push_frame(
-        self, unsigned int first_octet, object data, bint masked, unsigned int key
+        self,
+        unsigned int first_octet,
+        object data,
+        bint masked,
+        unsigned int key,
+        unsigned int behind,
     ) except 0:
-        cdef unsigned int node = self._new(data)
-        cdef Chunk* chunk = &self._nodes[node - 1]
-        cdef uint8_t* head = chunk.head
-        cdef uint8_t bit = 0x80 if masked else 0
-        cdef Py_ssize_t n = chunk.size
-        cdef int size
-        head[0] = <uint8_t>first_octet
-        if n < 126:
-            head[1] = <uint8_t>(bit | n)
-            size = 2
-        elif n < 65536:
-            head[1] = bit | 126
-            head[2] = <uint8_t>(n >> 8)
-            head[3] = <uint8_t>n
-            size = 4
-        else:
-            head[1] = bit | 127
-            write_u32(head + 2, <unsigned int>(<unsigned long long>n >> 32))
-            write_u32(head + 6, <unsigned int>n)
-            size = 10
+        cdef unsigned int node
+        cdef Chunk* chunk
+        if PyBytes_CheckExact(data) and PyBytes_GET_SIZE(data) < 126 and not masked:
+            # By far the most: in one step.
+            node = self._hold(
+                data, <octets>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), behind
+            )
+            chunk = &self._nodes[node - 1]
+            chunk.head[0] = <uint8_t>first_octet
+            chunk.head[1] = <uint8_t>PyBytes_GET_SIZE(data)
+            chunk.head_size = 2
+            self.pushed += 2
+            return node
+        node = self.push(data, behind)
+        chunk = &self._nodes[node - 1]
+        chunk.head_size = write_frame_head(chunk.head, first_octet, chunk.size, masked, key)
         if masked:
-            head[size] = <uint8_t>key
-            head[size + 1] = <uint8_t>(key >> 8)
-            head[size + 2] = <uint8_t>(key >> 16)
-            head[size + 3] = <uint8_t>(key >> 24)
-            size += 4
             chunk.key = key
-        chunk.head_size = <uint8_t>size
+        self.pushed += chunk.head_size
         return node
 
     cpdef Py_ssize_t size(self, unsigned int node) noexcept:
         cdef Chunk* chunk = &self._nodes[node - 1]
-        return chunk.head_size - chunk.head_poured + chunk.size - chunk.poured
-
-    cpdef int link(self, unsigned int node, unsigned int following) except -1:
-        self._nodes[node - 1].following = following
-        return 0
+        return chunk.head_size + chunk.size - chunk.poured
 
     cpdef unsigned int pour(
         self, unsigned int node, OutBuffer out, Py_ssize_t n
     ) except? 4294967295:
         cdef uint8_t* to = out._extend(n)
         cdef Chunk* chunk
+        cdef Py_ssize_t size
         cdef Py_ssize_t part
+        cdef Py_ssize_t at
         cdef unsigned int following
         while node:
             chunk = &self._nodes[node - 1]
-            part = chunk.head_size - chunk.head_poured
-            if part == 2 and n >= 2:  # a small message of a server: no call for two octets
-                to[0] = chunk.head[chunk.head_poured]
-                to[1] = chunk.head[chunk.head_poured + 1]
-                chunk.head_poured += 2
-                to += 2
-                n -= 2
-            elif part:
+            size = chunk.head_size + chunk.size
+            if chunk.poured == 0 and chunk.head_size == 2 and size <= n:
+                # A whole small message of a server: no call for two octets.
+                memcpy(to, chunk.head, 2)
+                memcpy(to + 2, chunk.payload, size - 2)
+                to += size
+                n -= size
+            else:
+                at = chunk.poured
+                if at < chunk.head_size:
+                    part = chunk.head_size - at
+                    if part > n:
+                        part = n
+                    memcpy(to, chunk.head + at, part)
+                    at += part
+                    to += part
+                    n -= part
+                at -= chunk.head_size  # below 0 where n is 0
+                part = chunk.size - at
                 if part > n:
                     part = n
-                memcpy(to, chunk.head + chunk.head_poured, part)
-                chunk.head_poured += <uint8_t>part
-                to += part
-                n -= part
-            part = chunk.size - chunk.poured
-            if part > n:
-                part = n
-            copy(to, chunk.payload + chunk.poured, part, rotate(chunk.key, chunk.poured))
-            chunk.poured += part
-            to += part
-            n -= part
-            if chunk.poured != chunk.size or chunk.head_poured != chunk.head_size:
-                return node
+                if part:
+                    copy(to, chunk.payload + at, part, rotate(chunk.key, at))
+                    at += part
+                    to += part
+                    n -= part
+                at += chunk.head_size
+                if at != size:
+                    chunk.poured = at
+                    return node
             following = chunk.following
-            self._release(node)
+            self._release(node, chunk)
             node = following
         if n:
             out._used -= n
@@ -595,7 +726,7 @@ cdef class Chunks:
         cdef unsigned int following
         while node:
             following = self._nodes[node - 1].following
-            self._release(node)
+            self._release(node, &self._nodes[node - 1])
             node = following
         return 0
 

@@ -81,8 +81,11 @@ cdef class MessageLayer(Layer):
     @cython.locals(closing=Closing, code=int)
     cdef void _report(self, Channel channel, Stream stream, int64_t error_code) except *
     cdef bint writable(self) noexcept
-    @cython.locals(opcode=int)
-    cdef int answer(self, Channel channel, Stream stream, object data) except -1
+    @cython.locals(binary=bytes)
+    cdef object answer(self, Channel channel, Stream stream, object data)
+    @cython.final
+    @cython.locals(first_octet=int)
+    cdef object _answer(self, Channel channel, Stream stream, object data)
     cdef int send(self, Channel channel, Stream stream, int opcode, object data, bint final) except -1
 
 

@@ -559,19 +559,26 @@ class MessageLayer(Layer):
     # -- messages out --------------------------------------------------------------------------
 
     def answer(self, channel, stream, data):
-        opcode = BINARY
+        if type(data) is bytes and self.sending == 0 and self.bits == 0:
+            binary = data
+            if channel.push_message(stream, WHOLE_BINARY, binary, len(binary)):
+                return None
+        return self._answer(channel, stream, data)
+
+    def _answer(self, channel, stream, data):
+        first_octet = WHOLE_BINARY
         if type(data) is not bytes:
             if not isinstance(data, str):
-                return 0
-            opcode = TEXT
+                return None
+            first_octet = WHOLE_TEXT
             data = payload(data)
         if self.sending:
-            raise LocalProtocolError("a fragmented message is being sent; end it first")
-        if not self.bits & (CLOSE_SENT | CLOSE_RECEIVED):
-            channel.check_queue(len(data))
-            channel.write_frame(stream, opcode | FIN, data)
-            channel.messages_sent += 1
-        return 0
+            return LocalProtocolError("a fragmented message is being sent; end it first")
+        if self.bits & (CLOSE_SENT | CLOSE_RECEIVED):
+            return None
+        if channel.push_message(stream, first_octet, data, len(data)):
+            return None
+        return channel.queue_is_full()
 
     def send(self, channel, stream, opcode, data, final):
         """Queue one frame of a message; `data` is `bytes` or ASCII `str`. The call was checked."""

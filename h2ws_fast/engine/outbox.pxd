@@ -36,8 +36,7 @@ cdef class Outbox:
     cdef int64_t widest
     cdef int repeat
 
-    @cython.locals(n=int64_t)
-    cdef int append(self, Stream stream, unsigned int node) except -1
+    cdef int append(self, Stream stream, unsigned int node, int64_t n) except -1
     cdef int _enter(self, Stream stream) except -1
     cdef int _block(self, Stream stream) except -1
     cdef bint releases(self, int64_t initial) noexcept

@@ -101,13 +101,10 @@ class Outbox:
         # free them all, each from within the other.
         self.close()
 
-    def append(self, stream, node):
-        """Put a chunk behind what waits on a stream."""
-        n = self.chunks.size(node)
+    def append(self, stream, node, n):
+        """Count a chunk of n octets that was pushed behind `stream.last`."""
         if stream.first == NONE:
             stream.first = node
-        else:
-            self.chunks.link(stream.last, node)
         stream.last = node
         if stream.queued == 0:
             stream.queued = n

@@ -2,12 +2,12 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from .control cimport Control
-from .kernels cimport Buffer, address
+from .kernels cimport Buffer, Chunks, address
 from .layers cimport Pending, new_unanswered
 from .messages cimport MessageLayer, new_message_layer, payload
 from .stream cimport Layer, Stream, new_stream
 
-cdef unsigned int ANSWERED, BINARY, CANCEL, CLOSED, CONTINUATION, END, END_HEADERS, END_STREAM
+cdef unsigned int ANSWERED, BINARY, CANCEL, CLOSED, CONTINUATION, DIRECT, END, END_HEADERS, END_STREAM
 cdef unsigned int HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HEADERS, HEAD_ONLY, HIGH, LOCAL
 cdef unsigned int MAX_STREAM_ID, NO_STATUS_RCVD, OVER, PING, PRIORITY_UPDATE, PROMPT, REFUSED, REFUSED_STREAM, TEXT, TRAILED
 cdef unsigned int TUNNELLED, WS_PING, WS_PONG
@@ -35,10 +35,11 @@ cdef class Sender(Control):
     cdef Stream _answerable(self, int64_t stream_id)
     @cython.locals(stream=Stream)
     cdef Stream _stream(self, int64_t stream_id)
-    @cython.locals(stream=Stream)
+    @cython.locals(stream=Stream, chunks=Chunks)
     cpdef int64_t send_data(self, int64_t stream_id, data, bint end_stream=*) except -1
     cdef int _check_writable(self, Stream stream) except -1
-    cdef int check_queue(self, int64_t n) except -1
+    @cython.final
+    cdef int _check_queue(self, int64_t n) except -1
     @cython.locals(block=bytes, control=Buffer, flags="unsigned int", n="Py_ssize_t", limit="Py_ssize_t", at="Py_ssize_t", size="Py_ssize_t")
     cdef int write_headers(self, Stream stream, list fields, bint end_stream) except -1
     @cython.locals(stream=Stream, rank=int, value=bytes, control=Buffer)

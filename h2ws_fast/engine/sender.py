@@ -15,6 +15,7 @@ from .constants import (
     CANCEL,
     CLOSED,
     CONTINUATION,
+    DIRECT,
     END,
     END_HEADERS,
     END_STREAM,
@@ -328,8 +329,9 @@ class Sender(Control):
         if type(data) is not bytes:
             data = bytes(memoryview(data))
         if data:
-            self.check_queue(len(data))
-            self.outbox.append(stream, self.outbox.chunks.push(data))
+            self._check_queue(len(data))
+            chunks = self.outbox.chunks
+            self.outbox.append(stream, chunks.push(data, stream.last), chunks.pushed)
             if stream.queued > self.limits.write_high:
                 stream.flags |= HIGH
         if end_stream:
@@ -347,12 +349,9 @@ class Sender(Control):
             if stream.flags & TUNNELLED:
                 raise LocalProtocolError(f"stream {stream.id} is not open; wait for Opened")
 
-    def check_queue(self, n):
+    def _check_queue(self, n):
         if self.outbox.queued > self.limits.max_queued - n:
-            self.guard.hit("max_queued")
-            raise LocalProtocolError(
-                f"{self.outbox.queued} octets wait on this connection; send less until Drained"
-            )
+            raise self.queue_is_full()
 
     def send_trailers(self, stream_id, headers):
         """End our side of a message with trailer fields, behind what is queued."""
@@ -449,10 +448,8 @@ class Sender(Control):
             if isinstance(data, str):
                 opcode = TEXT
             data = payload(data)
-        if self.outbox.queued > self.limits.max_queued - len(data):
-            self.check_queue(len(data))
-        self.write_frame(stream, opcode | FIN, data)
-        self.messages_sent += 1
+        if not self.push_message(stream, opcode | FIN, data, len(data)):
+            raise self.queue_is_full()
         return stream.queued
 
     def send_fragment(self, stream_id, data, final):
@@ -463,7 +460,7 @@ class Sender(Control):
         if layer.sending and layer.sending != opcode:
             raise LocalProtocolError("the parts of a message must be of one type")
         data = payload(data)
-        self.check_queue(len(data))
+        self._check_queue(len(data))
         layer.send(self, stream, opcode, data, final)
         if final:
             self.messages_sent += 1
@@ -481,7 +478,7 @@ class Sender(Control):
             return
         messages = stream.layer
         if messages.writable() and not messages.sending:
-            self.check_queue(len(data))
+            self._check_queue(len(data))
             messages.send(self, stream, opcode, data, True)
             self.messages_sent += 1
 
@@ -588,3 +585,4 @@ class Sender(Control):
         """
         stream = self._stream(stream_id)
         stream.sink = make_sink(stream_id, sink, on_message, self.auto_credit)
+        stream.flags = stream.flags & ~DIRECT | (0 if on_message is None else DIRECT)

@@ -1,6 +1,6 @@
 """Where a stream's events go. `Connection.attach` puts a sink on a stream."""
 
-from .kernels import bytes_message, data_event, text_message
+from .kernels import attempt, bytes_message, data_event, text_message
 
 
 class Sink:
@@ -14,6 +14,9 @@ class Sink:
 
     def _message(self, data, credit):
         """A WebSocket message: `str` or `bytes`. One that is returned is sent back."""
+
+    def _direct(self, data, credit):
+        """The same on a stream with the flag DIRECT. It raises nothing: see `attempt`."""
 
     def _data(self, data, credit):
         """Octets of a body or tunnel."""
@@ -48,10 +51,11 @@ class CallbackSink(Sink):
         self.callback = callback
         self.on_message = on_message
 
+    def _direct(self, data, credit):
+        # No event is made, and none is looked into: 30 ns less a message.
+        return attempt(self.on_message, data)
+
     def _message(self, data, credit):
-        if self.on_message is not None:
-            # No event is made, and none is looked into: 30 ns less a message.
-            return self.on_message(data)
         if type(data) is bytes:
             self.callback(bytes_message(self.stream_id, data, credit))
         else:

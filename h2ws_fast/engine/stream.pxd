@@ -38,7 +38,7 @@ cpdef Stream new_stream(unsigned int stream_id, unsigned int flags, int64_t wind
 cdef class Layer:
     cdef int receive(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     cdef int ended(self, Channel channel, Stream stream) except -1
-    cdef int answer(self, Channel channel, Stream stream, object data) except -1
+    cdef object answer(self, Channel channel, Stream stream, object data)
     cdef int64_t missing(self) except -1
     cdef int fail(self, Channel channel, Stream stream, int code, str reason) except -1
     cdef int broken(self, Channel channel, Stream stream, unsigned int error_code, str reason, bint remote, bint retryable) except -1
@@ -52,7 +52,8 @@ cdef class Channel(Endpoint):
     cdef int64_t buffered  # undelivered octets: incomplete messages and what nobody consumed yet
 
     cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
-    cdef int check_queue(self, int64_t n) except -1
+    cdef bint push_message(self, Stream stream, int first_octet, object data, int64_t n) except -1
+    cdef object queue_is_full(self)
     cdef int delay_pong(self, Stream stream, bytes data) except -1
     cdef int late_pong(self, Stream stream) except -1
     cdef int credit(self, Stream stream, int64_t n) except -1

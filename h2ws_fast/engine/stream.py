@@ -80,7 +80,7 @@ class Layer:
         return 0
 
     def answer(self, channel, stream, data):
-        """Send what a sink returned for a message, if it can be sent."""
+        """Send what a sink returned for a message; return what is wrong with it, or None."""
 
     def fail(self, channel, stream, code, reason):
         """Fail it in its own way, if it has one; false where the stream must be reset."""
@@ -104,8 +104,11 @@ class Channel(Endpoint):
     def credit(self, stream, n):
         """n received octets need nobody to consume them."""
 
-    def check_queue(self, n):
-        """Raise LocalProtocolError where n octets more must not be queued."""
+    def push_message(self, stream, first_octet, data, n):
+        """Queue a whole message of n octets; False where so many more must not wait."""
+
+    def queue_is_full(self):
+        """The LocalProtocolError that says so."""
 
     def delay_pong(self, stream, data):
         """Send a pong once nothing waits any more; only the latest is kept."""

@@ -4,9 +4,10 @@ import gc
 import importlib
 import random
 import sys
+import traceback
 import tracemalloc
 import weakref
-from itertools import pairwise, product
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -376,6 +377,55 @@ def test_buffer_collects_text(kernels):
     assert kernels.Buffer().append_text(b"a\xff", 0, 2, 0, 0) == -1
 
 
+@given(st.lists(st.text(max_size=300), max_size=20), st.booleans(), st.integers(0, 1 << 32))
+def test_buffer_hands_over_text(parts, announced, other):
+    whole = "".join(parts)
+    octets = whole.encode()
+    for kernels in both():
+        buffer = kernels.Buffer()
+        for _ in range(2):
+            buffer.expect(len(octets) if announced else other)
+            for part in parts:
+                assert buffer.append_text(part.encode(), 0, len(part.encode()), 0, 0) == 0
+            text = buffer.text()
+            assert text == whole and hash(text) == hash(whole) and text.isascii() == whole.isascii()
+            assert buffer.size() == 0
+            buffer.append_text(b"other", 0, 5, 0, 0)  # must not reach into what was handed over
+            buffer.put(b"\xff")
+            assert text == whole
+            assert buffer.bytes() == b"other\xff"
+
+
+def test_ascii_text_is_not_copied_once_more():
+    buffer = compiled_kernels().Buffer()
+    part = b"x" * (1 << 16)
+    tracemalloc.start()
+    try:
+        buffer.expect(1 << 20)
+        for _ in range(16):
+            buffer.append_text(part, 0, len(part), 0, 0)
+        tracemalloc.reset_peak()
+        text = buffer.text()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert text == "x" * (1 << 20)
+    assert peak < (1 << 20) + 100_000
+
+
+def test_buffer_believes_more_once_something_came():
+    buffer = compiled_kernels().Buffer()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        buffer.expect(1 << 30)
+        for _ in range(64):
+            buffer.put(bytes(1024))
+        assert tracemalloc.get_traced_memory()[0] - before < 17 << 16
+    finally:
+        tracemalloc.stop()
+
+
 @given(st.lists(st.binary(max_size=5000), max_size=30))
 def test_buffer_grows(parts):
     for kernels in both():
@@ -472,7 +522,7 @@ def test_out_buffer_never_writes_past_its_end():
         out.head(0, 0, 0, 0)
     chunks = kernels.Chunks()
     with pytest.raises(ValueError, match="room"):
-        chunks.pour(chunks.push(b"12345"), out, 5)
+        chunks.pour(chunks.push(b"12345", kernels.NONE), out, 5)
     with pytest.raises(BufferError, match="finish"):
         memoryview(out)
     out.finish()
@@ -545,6 +595,14 @@ def pour_all(kernels, chunks, node, n, step):
     return b"".join(poured), node
 
 
+def chain(chunks, octets):
+    """Push chunks one behind the other; return their nodes."""
+    nodes = [0]
+    for data in octets:
+        nodes.append(chunks.push(data, nodes[-1]))
+    return nodes[1:]
+
+
 @pytest.mark.row("6455-5.2-3")
 @pytest.mark.parametrize("n", (0, 1, 125, 126, 127, 65535, 65536, 70000))
 @pytest.mark.parametrize("step", (1, 13, 4099, 1 << 20))
@@ -555,7 +613,7 @@ def test_a_frame_has_the_shortest_length(kernels, n, step):
     for mask in (False, True):
         chunks = kernels.Chunks()
         key = 0x80604020 if mask else 0
-        node = chunks.push_frame(0x82, payload, mask, key)
+        node = chunks.push_frame(0x82, payload, mask, key, kernels.NONE)
         bit = 0x80 if mask else 0
         if n < 126:
             head = bytes((0x82, bit | n))
@@ -564,7 +622,7 @@ def test_a_frame_has_the_shortest_length(kernels, n, step):
         else:
             head = bytes((0x82, bit | 127)) + n.to_bytes(8, "big")
         expected = head + (key.to_bytes(4, "little") if mask else b"") + masked(payload, key)
-        assert chunks.size(node) == len(expected)
+        assert chunks.size(node) == chunks.pushed == len(expected)
         poured, left = pour_all(kernels, chunks, node, len(expected), step)
         assert poured == expected
         assert left == kernels.NONE
@@ -572,7 +630,7 @@ def test_a_frame_has_the_shortest_length(kernels, n, step):
 
 def test_a_masked_frame_may_have_the_key_zero(kernels):
     chunks = kernels.Chunks()
-    node = chunks.push_frame(0x81, "hi", True, 0)
+    node = chunks.push_frame(0x81, "hi", True, 0, kernels.NONE)
     assert pour_all(kernels, chunks, node, 8, 3)[0] == b"\x81\x82\0\0\0\0hi"
 
 
@@ -580,35 +638,34 @@ def test_text_is_held_as_it_is(kernels):
     chunks = kernels.Chunks()
     text = "ascii " * 50
     before = sys.getrefcount(text)
-    node = chunks.push(text)
+    node = chunks.push(text, kernels.NONE)
     if hasattr(kernels, "choose"):
         assert sys.getrefcount(text) == before + 1
     assert chunks.size(node) == 300
     assert pour_all(kernels, chunks, node, 300, 7)[0] == text.encode()
     assert sys.getrefcount(text) == before
-    other = chunks.push_frame(0x81, "ä", False, 0)  # not ASCII: encoded
+    other = chunks.push_frame(0x81, "ä", False, 0, kernels.NONE)  # not ASCII: encoded
     assert pour_all(kernels, chunks, other, 4, 9)[0] == b"\x81\x02\xc3\xa4"
 
 
 def test_a_chunk_is_bytes_or_str():
-    chunks = compiled_kernels().Chunks()
+    kernels = compiled_kernels()
+    chunks = kernels.Chunks()
     for wrong in (None, 5, bytearray(b"x"), memoryview(b"x")):
         with pytest.raises(TypeError, match="bytes or str"):
-            chunks.push(wrong)
+            chunks.push(wrong, kernels.NONE)
         with pytest.raises(TypeError, match="bytes or str"):
-            chunks.push_frame(0x82, wrong, False, 0)
+            chunks.push_frame(0x82, wrong, False, 0, kernels.NONE)
 
 
 def test_empty_chunks_go_with_the_octets_before_them(kernels):
     chunks = kernels.Chunks()
-    nodes = [chunks.push(data) for data in (b"ab", b"", b"", b"c")]
-    for node, following in pairwise(nodes):
-        chunks.link(node, following)
+    nodes = chain(chunks, (b"ab", b"", b"", b"c"))
     out = kernels.Pool().acquire()
     assert chunks.pour(nodes[0], out, 2) == nodes[3]
     assert chunks.pour(nodes[3], out, 0) == nodes[3]
     assert chunks.pour(nodes[3], out, 1) == kernels.NONE
-    empty = chunks.push(b"")
+    empty = chunks.push(b"", kernels.NONE)
     assert chunks.size(empty) == 0
     assert chunks.pour(empty, out, 0) == kernels.NONE
     assert bytes(out.finish()) == b"abc"
@@ -619,9 +676,9 @@ def test_no_more_is_poured_than_there_is():
     chunks = kernels.Chunks()
     out = kernels.Pool().acquire()
     with pytest.raises(ValueError, match="less"):
-        chunks.pour(chunks.push(b"abc"), out, 4)
+        chunks.pour(chunks.push(b"abc", kernels.NONE), out, 4)
     with pytest.raises(ValueError, match="room"):
-        chunks.pour(chunks.push(b"abc"), out, -1)
+        chunks.pour(chunks.push(b"abc", kernels.NONE), out, -1)
     assert bytes(out.finish()) == b"abc"
 
 
@@ -629,16 +686,14 @@ def test_dropped_chunks_are_forgotten(kernels):
     chunks = kernels.Chunks()
     data = b"x" * 1000
     before = sys.getrefcount(data)
-    nodes = [chunks.push(data) for _ in range(100)]
-    for node, following in pairwise(nodes):
-        chunks.link(node, following)
+    nodes = chain(chunks, [data] * 100)
     assert sys.getrefcount(data) == before + 100
     chunks.pour(nodes[0], kernels.Pool().acquire(), 2500)
     assert sys.getrefcount(data) == before + 98
     chunks.drop(nodes[2])
     assert sys.getrefcount(data) == before
     chunks.drop(kernels.NONE)
-    held = chunks.push(data)
+    held = chunks.push(data, kernels.NONE)
     assert held != kernels.NONE
     del chunks
     assert sys.getrefcount(data) == before
@@ -651,7 +706,7 @@ def test_chunks_cost_nothing_when_empty():
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        nodes = [chunks.push(b"x") for _ in range(10_000)]
+        nodes = [chunks.push(b"x", kernels.NONE) for _ in range(10_000)]
         held = tracemalloc.get_traced_memory()[0] - before - sys.getsizeof(nodes)
         assert held < 10_000 * 150
         for node in nodes:
@@ -660,6 +715,22 @@ def test_chunks_cost_nothing_when_empty():
         assert tracemalloc.get_traced_memory()[0] - before < 2000
     finally:
         tracemalloc.stop()
+
+
+def test_what_a_function_raises_comes_back(kernels):
+    def fail(argument):
+        raise KeyboardInterrupt(argument)
+
+    assert kernels.attempt(len, b"four") == 4
+    assert kernels.attempt(lambda argument: argument, None) is None
+    assert kernels.attempt(type("Callable", (), {"__call__": lambda self, n: n + 1})(), 1) == 2
+    raised = kernels.attempt(fail, "stop")
+    assert type(raised) is kernels.Raised
+    assert type(raised.error) is KeyboardInterrupt and raised.error.args == ("stop",)
+    names = [entry.name for entry in traceback.extract_tb(raised.error.__traceback__)]
+    assert names[-1] == "fail"
+    assert type(kernels.attempt(None, 1).error) is TypeError
+    assert sys.exc_info() == (None, None, None)
 
 
 chunk_steps = st.lists(
@@ -683,8 +754,9 @@ def test_four_streams_share_the_chunks(steps):
         for verb, stream, value in steps:
             chain = chains[stream]
             if verb in ("push", "frame"):
+                behind = chain[-1] if chain else kernels.NONE
                 if verb == "push":
-                    node = chunks.push(value)
+                    node = chunks.push(value, behind)
                     octets = value
                 else:
                     payload = value.encode()
@@ -692,12 +764,10 @@ def test_four_streams_share_the_chunks(steps):
                     if head is None:
                         head = b"\x81\xfe" + len(payload).to_bytes(2, "big")
                     key = 0x0A0B0C0D
-                    node = chunks.push_frame(0x81, value, True, key)
+                    node = chunks.push_frame(0x81, value, True, key, behind)
                     octets = head + key.to_bytes(4, "little") + masked(payload, key)
                 assert node != kernels.NONE
-                assert chunks.size(node) == len(octets)
-                if chain:
-                    chunks.link(chain[-1], node)
+                assert chunks.size(node) == chunks.pushed == len(octets)
                 chain.append(node)
                 models[stream] += octets
             elif verb == "pour" and chain:
