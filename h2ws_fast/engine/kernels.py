@@ -277,6 +277,8 @@ class Pool:
     __slots__ = ("_capacity",)
 
     def __init__(self, capacity=65536):
+        if hasattr(self, "_capacity"):
+            raise TypeError("a Pool has one capacity for its life: make another Pool")
         if not 1024 <= capacity <= 1 << 30:
             raise ValueError("the capacity of a pool's buffers is from 1 KiB to 1 GiB")
         self._capacity = capacity

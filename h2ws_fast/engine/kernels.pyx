@@ -409,6 +409,8 @@ cdef class Pool:
     """Output buffers to use again. One for each event loop, or for each connection without one."""
 
     def __init__(self, capacity=65536):
+        if self._capacity:
+            raise TypeError("a Pool has one capacity for its life: make another Pool")
         if not 1024 <= capacity <= 1 << 30:
             raise ValueError("the capacity of a pool's buffers is from 1 KiB to 1 GiB")
         self._capacity = capacity
@@ -458,7 +460,7 @@ cdef class OutBuffer:
 
     cdef uint8_t* _extend(self, Py_ssize_t n) except NULL:
         cdef uint8_t* to = self._block + self._used
-        if n < 0 or n > self._capacity - self._used or self._finished:
+        if n < 0 or n > self._capacity - self._used or self._finished or self._block == NULL:
             raise ValueError("no room in this OutBuffer: check room() first")
         self._used += n
         return to
@@ -490,6 +492,8 @@ cdef class OutBuffer:
     cpdef object finish(self):
         if self._finished:
             raise ValueError("this OutBuffer is finished")
+        if self._block == NULL:
+            raise TypeError("Pool.acquire() makes OutBuffers")
         self._finished = True
         if self._used > COPIED:
             return self

@@ -512,6 +512,28 @@ def test_pool_capacity_is_checked(kernels):
     assert kernels.Pool(2048).acquire().room() == 2048
 
 
+def test_a_pool_has_one_capacity_for_its_life(kernels):
+    pool = kernels.Pool(1024)
+    with pytest.raises(TypeError, match="another Pool"):
+        pool.__init__(1 << 20)
+    assert pool.acquire().room() == 1024
+
+
+def test_only_a_pool_makes_out_buffers():
+    kernels = compiled_kernels()
+    out = kernels.OutBuffer()
+    assert out.used() == out.room() == len(out) == 0
+    with pytest.raises(TypeError, match="acquire"):
+        out.finish()
+    with pytest.raises(ValueError, match="room"):
+        out.put(b"")
+    with pytest.raises(ValueError, match="room"):
+        out.head(0, 0, 0, 1)
+    with pytest.raises(BufferError, match="finish"):
+        memoryview(out)
+    assert kernels.Pool.__new__(kernels.Pool).acquire().room() == 0
+
+
 def test_out_buffer_never_writes_past_its_end():
     kernels = compiled_kernels()
     out = kernels.Pool(1024).acquire()
