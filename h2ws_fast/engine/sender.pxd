@@ -50,7 +50,10 @@ cdef class Sender(Control):
     cpdef int64_t send_message(self, int64_t stream_id, data) except -1
     @cython.locals(stream=Stream, layer=MessageLayer, opcode=int)
     cpdef int64_t send_fragment(self, int64_t stream_id, data, bint final) except -1
+    @cython.locals(streams=list, stream=Stream, opcode=int)
     cpdef send_many(self, stream_ids, data)
+    @cython.final
+    cdef Stream _find(self, int64_t stream_id)
     @cython.locals(messages=MessageLayer)
     cdef void _send_one_of_many(self, Stream stream, int opcode, object data) except *
     @cython.final

@@ -467,11 +467,25 @@ class Sender(Control):
         return stream.queued
 
     def send_many(self, stream_ids, data):
-        """Queue one message on many WebSockets; streams that are over are passed over."""
+        """Queue one message on many WebSockets; streams that are over are passed over.
+
+        A number that no stream can have raises `LocalProtocolError`, and nothing is sent.
+        """
         opcode = TEXT if isinstance(data, str) else BINARY
         data = payload(data)
-        for stream_id in stream_ids:
-            self._send_one_of_many(self.streams.get(stream_id), opcode, data)
+        streams = []
+        try:
+            for stream_id in stream_ids:
+                streams.append(self._find(stream_id))
+        except OverflowError:  # what C cannot hold
+            raise LocalProtocolError("a number is none of a stream") from None
+        for stream in streams:
+            self._send_one_of_many(stream, opcode, data)
+
+    def _find(self, stream_id):
+        if not 0 < stream_id <= MAX_STREAM_ID:
+            raise LocalProtocolError("a number is none of a stream")
+        return self.streams.get(stream_id)
 
     def _send_one_of_many(self, stream, opcode, data):
         if stream is None or stream.flags & OVER or not isinstance(stream.layer, MessageLayer):

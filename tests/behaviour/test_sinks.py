@@ -210,6 +210,18 @@ def test_streams_that_are_over_are_passed_over(peer):
     assert sorted(one.stream_id for one in frames) == [streams[0], streams[3], streams[4]]
 
 
+@pytest.mark.parametrize("number", [0, -1, 1 << 31, 1 << 32, (1 << 32) + 1, 1 << 63, 1 << 90])
+def test_a_number_of_no_stream_sends_to_nobody(peer, number):
+    streams = [peer.websocket() for _ in range(3)]
+    with pytest.raises(peer.errors.LocalProtocolError, match="stream"):
+        peer.conn.send_many([*streams, number], b"news")
+    assert peer.conn.stats()["messages_sent"] == 0
+    assert [one for one in peer.sent() if one.kind == f.DATA] == []
+    with pytest.raises(TypeError):
+        peer.conn.send_many([*streams, "1"], b"news")
+    assert [one for one in peer.sent() if one.kind == f.DATA] == []
+
+
 def test_one_message_to_many_finds_an_upgraded_connection_as_well(twin):
     socket = WebSocket(twin, "h1", SERVER)
     socket.conn.send_many([1], b"news")
