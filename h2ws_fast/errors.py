@@ -180,8 +180,15 @@ class InvalidStatus(InvalidHandshake):
         super().__init__(response)
         self.response = response
 
+    @property
+    def versions(self) -> list[str]:
+        """The versions of the WebSocket protocol that the server takes, where it said so (426)."""
+        values = self.response.headers.get_all("sec-websocket-version")
+        return [each.strip() for value in values for each in value.split(",") if each.strip()]
+
     def __str__(self) -> str:
-        return f"the server refused with status {self.response.status}"
+        text = f"the server refused with status {self.response.status}"
+        return f"{text}: it takes versions {', '.join(self.versions)}" if self.versions else text
 
 
 class InvalidOrigin(InvalidHandshake):

@@ -9,183 +9,32 @@ from collections import deque
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from typing import Any
 
-from ..engine import Connection, Limits, Role, Settings
-from ..engine.constants import CANCEL, INADEQUATE_SECURITY, NO_ERROR
-from ..engine.events import (
-    Data,
-    Ended,
-    GoawayReceived,
-    Informed,
-    Opened,
-    Reset,
-    Responded,
-    SinkFailed,
-    Terminated,
-)
+from ..engine import Limits, Settings
+from ..engine.constants import CANCEL, HTTP_1_1_REQUIRED, NO_ERROR
 from ..errors import (
     AlpnError,
     ConnectionTerminated,
     ExtendedConnectUnsupported,
     H2WSError,
-    InvalidHandshake,
     InvalidStatus,
     LocalProtocolError,
     NoAvailableStreams,
     StreamReset,
 )
 from . import tls, uri
+from .client_wire import ClientWire, Fetch, Opening
+from .fallback import is_remembered, open_upgraded, probe
 from .http import Body, Headers, HeadersLike, Request, Response, fields_of
-from .protocol import Hub, Wire, limit_unsent, running_hub
+from .protocol import Hub, limit_unsent, running_hub
 from .server import SSL_SHUTDOWN_S, _octets, _warn_if_pure, limits_from
-from .tunnel import Receiving, Sending, Tunnel
+from .tunnel import Tunnel
 from .websocket import Keeper, WebSocket, new_websocket, open_websocket
 
 __all__ = ["Session"]
 
 logger = logging.getLogger("h2ws_fast.aio.session")
 
-MAX_REFUSAL = 65536  # octets of a refusal's body that are kept
-
-
-class ClientWire(Wire, asyncio.BufferedProtocol):
-    """The connection of a Session."""
-
-    __slots__ = ("session",)
-
-    session: Session
-
-    def __init__(self, session: Session, hub: Hub) -> None:
-        conn = Connection(Role.CLIENT, session._settings, session._limits, pool=hub.pool)
-        super().__init__(hub, conn, session._limits.write_high)
-        self.session = session
-
-    def _opened(self) -> bool:
-        session = self.session
-        if session._ssl is not None:
-            tls_object = self.transport.get_extra_info("ssl_object")
-            selected = tls_object.selected_alpn_protocol()
-            if selected != "h2":
-                # RFC 9113 section 3.2: without ALPN's word no preface goes out.
-                session._failure = AlpnError(selected)
-                self.refuse()
-                return False
-            problem = tls.check_negotiated(tls_object)
-            if problem is not None:
-                session._failure = InvalidHandshake(problem)
-                self.conn.abort(INADEQUATE_SECURITY, problem.encode())
-        if session._keeper is not None:
-            session._keeper.add(self)
-        return True
-
-    def _event(self, event: Any) -> None:
-        if type(event) is Terminated:
-            self.over = True
-            self.session._terminated(event)
-        elif type(event) is GoawayReceived:
-            self.session._wake_all()
-        elif type(event) is SinkFailed:
-            self.session.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
-
-    def _settled(self) -> None:
-        self.session._settled()
-
-    def _lost(self, exc: BaseException | None) -> None:
-        self.session._lost(exc)
-
-
-class _Opening:
-    """A stream that the server has not answered yet, or that it refuses."""
-
-    __slots__ = ("body", "future", "opened", "response", "size", "wire")
-
-    def __init__(self, wire: ClientWire, opened: Callable[[Any], None]) -> None:
-        self.wire = wire
-        self.future: asyncio.Future[None] = wire.hub.loop.create_future()
-        self.opened = opened
-        self.response: Response | None = None
-        self.body: list[bytes] = []
-        self.size = 0
-
-    def feed(self, event: Any) -> None:
-        kind = type(event)
-        if kind is Opened:
-            self.opened(event)
-            self._finish(None)
-        elif kind is Responded:
-            self.response = Response.received(event, None, None)
-            if event.ended:
-                self._refused()
-        elif kind is Data:
-            self.wire.conn.consumed(event.stream_id, event.credit)
-            self.wire.touch()
-            if self.size < MAX_REFUSAL:
-                self.body.append(event.data[: MAX_REFUSAL - self.size])
-                self.size += len(event.data)
-                if self.size >= MAX_REFUSAL:
-                    self._refused()
-        elif kind is Ended:
-            self._refused()
-        elif kind is Reset:
-            if self.response is not None:
-                self._refused()
-            else:
-                error = StreamReset(event.error_code, event.reason, event.retryable)
-                self._finish(error)
-
-    def refusal(self) -> InvalidStatus | None:
-        """What the server has said so far, if it was a refusal."""
-        if self.response is None:
-            return None
-        self.response.body = b"".join(self.body)
-        return InvalidStatus(self.response)
-
-    def _refused(self) -> None:
-        self._finish(self.refusal())
-
-    def _finish(self, error: BaseException | None) -> None:
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(None)
-        else:
-            self.future.set_exception(error)
-
-
-class _Fetch:
-    """A request that was sent: where the events of its stream go."""
-
-    __slots__ = ("future", "informed", "receiving", "request", "sending")
-
-    def __init__(
-        self,
-        wire: ClientWire,
-        stream_id: int,
-        request: Request,
-        informed: Callable[[Response], Any] | None,
-    ) -> None:
-        self.receiving = Receiving(wire, stream_id)
-        self.sending = Sending(wire, stream_id)
-        self.request = request
-        self.informed = informed
-        self.future: asyncio.Future[Response] = wire.hub.loop.create_future()
-
-    def feed(self, event: Any) -> None:
-        kind = type(event)
-        if kind is Responded:
-            if event.ended:
-                self.receiving._ended = True
-            if not self.future.done():
-                response = Response.received(event, self.receiving, self.request)
-                self.future.set_result(response)
-        elif kind is Informed:
-            if self.informed is not None:
-                self.informed(Response.received(event, None, self.request))
-        else:
-            self.receiving.feed(event)
-            self.sending.feed(event)
-            if kind is Reset and not self.future.done():
-                error = StreamReset(event.error_code, event.reason, event.retryable)
-                self.future.set_exception(error)
+MISDIRECTED = 421  # this connection cannot answer for the origin: RFC 9110 section 15.5.20
 
 
 class Session:
@@ -200,6 +49,10 @@ class Session:
     once), or `host:port`, which means TLS. `ssl` is a context (`h2ws_fast.aio.tls.client_context`)
     or None for one that trusts the system's authorities. `await session.connect()` connects too.
 
+    `http="auto"` lets WebSockets fall back to HTTP/1.1, each on a connection of its own, where the
+    server does not take them over HTTP/2 or does not speak it; `http="h1"` has them begin there.
+    Requests and tunnels need HTTP/2. The session serves the origin of `uri` and no other.
+
     Where the server's limit on concurrent streams is reached, opening waits for a free stream.
     Connecting raises OSError, AlpnError where the server does not speak HTTP/2, TimeoutError after
     `open_timeout` seconds. Other keyword arguments (`sock`, `local_addr` ...) go to
@@ -212,6 +65,7 @@ class Session:
         *,
         ssl: ssl_module.SSLContext | None = None,
         server_hostname: str | None = None,
+        http: str = "h2",
         open_timeout: float | None = 10,
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
@@ -228,6 +82,9 @@ class Session:
         self.logger = logger
         if ssl is not None and not self.target.secure:
             raise ValueError(f"ssl is given, but {uri_!r} says cleartext: use https or wss")
+        if http not in ("auto", "h2", "h1"):
+            raise ValueError(f'http is "auto", "h2" or "h1": {http!r}')
+        self._http = http
         self._ssl = None
         if self.target.secure:
             self._ssl = tls.client_context() if ssl is None else tls.prepare(ssl, server=False)
@@ -246,26 +103,44 @@ class Session:
         )
         self._kwargs = kwargs
         self._wire: ClientWire | None = None
+        self._over_h1 = http == "h1"  # WebSockets go over HTTP/1.1, each on its own connection
+        self._spare: Any = None  # a transport over which the server chose HTTP/1.1
+        self._others: set[Any] = set()  # connections over HTTP/1.1, and those that were replaced
         self._keeper: Keeper | None = None
         self._failure: BaseException | None = None
-        self._gone: asyncio.Future[None] | None = None
+        self._used = False
+        self._hub: Hub | None = None
         self._slots: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- the connection ---------------------------------------------------------------------------
 
     async def connect(self) -> Session:
-        """Connect, unless it is connected already."""
-        if self._wire is not None:
+        """Connect, unless it is connected already.
+
+        Does nothing with `http="h1"`, nor with "auto" where the origin is known to need HTTP/1.1.
+        """
+        if self._hub is not None:
             return self
         _warn_if_pure(self.logger)
         hub = running_hub()
-        self._gone = hub.loop.create_future()
         if self._ping_interval is not None:
             self._keeper = Keeper(hub, self._ping_interval, self._ping_timeout, set())
+        if self._http == "auto" and is_remembered(hub, self.target):
+            self._over_h1 = True
+        if not self._over_h1:
+            async with asyncio.timeout(self._open_timeout):
+                await self._dial(hub)
+                if self._http == "auto" and self._ssl is None:
+                    await probe(self)
+        self._hub = hub
+        return self
+
+    def _dialled(self, http: tuple[str, ...]) -> dict[str, Any]:
+        # The arguments of `create_connection`.
         kwargs = dict(self._kwargs)
         if self._ssl is not None:
-            kwargs["ssl"] = self._ssl
+            kwargs["ssl"] = tls.Offering(self._ssl, http)
             kwargs["server_hostname"] = self._server_hostname or self.target.server_hostname
             kwargs.setdefault(
                 "ssl_shutdown_timeout", min(SSL_SHUTDOWN_S, self._close_timeout or 60.0)
@@ -273,16 +148,47 @@ class Session:
         if "sock" not in kwargs:
             kwargs.setdefault("host", self.target.host)
             kwargs.setdefault("port", self.target.port)
+        return kwargs
+
+    async def _dial(self, hub: Hub) -> None:
         wire = self._make_wire(hub)
-        async with asyncio.timeout(self._open_timeout):
-            transport, _ = await hub.loop.create_connection(lambda: wire, **kwargs)
+        http = ("h2", "h1") if self._http == "auto" else ("h2",)
+        self._failure = None
+        self._use_socket()
+        transport, _ = await hub.loop.create_connection(lambda: wire, **self._dialled(http))
         sock = transport.get_extra_info("socket")
         if sock is not None:
             limit_unsent(sock)
+        if self._spare is not None:
+            self._over_h1 = True
+            return
         self._wire = wire
         if self._failure is not None:
             raise self._failure
-        return self
+
+    async def _replace(self) -> None:
+        # A fresh connection takes the place of this one, which ends with its last stream.
+        wire = self._wire
+        if wire is None:
+            return
+        wire.retired = True
+        self._others.add(wire)
+        try:
+            await self._dial(wire.hub)
+        except BaseException:
+            if self._wire is wire:
+                wire.retired = False
+                self._others.discard(wire)
+            raise
+        self._wake_all()
+        wire.watched = True
+        wire.touch()
+
+    def _use_socket(self) -> None:
+        # `sock` is there for one connection.
+        if self._used and "sock" in self._kwargs:
+            raise LocalProtocolError("another connection is needed, and sock is for one")
+        self._used = True
 
     def _make_wire(self, hub: Hub) -> ClientWire:
         return ClientWire(self, hub)
@@ -305,56 +211,82 @@ class Session:
     @property
     def websockets(self) -> list[WebSocket]:
         """The WebSockets that are open now."""
-        return [] if self._wire is None else list(self._wire.websockets)
+        return [ws for wire in self._wires() for ws in wire.websockets]
+
+    def _wires(self) -> list[Any]:
+        return [*([] if self._wire is None else [self._wire]), *self._others]
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close every WebSocket, say GOAWAY, and wait for the end, `close_timeout` at most."""
-        wire = self._wire
-        if wire is None or self._gone is None:
-            return
-        if not wire.lost:
+        for wire in self._wires():
             for ws in list(wire.websockets):
                 ws._start_closing(code, reason)
-            self._shutdown()
-            try:
-                async with asyncio.timeout(self._close_timeout):
-                    await asyncio.shield(self._gone)
-            except TimeoutError:
-                wire.conn.abort(NO_ERROR)
-                wire.pull()
-                wire.abort()
-        await asyncio.shield(self._gone)
+        self._shutdown()
+        try:
+            async with asyncio.timeout(self._close_timeout):
+                await self.wait_closed()
+        except TimeoutError:
+            for wire in self._wires():
+                if not wire.lost:
+                    wire.conn.abort(NO_ERROR)
+                    wire.pull()
+                    wire.abort()
+            await self.wait_closed()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
     async def wait_closed(self) -> None:
         """Wait until the connection is gone."""
-        if self._gone is not None:
-            await asyncio.shield(self._gone)
+        for wire in self._wires():
+            await asyncio.shield(wire.gone)
 
     def _shutdown(self) -> None:
-        wire = self._wire
-        if wire is not None and not wire.lost and not wire.conn.terminated:
-            wire.conn.shutdown()
-            wire.touch()
+        if self._spare is not None:
+            self._spare.abort()
+            self._spare = None
+        for wire in self._wires():
+            if not wire.lost and not wire.conn.terminated:
+                wire.conn.shutdown()
+                wire.touch()
+
+    def _keep_only(self, kept: Any) -> None:
+        # The other connections have no use any more.
+        for wire in self._wires():
+            if wire is not kept and not wire.lost and not wire.conn.terminated:
+                wire.conn.shutdown()
+                wire.touch()
+
+    def _abort(self) -> None:
+        self._shutdown()
+        for wire in self._wires():
+            if wire.transport is not None:
+                wire.pull()
+                wire.abort()
 
     def _terminated(self, event: Any) -> None:
         if self._failure is None:
             self._failure = ConnectionTerminated(event.error_code, _text(event.reason))
         self._wake_all()
 
-    def _lost(self, exc: BaseException | None) -> None:
+    def _forget(self, wire: Any) -> None:
+        # A connection is gone.
+        self._others.discard(wire)
+        if self._keeper is not None:
+            self._keeper.discard(wire)
+
+    def _lost(self, wire: ClientWire, exc: BaseException | None) -> None:
+        self._forget(wire)
+        if wire.transport is self._spare:
+            self._spare = None
+        if wire is not self._wire:
+            return
         if self._failure is None or (
             exc is not None and isinstance(self._failure, ConnectionTerminated)
         ):
             failure = ConnectionTerminated(NO_ERROR, "the connection was lost")
             failure.__cause__ = exc
             self._failure = failure
-        if self._keeper is not None and self._wire is not None:
-            self._keeper.discard(self._wire)
         self._wake_all()
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
 
     # -- streams ----------------------------------------------------------------------------------
 
@@ -399,6 +331,8 @@ class Session:
 
     def _live(self) -> ClientWire:
         wire = self._wire
+        if wire is None and self._over_h1:
+            raise AlpnError("http/1.1")
         if wire is None:
             raise LocalProtocolError("the session is not connected: use async with, or connect()")
         if wire.lost or wire.conn.terminated:
@@ -456,6 +390,46 @@ class Session:
         headers = [*self.target.headers, *fields_of(additional_headers)]
         if user_agent_header is not None:
             headers.append(("user-agent", user_agent_header))
+        if origin is not None:
+            headers.append(("origin", origin))
+        async with asyncio.timeout(self._open_timeout if open_timeout is None else open_timeout):
+            try:
+                return await self._websocket(path, offered, headers, on_message, on_close)
+            except InvalidStatus as error:
+                if error.response.status != MISDIRECTED:
+                    raise
+            # RFC 9110 section 15.5.20: once more, on a connection that is fresh.
+            await self._replace()
+            return await self._websocket(path, offered, headers, on_message, on_close)
+
+    async def _websocket(
+        self,
+        path: str,
+        offered: list[str],
+        headers: list[tuple[str, str]],
+        on_message: Callable[[WebSocket, Any], Any] | None,
+        on_close: Callable[[WebSocket], Any] | None,
+    ) -> WebSocket:
+        if not self._over_h1:
+            try:
+                return await self._websocket_h2(path, offered, headers, on_message, on_close)
+            except ExtendedConnectUnsupported:
+                if self._http != "auto":
+                    raise
+            except StreamReset as error:
+                if self._http != "auto" or error.error_code != HTTP_1_1_REQUIRED:
+                    raise
+            self._over_h1 = True
+        return await open_upgraded(self, path, offered, headers, on_message, on_close)
+
+    async def _websocket_h2(
+        self,
+        path: str,
+        offered: list[str],
+        headers: list[tuple[str, str]],
+        on_message: Callable[[WebSocket, Any], Any] | None,
+        on_close: Callable[[WebSocket], Any] | None,
+    ) -> WebSocket:
         request = Request(
             path,
             headers,
@@ -464,8 +438,6 @@ class Session:
             authority=self.target.authority,
             protocol="websocket",
         )
-        if origin is not None:
-            request.headers.add("origin", origin)
         if offered:
             request.headers.add("sec-websocket-protocol", ", ".join(offered))
         made: list[WebSocket] = []
@@ -487,22 +459,20 @@ class Session:
                     scheme=self.target.scheme,
                     headers=headers,
                     subprotocols=offered,
-                    origin=origin,
                 )
             )
 
-        async with asyncio.timeout(self._open_timeout if open_timeout is None else open_timeout):
-            await self._extended()
-            stream_id = await self._start(attempt)
-            wire = self._live()
-            made.append(new_websocket(wire, stream_id, request))
-            await self._until_opened(wire, stream_id, opened)
+        await self._extended()
+        stream_id = await self._start(attempt)
+        wire = self._live()
+        made.append(new_websocket(wire, stream_id, request))
+        await self._until_opened(wire, stream_id, opened)
         return made[0]
 
     async def _until_opened(
         self, wire: ClientWire, stream_id: int, opened: Callable[[Any], None]
     ) -> None:
-        opening = _Opening(wire, opened)
+        opening = Opening(wire, opened)
         wire.conn.attach(stream_id, opening.feed)
         wire.touch()
         try:
@@ -606,11 +576,28 @@ class Session:
         if whole and octets and "content-length" not in request.headers:
             fields.append(("content-length", str(len(octets))))
         self._live()
+        response = await self._request(request, fields, octets, ending, alone, on_informational)
+        if response.status == MISDIRECTED and whole:
+            # RFC 9110 section 15.5.20: once more, on a connection that is fresh.
+            response.close()
+            await self._replace()
+            response = await self._request(request, fields, octets, ending, alone, on_informational)
+        return response
+
+    async def _request(
+        self,
+        request: Request,
+        fields: list[tuple[str, str]],
+        octets: Any,
+        ending: Headers | None,
+        alone: bool,
+        on_informational: Callable[[Response], Any] | None,
+    ) -> Response:
         stream_id = await self._start(
             lambda: int(self._live().conn.request(fields, end_stream=alone))
         )
         wire = self._live()
-        fetch = _Fetch(wire, stream_id, request, on_informational)
+        fetch = Fetch(wire, stream_id, request, on_informational)
         wire.conn.attach(stream_id, fetch.feed)
         wire.touch()
         if not alone:
@@ -623,7 +610,7 @@ class Session:
             self._reset(wire, stream_id)
             raise
 
-    async def _upload(self, fetch: _Fetch, body: Any, trailers: Headers | None) -> None:
+    async def _upload(self, fetch: Fetch, body: Any, trailers: Headers | None) -> None:
         sending = fetch.sending
         try:
             if isinstance(body, bytes):

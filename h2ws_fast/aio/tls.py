@@ -105,6 +105,26 @@ def prepare(
     return context
 
 
+class Offering:
+    """A context that offers what this client wants, whatever others set on it meanwhile.
+
+    ALPN belongs to a context, which its owner may share between clients; a connection takes what
+    stands there when its handshake begins.
+    """
+
+    def __init__(self, context: ssl.SSLContext, http: Iterable[str]) -> None:
+        self._context = context
+        self._names = [ALPN[name] for name in versions(http)]
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> Any:
+        """See `ssl.SSLContext.wrap_bio`."""
+        self._context.set_alpn_protocols(self._names)
+        return self._context.wrap_bio(*arguments, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+
 def check_negotiated(ssl_object: Any) -> str | None:
     """Say what is wrong with a finished handshake, or None: RFC 9113 section 9.2.2.
 

@@ -244,7 +244,7 @@ class Extra:
 
 
 class WebSocket(Sink):
-    """A WebSocket over one HTTP/2 stream.
+    """A WebSocket over one HTTP/2 stream, or over an upgraded HTTP/1.1 connection.
 
     Receive with `async for message in ws` or `await ws.recv()`, send with `await ws.send(message)`,
     end with `await ws.close()`. `str` is text, `bytes` is binary, both ways. One task may receive
@@ -855,6 +855,11 @@ class WebSocket(Sink):
     def latency(self) -> float:
         """The latest round trip of a ping, in seconds; 0.0 before the first."""
         return self._latency
+
+    @property
+    def http_version(self) -> str:
+        """What carries it: "2" (a stream among others) or "1.1" (a connection of its own)."""
+        return self.wire.http_version
 
     @property
     def remote_address(self) -> Any:

@@ -27,8 +27,8 @@ from .. import (
     WebSocket,
 )
 from ..aio import tls
+from ..aio.client_wire import ClientWire
 from ..aio.protocol import Hub
-from ..aio.session import ClientWire
 from . import CommandError, loops, version
 from .trace import Tracer
 

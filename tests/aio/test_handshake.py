@@ -246,7 +246,7 @@ async def test_a_server_without_the_setting(clear):
     for pairs in ((), ((f.ENABLE_CONNECT_PROTOCOL, 0),)):
         async with RawServer(script, *pairs) as server:
             with pytest.raises(ExtendedConnectUnsupported):
-                await connect(f"ws://127.0.0.1:{server.port}")
+                await connect(f"ws://127.0.0.1:{server.port}", http="h2")
             await asyncio.sleep(0.02)
     assert not [frame for frame in seen if frame.kind == f.HEADERS]
 
@@ -259,7 +259,7 @@ async def test_no_settings_no_request():
 
     async with RawServer(script, greet=False) as server:
         with pytest.raises(TimeoutError):
-            await connect(f"ws://127.0.0.1:{server.port}", open_timeout=0.1)
+            await connect(f"ws://127.0.0.1:{server.port}", open_timeout=0.1, http="h2")
 
 
 async def test_the_setting_may_come_late():
@@ -286,7 +286,7 @@ async def test_a_server_that_speaks_something_else():
 
     async with RawServer(script, greet=False) as server:
         with pytest.raises(ConnectionTerminated):
-            await connect(f"ws://127.0.0.1:{server.port}")
+            await connect(f"ws://127.0.0.1:{server.port}", http="h2")
 
 
 async def test_a_server_that_resets_the_stream():

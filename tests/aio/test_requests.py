@@ -385,7 +385,7 @@ async def test_connect_needs_websocket_support_of_the_server(clear):
 
     async with clear.serve(on_request=about):
         with pytest.raises(ExtendedConnectUnsupported):
-            await connect(clear.ws())
+            await connect(clear.ws(), http="h2")
 
 
 async def test_a_request_knows_who_asks(place):

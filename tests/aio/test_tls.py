@@ -131,7 +131,9 @@ async def test_a_server_without_h2_gets_no_preface(certificate):
     server = await asyncio.start_server(listen, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(AlpnError, match="does not speak HTTP/2") as caught:
-        await connect(f"wss://127.0.0.1:{port}", ssl=tls.client_context(cafile=certificate[0]))
+        await connect(
+            f"wss://127.0.0.1:{port}", ssl=tls.client_context(cafile=certificate[0]), http="h2"
+        )
     assert caught.value.selected is None
     assert caught.value.error_code == f.HTTP_1_1_REQUIRED
     async with asyncio.timeout(5):

@@ -1,0 +1,198 @@
+"""A client's HTTP/2 connection, and what waits for the answers to its streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..engine import Connection, Role
+from ..engine.constants import INADEQUATE_SECURITY
+from ..engine.endpoint import Endpoint
+from ..engine.events import (
+    Data,
+    Ended,
+    GoawayReceived,
+    Informed,
+    Opened,
+    Reset,
+    Responded,
+    SinkFailed,
+    Terminated,
+)
+from ..errors import AlpnError, InvalidHandshake, InvalidStatus, StreamReset
+from . import tls
+from .http import Request, Response
+from .protocol import Hub, Wire
+from .tunnel import Receiving, Sending
+
+if TYPE_CHECKING:
+    from .session import Session
+
+__all__ = ["ClientWire", "Fetch", "Opening"]
+
+MAX_REFUSAL = 65536  # octets of a refusal's body that are kept
+NOBODY = Endpoint()
+
+
+class ClientWire(Wire, asyncio.BufferedProtocol):
+    """The connection of a Session."""
+
+    __slots__ = ("gone", "retired", "session")
+
+    session: Session
+    gone: asyncio.Future[None]
+    retired: bool  # another connection has taken its place: it ends with its last stream
+
+    def __init__(self, session: Session, hub: Hub) -> None:
+        conn = Connection(Role.CLIENT, session._settings, session._limits, pool=hub.pool)
+        super().__init__(hub, conn, session._limits.write_high)
+        self.session = session
+        self.retired = False
+        self.gone = hub.loop.create_future()
+
+    @property
+    def http_version(self) -> str:
+        """What is spoken."""
+        return "2"
+
+    def _opened(self) -> bool:
+        session = self.session
+        if session._ssl is not None:
+            tls_object = self.transport.get_extra_info("ssl_object")
+            selected = tls_object.selected_alpn_protocol()
+            if selected != "h2" and session._http == "auto":
+                # It may still carry a WebSocket over HTTP/1.1.
+                session._spare = self.transport
+                self.become(NOBODY)
+                return False
+            if selected != "h2":
+                # RFC 9113 section 3.2: without ALPN's word no preface goes out.
+                session._failure = AlpnError(selected)
+                self.refuse()
+                return False
+            problem = tls.check_negotiated(tls_object)
+            if problem is not None:
+                session._failure = InvalidHandshake(problem)
+                self.conn.abort(INADEQUATE_SECURITY, problem.encode())
+        if session._keeper is not None:
+            session._keeper.add(self)
+        return True
+
+    def _event(self, event: Any) -> None:
+        if type(event) is Terminated:
+            self.over = True
+            if not self.retired:
+                self.session._terminated(event)
+        elif type(event) is GoawayReceived:
+            if not self.retired:
+                self.session._wake_all()
+        elif type(event) is SinkFailed:
+            self.session.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
+
+    def _settled(self) -> None:
+        if not self.retired:
+            self.session._settled()
+        elif self.conn.open_streams == 0 and not self.conn.terminated:
+            self.watched = False
+            self.conn.shutdown()
+            self.touch()
+
+    def _lost(self, exc: BaseException | None) -> None:
+        self.session._lost(self, exc)
+        self.gone.set_result(None)
+
+
+class Opening:
+    """A stream that the server has not answered yet, or that it refuses."""
+
+    __slots__ = ("body", "future", "opened", "response", "size", "wire")
+
+    def __init__(self, wire: ClientWire, opened: Callable[[Any], None]) -> None:
+        self.wire = wire
+        self.future: asyncio.Future[None] = wire.hub.loop.create_future()
+        self.opened = opened
+        self.response: Response | None = None
+        self.body: list[bytes] = []
+        self.size = 0
+
+    def feed(self, event: Any) -> None:
+        kind = type(event)
+        if kind is Opened:
+            self.opened(event)
+            self._finish(None)
+        elif kind is Responded:
+            self.response = Response.received(event, None, None)
+            if event.ended:
+                self._refused()
+        elif kind is Data:
+            self.wire.conn.consumed(event.stream_id, event.credit)
+            self.wire.touch()
+            if self.size < MAX_REFUSAL:
+                self.body.append(event.data[: MAX_REFUSAL - self.size])
+                self.size += len(event.data)
+                if self.size >= MAX_REFUSAL:
+                    self._refused()
+        elif kind is Ended:
+            self._refused()
+        elif kind is Reset:
+            if self.response is not None:
+                self._refused()
+            else:
+                error = StreamReset(event.error_code, event.reason, event.retryable)
+                self._finish(error)
+
+    def refusal(self) -> InvalidStatus | None:
+        """What the server has said so far, if it was a refusal."""
+        if self.response is None:
+            return None
+        self.response.body = b"".join(self.body)
+        return InvalidStatus(self.response)
+
+    def _refused(self) -> None:
+        self._finish(self.refusal())
+
+    def _finish(self, error: BaseException | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+
+
+class Fetch:
+    """A request that was sent: where the events of its stream go."""
+
+    __slots__ = ("future", "informed", "receiving", "request", "sending")
+
+    def __init__(
+        self,
+        wire: ClientWire,
+        stream_id: int,
+        request: Request,
+        informed: Callable[[Response], Any] | None,
+    ) -> None:
+        self.receiving = Receiving(wire, stream_id)
+        self.sending = Sending(wire, stream_id)
+        self.request = request
+        self.informed = informed
+        self.future: asyncio.Future[Response] = wire.hub.loop.create_future()
+
+    def feed(self, event: Any) -> None:
+        kind = type(event)
+        if kind is Responded:
+            if event.ended:
+                self.receiving._ended = True
+            if not self.future.done():
+                response = Response.received(event, self.receiving, self.request)
+                self.future.set_result(response)
+        elif kind is Informed:
+            if self.informed is not None:
+                self.informed(Response.received(event, None, self.request))
+        else:
+            self.receiving.feed(event)
+            self.sending.feed(event)
+            if kind is Reset and not self.future.done():
+                error = StreamReset(event.error_code, event.reason, event.retryable)
+                self.future.set_exception(error)
