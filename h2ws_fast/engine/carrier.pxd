@@ -124,6 +124,8 @@ cdef class Carrier(FrameReader):
     cdef int _forget(self, Stream stream, int how) except -1
     @cython.locals(layer=Layer)
     cdef int break_stream(self, Stream stream, unsigned int error_code, str reason) except -1
+    cdef bint _provoked(self) except -1
+    cdef int _reset_unopened(self, unsigned int stream_id, unsigned int error_code) except -1
     cdef int fail_stream(self, Stream stream, unsigned int error_code, str reason) except -1
     cdef int _malformed(self, Stream stream, str reason) except -1
     cdef int _refuse(self, Stream stream, list fields) except -1

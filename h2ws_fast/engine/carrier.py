@@ -266,9 +266,7 @@ class Carrier(FrameReader):
         elif how == RESET_BY_PEER:
             # "An endpoint that receives any frames other than PRIORITY after receiving a
             # RST_STREAM MUST treat that as a stream error of type STREAM_CLOSED." Once.
-            self.closed.add(stream_id, RESET_BY_US)
-            self._write_reset(stream_id, STREAM_CLOSED)
-            self._reached(self.guard.local_reset(self.now))
+            self._reset_unopened(stream_id, STREAM_CLOSED)
         elif how != RESET_BY_US and stream_id <= self.goaway_last:
             self._reached(self.guard.glitch(self.now))
 
@@ -540,9 +538,22 @@ class Carrier(FrameReader):
 
     def fail_stream(self, stream, error_code, reason):
         # CVE-2025-8671: resets that the peer provokes count like its own.
-        if self._reached(self.guard.local_reset(self.now)):
+        if self._provoked():
             return 0
         return self.break_stream(stream, error_code, reason)
+
+    def _provoked(self):
+        # A reset that the peer's fault makes us send; true where the connection ends instead.
+        return self._reached(self.guard.local_reset(self.now)) or self._reached(
+            self.guard.control_frame()
+        )
+
+    def _reset_unopened(self, stream_id, error_code):
+        # What the peer did on a stream that is not open here, or may not be.
+        self.closed.add(stream_id, RESET_BY_US)
+        if not self._provoked():
+            self._write_reset(stream_id, error_code)
+        return 0
 
     def _malformed(self, stream, reason):
         # RFC 9113 section 8.1.1. Nothing of it reaches the application.
@@ -553,6 +564,8 @@ class Carrier(FrameReader):
 
     def _refuse(self, stream, fields):
         # The engine itself answers a request: it ends both sides of the stream.
+        if self._reached(self.guard.control_frame()):
+            return 0
         stream.flags |= OVER | ANSWERED
         self.write_headers(stream, fields, True)
         stream.state |= HALF_CLOSED_LOCAL
@@ -563,6 +576,7 @@ class Carrier(FrameReader):
         else:
             # RFC 9113 section 8.1: a complete response may be followed by RST_STREAM(NO_ERROR).
             self.break_stream(stream, NO_ERROR, "")
+        return 0
 
     def write_headers(self, stream, fields, end_stream):
         """Frame a field block; `fields` were prepared."""
@@ -585,7 +599,6 @@ class Carrier(FrameReader):
         control = self.outbox.control
         control.head(4, RST_STREAM, 0, stream_id)
         control.put_u32(error_code)
-        self._reached(self.guard.control_frame())
         return 0
 
     # -- the end of the connection -------------------------------------------------------------

@@ -6,7 +6,6 @@ a message malformed is decided in `headers`; here is decided what happens to the
 """
 
 from .carrier import Carrier
-from .closed import RESET_BY_US
 from .constants import (
     ANSWERED,
     BODY_IN,
@@ -113,9 +112,7 @@ class Heads(Carrier):
                 guard.hit("max_pending_resets")
             else:
                 guard.hit("max_concurrent_streams")
-            self.closed.add(stream_id, RESET_BY_US)
-            self._write_reset(stream_id, REFUSED_STREAM)
-            self._reached(guard.local_reset(self.now))
+            self._reset_unopened(stream_id, REFUSED_STREAM)
             return
         stream = new_stream(stream_id, 0, self.local_initial, DISCARDED)
         if end_stream:
@@ -329,6 +326,4 @@ class Heads(Carrier):
             self.fail_connection(PROTOCOL_ERROR, "PUSH_PROMISE of a stream that is not idle")
         else:
             self.last_peer_id = promised
-            self.closed.add(promised, RESET_BY_US)
-            self._write_reset(promised, REFUSED_STREAM)
-            self._reached(self.guard.local_reset(self.now))
+            self._reset_unopened(promised, REFUSED_STREAM)

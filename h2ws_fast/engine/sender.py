@@ -586,7 +586,9 @@ class Sender(Control):
         """
         stream = self._answerable(stream_id)
         self.guard.hit(limit)
-        if not self._reached(self.guard.refusal(self.now)):
+        if not self._reached(self.guard.refusal(self.now)) and not self._reached(
+            self.guard.control_frame()
+        ):
             self.break_stream(stream, REFUSED_STREAM, "refused: " + limit)
 
     def attach(self, stream_id, sink, on_message=None):

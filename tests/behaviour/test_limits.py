@@ -478,6 +478,33 @@ def test_max_control_frames(make, frame):
     calm(peer, "max_control_frames")
 
 
+def test_resets_of_our_own_are_nobodys_flood(make):
+    """An application that ends many streams at once, or time that does, is not the peer's fault."""
+    peer = make("server", settings={"max_concurrent_streams": 5000})
+    ids = [peer.websocket() for _ in range(2000)]
+    for stream_id in ids[:1500]:
+        peer.conn.reset(stream_id)
+    assert [x.kind for x in peer.sent()] == [f.RST_STREAM] * 1500
+    untouched(peer)
+    for stream_id in ids[1500:]:
+        peer.conn.close_websocket(stream_id, 1001)
+    peer.sent()
+    peer.tick(25.0)
+    assert peer.conn.open_streams == 0
+    assert set(peer.conn.stats()["limits"]) == {"close_timeout_s"}
+    peer.expect_alive()
+
+
+@row("SEC-1-4")
+def test_requests_that_the_engine_refuses_while_nothing_is_read(make):
+    """Each is answered 400 by the engine itself: a thousand answers may wait."""
+    peer = make("server")
+    bad = [(name, b"99" if name == "sec-websocket-version" else value) for name, value in CONNECT]
+    peer.feed(*[peer.headers(peer.new_id(), bad) for _ in range(5000)])
+    assert kinds(peer.events) == ["Terminated"]
+    assert peer.conn.stats()["limits"].keys() >= {"max_control_frames"}
+
+
 @row("SEC-1-9")
 def test_max_empty_frames(make):
     def step(peer):
