@@ -1,0 +1,165 @@
+"""What a hostile server can do to our client: the same limits, with the errors they name."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from h2ws_fast import H2WSError, Session, connect
+from tests.support import frames as f
+from tests.support.raw import RawServer
+from tests.support.ws_frames import ws_frame
+
+row = pytest.mark.row
+
+CALM = f.ENHANCE_YOUR_CALM
+TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
+
+
+def literal(name, value):
+    return b"\x00" + bytes((len(name),)) + name + bytes((len(value),)) + value
+
+
+BOMB = b"\x40\x01a\x7f" + bytes((4000 - 127 & 127 | 128, 4000 - 127 >> 7)) + b"v" * 4000
+
+FLOODS = {
+    "pings": (f.ping() * 5000, "max_control_frames"),
+    "settings": (f.settings() * 5000, "max_control_frames"),
+    "settings-entries": (f.settings(*((0xF000 + i, i) for i in range(100))), "many settings"),
+    "empty-data": (f.data(1) * 20, "max_empty_frames"),
+    "padding": (f.data(1, pad=200) * 20, "max_empty_frames"),
+    "continuations": (
+        f.headers(1, b"\x88", end_headers=False) + f.continuation(1, b"\x88", False) * 20,
+        "CONTINUATION",
+    ),
+    "octets": (
+        f.headers(1, bytes(16384), end_headers=False)
+        + f.continuation(1, bytes(16384), end_headers=False) * 20,
+        "CONTINUATION",
+    ),
+    "bomb": (f.headers(1, b"\x88" + BOMB + b"\xbe" * 10_000), "twice the limit"),
+    "fields": (f.headers(1, literal(b"a", b"b") * 1000), "twice the limit"),
+    "window-updates": (f.window_update(0, 1) * 10_000, "max_window_updates"),
+    "priorities": (f.priority(1) * 10_000, "max_priority_frames"),
+    "goaways": (f.goaway(2**31 - 1) * 20_000, "glitch_burst"),
+}
+
+
+@row("SEC-1-5", "SEC-1-9", "SEC-2-1", "SEC-3-1")
+@pytest.mark.parametrize("name", FLOODS)
+async def test_floods(name):
+    """GOAWAY(ENHANCE_YOUR_CALM) to the server, an error to the user; other connections go on."""
+    flood, reason = FLOODS[name]
+    ends = []
+
+    async def script(peer):
+        await peer.expect(f.HEADERS, 1)
+        peer.headers(1, [(":status", "200")])
+        peer.send(flood)
+        with contextlib.suppress(ConnectionError):
+            await peer.writer.drain()
+        found = await peer.until_eof()
+        ends.extend(frame for frame in found if frame.kind == f.GOAWAY)
+
+    async with RawServer(script, (f.ENABLE_CONNECT_PROTOCOL, 1)) as server:
+        with pytest.raises(H2WSError):
+            async with connect(f"ws://127.0.0.1:{server.port}/") as ws:
+                await ws.recv()
+        async with asyncio.timeout(10):
+            while not ends:
+                await asyncio.sleep(0.01)
+    (goaway,) = ends
+    assert goaway.error_code == CALM
+    assert reason in goaway.payload[8:].decode()
+
+
+@row("SEC-1-5")
+async def test_pushes_before_the_settings_are_acknowledged():
+    """Each is refused, and a thousand of them are enough."""
+    ends = []
+
+    async def script(peer):
+        # It acknowledges nothing.
+        await peer.reader.readexactly(24)
+        peer.send(f.settings())
+        await peer.expect(f.HEADERS, 1)
+        peer.send(*(f.push_promise(1, i, b"\x82\x86\x84") for i in range(2, 10_002, 2)))
+        found = await peer.until_eof()
+        ends.extend(frame for frame in found if frame.kind == f.GOAWAY)
+
+    async with RawServer(script, greet=False) as server:
+        async with Session(f"http://127.0.0.1:{server.port}") as session:
+            with pytest.raises(H2WSError):
+                await session.request("GET", "/")
+        async with asyncio.timeout(10):
+            while not ends:
+                await asyncio.sleep(0.01)
+    assert ends[0].error_code == CALM
+
+
+WEBSOCKETS = {
+    "huge": (ws_frame(BINARY, b"", key=None, width=64, length=2**63 - 1), 1009),
+    "beyond-63-bits": (ws_frame(BINARY, b"", key=None, width=64, length=2**63), 1002),
+    "fragments": (
+        ws_frame(BINARY, b"x", fin=False, key=None) + ws_frame(0, b"x", fin=False, key=None) * 1100,
+        1008,
+    ),
+    "empty-fragments": (
+        ws_frame(TEXT, b"", fin=False, key=None) + ws_frame(0, b"", fin=False, key=None) * 100,
+        1008,
+    ),
+}
+
+
+@row("SEC-5-1", "SEC-5-3")
+@pytest.mark.parametrize("name", WEBSOCKETS)
+async def test_messages(name):
+    """The WebSocket is failed with the code, and its connection goes on."""
+    octets, code = WEBSOCKETS[name]
+    codes = []
+
+    async def script(peer):
+        await peer.expect(f.HEADERS, 1)
+        peer.headers(1, [(":status", "200")])
+        peer.send(f.data(1, octets))
+        (close,) = await peer.ws_frames(1, 1)
+        codes.append(close.close_code)
+        peer.close_frame(1, code, end_stream=True)
+        await peer.expect(f.HEADERS, 3, skip=(f.DATA, f.SETTINGS, f.WINDOW_UPDATE))
+        peer.headers(3, [(":status", "204")], end_stream=True)
+        await peer.until_eof()
+
+    async with RawServer(script, (f.ENABLE_CONNECT_PROTOCOL, 1)) as server:
+        async with Session(f"http://127.0.0.1:{server.port}") as session:
+            ws = await session.websocket("/")
+            with pytest.raises(H2WSError):
+                await ws.recv()
+            assert ws.close_code == code
+            assert (await session.request("GET", "/")).status == 204
+    assert codes == [code]
+
+
+@row("SEC-5-4")
+async def test_pings_whose_answers_are_not_read():
+    """The window is shut: 16 KiB of pongs wait, and the latest."""
+    waiting = []
+
+    async def script(peer):
+        await peer.expect(f.HEADERS, 1)
+        peer.headers(1, [(":status", "200")])
+        for _ in range(20):
+            peer.send(f.data(1, ws_frame(PING, b"p" * 100, key=None) * 100))
+            await peer.writer.drain()
+        peer.send(f.data(1, ws_frame(TEXT, b"done", key=None)))
+        await peer.until_eof()
+
+    pairs = ((f.ENABLE_CONNECT_PROTOCOL, 1), (f.INITIAL_WINDOW_SIZE, 0))
+    async with RawServer(script, *pairs) as server:
+        async with Session(f"http://127.0.0.1:{server.port}") as session:
+            ws = await session.websocket("/")
+            assert await ws.recv() == "done"
+            stats = ws.wire.conn.stats()
+            waiting.append(stats["octets_queued"])
+            assert set(stats["limits"]) == {"max_pong_backlog"}
+            ws.wire.abort()
+    assert 16_000 < waiting[0] < 20_000
