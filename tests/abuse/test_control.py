@@ -71,6 +71,17 @@ def test_priorities(target, siege, frame):
         assert attacker.end == (CALM, "limit reached: max_priority_frames")
 
 
+@row("SEC-1-6")
+def test_priorities_of_streams_to_come(target, siege):
+    """RFC 9218 lets a client say them before the stream is there: few are remembered."""
+    with siege(target, "max_priority_frames", memory=MIB), target.attack() as attacker:
+        attacker.websocket()
+        long = b"u=1, a=" + b"x" * 16_000
+        attacker.send(*(f.priority_update(i, long) for i in range(3, 1003, 2)))
+        attacker.read_to_the_end()
+        assert attacker.end == (CALM, "limit reached: max_priority_frames")
+
+
 @row("SEC-1-7")
 @pytest.mark.parametrize("stream_id", [0, 1])
 def test_window_updates(target, siege, stream_id):
