@@ -2,6 +2,7 @@
 
 from ._twins import COMPILED
 from .aio.client import connect
+from .aio.dialer import Dialer
 from .aio.http import Headers, Request, Response
 from .aio.server import SAME_ORIGIN, Server, serve
 from .aio.session import Session
@@ -35,6 +36,7 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionClosedOK",
     "ConnectionTerminated",
+    "Dialer",
     "ExtendedConnectUnsupported",
     "H2WSError",
     "Headers",

@@ -46,6 +46,14 @@ def test_session():
     ]
 
 
+def test_proxy():
+    assert finish("proxy.py").splitlines() == [
+        "HELLO WORLD",
+        "refused with 407",
+        "refused with 403",
+    ]
+
+
 def test_sansio():
     assert finish("sansio.py").splitlines() == [
         "server got 'hello'",
@@ -75,5 +83,6 @@ def test_client_and_servers(server, tls, tmp_path):
 
 
 def test_every_example_is_tested():
-    tested = {"session.py", "sansio.py", "client.py", "echo_server.py", "callback_server.py"}
+    tested = {"session.py", "proxy.py", "sansio.py"}
+    tested |= {"client.py", "echo_server.py", "callback_server.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

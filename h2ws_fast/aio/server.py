@@ -30,6 +30,7 @@ from ..errors import (
 )
 from . import tls
 from .admission import Admission, peer_of
+from .dialer import Dialer
 from .h1 import H1Connection
 from .http import Body, Request, Response, fields_of, text_response
 from .pace import PacedWire
@@ -106,6 +107,7 @@ class _Options:
     on_close: OnWebSocket | None
     on_request: OnRequest | None
     tunnels: dict[str, OnTunnel]
+    dialer: Dialer | None
     origins: Origins
     subprotocols: list[str] | None
     select_subprotocol: Callable[[WebSocket, Sequence[str]], str | None] | None
@@ -279,6 +281,8 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
         if token is None:
             if type(self.conn) is H1Connection and options.on_request is None:
                 self._plain(event)
+            elif event.method == "CONNECT" and options.dialer is not None:
+                self._connect(event)
             elif event.method == "CONNECT" or options.on_request is None:
                 status = 501 if event.method == "CONNECT" else 404
                 self._answer(event.stream_id, Response(status), event.method)
@@ -361,7 +365,8 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
     def _refuse(self, what: Any, response: Any) -> None:
         if not isinstance(response, Response):
             raise TypeError(f"process_request returned {response!r}, not a Response or None")
-        if what.request.protocol is not None and 200 <= response.status <= 299:
+        opens = what.request.protocol is not None or what.request.method == "CONNECT"
+        if opens and 200 <= response.status <= 299:
             raise ValueError("a refusal needs a status other than 2xx")
         self._answer(what.stream_id, response, what.request.method)
 
@@ -490,6 +495,53 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
             tunnel.abort(INTERNAL_ERROR)
         else:
             await tunnel.close()
+
+    # -- classic CONNECT ---------------------------------------------------------------------------
+
+    def _connect(self, event: Any) -> None:
+        if self.http_version != "2":
+            self._answer(event.stream_id, Response(501), event.method)
+            return
+        request = self._make_request(event)
+        tunnel = Tunnel(self, event.stream_id, "", request, ended=event.ended)
+        if self.server.options.process_request is None:
+            self._dial(tunnel)
+        else:
+            self._begin(tunnel, request, self._dial)
+
+    def _dial(self, tunnel: Tunnel) -> None:
+        task = self.hub.loop.create_task(self._run_dialer(tunnel))
+        self._own(task)
+
+        def feed(event: Any) -> None:
+            tunnel.feed(event)
+            if type(event) is Reset:
+                task.cancel()  # whether it still dials, or waits for the target alone
+
+        self.conn.attach(tunnel.stream_id, feed)
+        self.route(tunnel.stream_id, feed)
+
+    async def _run_dialer(self, tunnel: Tunnel) -> None:
+        def answer(response: Response) -> None:
+            if 200 <= response.status <= 299:
+                fields = [(":status", str(response.status)), *self.server.options.extra_headers]
+                self.conn.respond(tunnel.stream_id, fields, False)
+                self.touch()
+            else:
+                self._answer(tunnel.stream_id, response, "CONNECT")
+
+        dialer = self.server.options.dialer
+        assert dialer is not None
+        try:
+            await dialer.serve(tunnel, answer)
+        except asyncio.CancelledError:
+            self._give_up(tunnel.stream_id, CANCEL)
+            raise
+        except (StreamClosed, StreamReset):
+            pass
+        except Exception:
+            self.server.logger.exception("serving a CONNECT failed")
+            self._give_up(tunnel.stream_id, INTERNAL_ERROR)
 
     # -- ordinary requests ------------------------------------------------------------------------
 
@@ -844,6 +896,7 @@ def serve(
     on_close: OnWebSocket | None = None,
     on_request: OnRequest | None = None,
     tunnels: Mapping[str, OnTunnel] | None = None,
+    connect: Dialer | None = None,
     origins: Origins = SAME_ORIGIN,
     subprotocols: Iterable[str] | None = None,
     select_subprotocol: Callable[[WebSocket, Sequence[str]], str | None] | None = None,
@@ -881,8 +934,10 @@ def serve(
     leanest, and what it does keeps everybody else waiting. `ws.send()` need not be awaited there.
 
     `on_request` is a coroutine function from Request to Response for ordinary requests. Without it
-    they are answered 404, and over HTTP/1.1 426 unless `process_request` answers them. `tunnels` maps `:protocol` tokens to coroutine functions of a Tunnel; unknown
-    tokens are answered 501.
+    they are answered 404, and over HTTP/1.1 426 unless `process_request` answers them. `tunnels` maps
+    `:protocol` tokens to coroutine functions of a Tunnel; unknown tokens are answered 501. With a
+    `Dialer` as `connect` it is a proxy for TCP connections (CONNECT without `:protocol`, 501 by
+    default).
 
     `origins` lists allowed Origin fields: `str`, compiled patterns, None for "no Origin field";
     the default demands that an Origin names the authority it asks, `origins=None` allows all.
@@ -921,6 +976,9 @@ def serve(
     options.on_close = on_close
     options.on_request = on_request
     options.tunnels = {token.lower(): each for token, each in (tunnels or {}).items()}
+    if connect is not None and not isinstance(connect, Dialer):
+        raise TypeError(f"connect is a Dialer, not {connect!r}")
+    options.dialer = connect
     options.origins = origins
     options.subprotocols = None if subprotocols is None else list(subprotocols)
     options.select_subprotocol = select_subprotocol

@@ -518,6 +518,27 @@ class Session:
             authority=self.target.authority,
             protocol=protocol,
         )
+        return await self._tunnel(request, fields, open_timeout)
+
+    async def connect_tcp(
+        self,
+        authority: str,
+        *,
+        headers: HeadersLike | None = None,
+        open_timeout: float | None = None,
+    ) -> Tunnel:
+        """Have the server dial a TCP connection to `host:port`: a CONNECT without `:protocol`.
+
+        The server is a proxy for it, as `serve(connect=Dialer(...))` makes one. Raises as
+        `websocket`; an InvalidStatus may say why in its response's `proxy-status` (RFC 9209).
+        """
+        fields = [(":method", "CONNECT"), (":authority", authority), *fields_of(headers)]
+        request = Request("", fields[2:], method="CONNECT", scheme="", authority=authority)
+        return await self._tunnel(request, fields, open_timeout)
+
+    async def _tunnel(
+        self, request: Request, fields: list[tuple[str, str]], open_timeout: float | None
+    ) -> Tunnel:
         made: list[Tunnel] = []
 
         def opened(event: Any) -> None:
@@ -526,12 +547,13 @@ class Session:
             tunnel._sending.wire.conn.attach(tunnel.stream_id, tunnel.feed)
 
         async with asyncio.timeout(self._open_timeout if open_timeout is None else open_timeout):
-            await self._extended()
+            if request.protocol is not None:
+                await self._extended()
             stream_id = await self._start(
                 lambda: int(self._live().conn.request(fields, end_stream=False))
             )
             wire = self._live()
-            made.append(Tunnel(wire, stream_id, protocol, request))
+            made.append(Tunnel(wire, stream_id, request.protocol or "", request))
             await self._until_opened(wire, stream_id, opened)
         return made[0]
 
@@ -543,12 +565,15 @@ class Session:
         headers: HeadersLike | None = None,
         body: Body = None,
         trailers: HeadersLike | None = None,
+        priority: str | None = None,
         on_informational: Callable[[Response], Any] | None = None,
     ) -> Response:
         """Send an ordinary request and return its response as soon as its head is there.
 
         `body` is `bytes`, `str` or an async iterable of `bytes`; it is sent while the response
-        comes. Read the response with `await response.read()` or `async for`, or `close()` it.
+        comes. `priority` is the field of RFC 9218: "u=1" is more urgent than the default "u=3",
+        "u=7" the least, and "u=3, i" comes in turn with others. Read the response with
+        `await response.read()` or `async for`, or `close()` it.
         Raises StreamReset (`retryable` where the server has processed nothing) and
         ConnectionTerminated.
         """
@@ -564,6 +589,8 @@ class Session:
             *self.target.headers,
             *fields_of(headers),
         ]
+        if priority is not None:
+            fields.append(("priority", priority))
         request = Request(
             path,
             fields[4:],

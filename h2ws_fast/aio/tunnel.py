@@ -230,7 +230,7 @@ class Sending:
 
 
 class Tunnel:
-    """A stream of octets both ways: an extended CONNECT with a token other than `websocket`.
+    """A stream of octets both ways: a CONNECT with a token other than `websocket`, or with none.
 
     `async for data in tunnel` or `await tunnel.recv()` (b"" at the end) receive,
     `await tunnel.send(data)` sends at the peer's pace, `await tunnel.close()` ends this side, and

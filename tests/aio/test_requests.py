@@ -404,3 +404,16 @@ async def test_a_request_knows_who_asks(place):
         assert addresses[0][0] == "127.0.0.1"
         assert addresses == [ws.local_address]
         await ws.close()
+
+
+async def test_a_request_says_how_urgent_it_is(clear):
+    async def on_request(request):
+        seen.append((request.headers.get("priority"), request.wire.conn.priority(1)))
+        return Response(200, {"priority": "u=6"}, b"later")
+
+    seen = []
+    async with clear.serve(on_request=on_request), Session(clear.http) as session:
+        response = await session.request("GET", "/", priority="u=1, i")
+        assert await response.read() == b"later"
+        assert response.headers["priority"] == "u=6"
+    assert seen == [("u=1, i", (1, True))]

@@ -6,6 +6,7 @@ from typing import assert_type
 
 from h2ws_fast import (
     ConnectionClosed,
+    Dialer,
     Request,
     Response,
     Server,
@@ -61,7 +62,13 @@ async def main() -> None:
     context = tls.server_context("cert.pem", "key.pem")
     assert_type(context, ssl.SSLContext)
     async with serve(
-        handler, "127.0.0.1", 0, ssl=context, on_request=on_request, tunnels={"t": tunnelled}
+        handler,
+        "127.0.0.1",
+        0,
+        ssl=context,
+        on_request=on_request,
+        tunnels={"t": tunnelled},
+        connect=Dialer(["a.example:1"], ports=None),
     ) as server:
         assert_type(server, Server)
         broadcast(server.connections, "x")
@@ -80,3 +87,5 @@ async def main() -> None:
         assert_type(response, Response)
         assert_type(await response.read(), bytes)
         assert_type(await session.tunnel("t"), Tunnel)
+        assert_type(await session.connect_tcp("a.example:443"), Tunnel)
+        assert_type(await session.request("GET", "/", priority="u=1"), Response)
