@@ -1,5 +1,6 @@
 """`python -m tests.fuzz --seconds 60`: games of new seeds until the time is over.
 
+Beside games of random choices, mutants of the kept inputs are played (`--kind kept`).
 `--twin both` compares the twins; a game that fails prints how to play it again.
 """
 
@@ -11,11 +12,19 @@ import traceback
 
 from h2ws_fast import _twins
 
+from .kept import play_mutant
 from .play import ROLES, play, play_upgraded
+from .targets import difference
+
+KINDS = ("fair", "hostile", "upgraded", "kept")
 
 
 def game(kind, role, seed, twins):
     """Play one game on each twin; raise where they differ."""
+    if kind == "kept":
+        seen = play_mutant(twins, f"{role} {seed}")
+        assert len(seen) < 2 or seen[0] == seen[1], difference(*seen)
+        return len(seen[0])
     seen = []
     for twin in twins:
         if kind == "upgraded":
@@ -35,7 +44,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--twin", choices=("compiled", "pure", "both"), default="both")
-    parser.add_argument("--kind", choices=("fair", "hostile", "upgraded"))
+    parser.add_argument("--kind", choices=KINDS)
     parser.add_argument("--role", choices=ROLES)
     parser.add_argument("--seed", type=int, help="play this game only")
     parser.add_argument("--keep-going", action="store_true")
@@ -46,7 +55,7 @@ def main():
     games = failures = lines = 0
     seed = chosen.seed if chosen.seed is not None else random.randrange(10**9)
     while time.monotonic() < until:
-        for kind in (chosen.kind,) if chosen.kind else ("fair", "hostile", "upgraded"):
+        for kind in (chosen.kind,) if chosen.kind else KINDS:
             for role in (chosen.role,) if chosen.role else ROLES:
                 try:
                     lines += game(kind, role, seed, twins)

@@ -1,10 +1,12 @@
 """One game: an engine, an application, a peer, all of one seed."""
 
 import importlib
+import inspect
 import os
 import random
 from contextlib import contextmanager
 
+from h2ws_fast import _twins
 from tests.support.peer import errors
 from tests.support.ws_frames import BINARY, CONTINUATION, TEXT, read_ws_frames, ws_frame
 
@@ -26,14 +28,17 @@ def same_keys(seed):
         os.urandom = urandom
 
 
-def play(twin, role, seed, *, hostile=False, steps=120, rng=None):
+def play(twin, role, seed, *, hostile=False, steps=120, rng=None, extreme=False):
     """Play one game over HTTP/2; return what could be seen: (log, octets sent).
 
-    `rng` makes the choices where the seed is not to make them.
+    `rng` makes the choices where the seed is not to make them. `extreme`: every setting and limit
+    may be the least or the largest that is allowed.
     """
     if rng is None:
         rng = random.Random(f"{role} {hostile} {seed}")
     settings, limits, options = arrangement(twin, rng, hostile)
+    if extreme:
+        settings, limits = extremes(twin, rng)
     with same_keys(seed):
         side = twin.Role.SERVER if role == "server" else twin.Role.CLIENT
         conn = twin.Connection(side, settings, limits, **options)
@@ -86,6 +91,28 @@ def arrangement(twin, rng, hostile):
         "answer_malformed": rng.random() < 0.3,
     }
     return settings, twin.Limits(**named), options
+
+
+def extremes(twin, rng):
+    """Settings and limits, each of them usual or the least or the largest that is allowed."""
+    largest = 2**31 - 1
+    bounds = {
+        "header_table_size": (0, 2**16),
+        "max_concurrent_streams": (0, largest),
+        "initial_window_size": (0, largest),
+        "max_frame_size": (16384, 2**24 - 1),
+        "max_header_list_size": (0, 2**32 - 1),
+        "connection_window": (65535, largest),
+    }
+    settings = {name: rng.choice(ends) for name, ends in bounds.items() if rng.random() < 0.5}
+    limits = {}
+    for name in inspect.signature(_twins.load_pure().Limits).parameters:
+        if rng.random() < 0.3:
+            limits[name] = rng.choice((None, 1, 2, 65536, 2**31, 2**62, 2**63 - 1, 2**70))
+    if limits.get("max_control_octets", None) in (1, 2):
+        limits["max_control_octets"] = 65536
+    limits["write_low"] = rng.choice((0, 1))
+    return twin.Settings(**settings), twin.Limits(**limits)
 
 
 def check(conn, user, peer):

@@ -17,7 +17,9 @@ def connection(twin, data):
     role = ROLES[data[0] & 1]
     rng = Choices(data[1:])
     steps = min(120, len(data) // 16 + 1)
-    return play(twin, role, data[0], hostile=data[0] & 2 != 0, steps=steps, rng=rng)
+    hostile = data[0] & 2 != 0
+    extreme = hostile and data[0] & 4 != 0
+    return play(twin, role, data[0], hostile=hostile, steps=steps, rng=rng, extreme=extreme)
 
 
 def upgraded(twin, data):

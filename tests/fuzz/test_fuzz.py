@@ -10,7 +10,7 @@ import pytest
 
 from h2ws_fast import _twins
 
-from .__main__ import game
+from .__main__ import KINDS, game
 from .play import ROLES, play
 
 SECONDS = float(os.environ.get("H2WS_FAST_FUZZ_SECONDS", "0"))
@@ -49,7 +49,7 @@ def test_games_of_new_seeds():
     while time.monotonic() < until:
         seed += 1
         for role in ROLES:
-            for kind in ("fair", "hostile", "upgraded"):
+            for kind in KINDS:
                 try:
                     game(kind, role, seed, twins)
                 except Exception as error:

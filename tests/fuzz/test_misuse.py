@@ -53,6 +53,18 @@ def test_a_websocket_is_not_made_by_its_class():
 
 
 @row
+@pytest.mark.parametrize("name", ["Connection", "Upgraded"])
+def test_a_number_is_no_octets(twin, name):
+    """`bytes(2**31)` would be two gigabytes of zeros."""
+    kind = getattr(importlib.import_module(".h1", twin.__name__), name, None) or twin.Connection
+    conn = kind(twin.Role.SERVER)
+    for wrong in (5, [1, 2], "text", None):
+        with pytest.raises(TypeError):
+            conn.receive_data(wrong)
+    assert conn.stats()["octets_received"] == 0
+
+
+@row
 def test_a_buffer_that_is_being_read_cannot_change_its_size(twin):
     peer = Peer(twin, "server", auto_credit=True)
     stream_id = peer.websocket()
