@@ -319,7 +319,11 @@ class H1Reader(Endpoint):
         try:
             exchange.receive_data(head)
             request = exchange.next_event()
-            following = exchange.next_event() if isinstance(request, h11.Request) else None
+            following = None
+            if isinstance(request, h11.Request):
+                # At once: what refuses a HEAD has no body either.
+                self._head_only = request.method == b"HEAD"
+                following = exchange.next_event()
         except h11.RemoteProtocolError as error:
             raise InvalidHead(error.error_status_hint, str(error)) from error
         if not isinstance(request, h11.Request):
@@ -330,7 +334,6 @@ class H1Reader(Endpoint):
         self._chunks = ChunkGuard() if values_of(fields, b"transfer-encoding") else None
         fields = [(name, value) for name, value in request.headers]
         method, authority, path = self._target(request, fields)
-        self._head_only = method == "HEAD"
         protocol = None
         if self._websockets and has_token(values_of(fields, b"upgrade"), b"websocket"):
             try:

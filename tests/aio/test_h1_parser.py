@@ -115,6 +115,15 @@ def test_http_1_0_needs_no_host():
     assert event.authority == ""
 
 
+@pytest.mark.parametrize("rest", ["http:/a HTTP/1.0", "/ HTTP/5.0", "path HTTP/1.1"])
+def test_a_head_request_that_is_refused_gets_no_body(rest):
+    alone = Alone()
+    events = alone.feed(f"HEAD {rest}\r\nHost: a\r\n\r\n".encode())
+    assert not [event for event in events if isinstance(event, Requested)]
+    head, _, body = alone.octets.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 505 ")) and body == b""
+
+
 @pytest.mark.row("9112-5.1-1")
 @pytest.mark.parametrize(
     "line", ["A : b", "A\t: b", ": b", "A b: c", "A\u00e9: b", "novalue", "A\0: b"]
