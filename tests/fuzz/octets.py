@@ -11,6 +11,7 @@ import ctypes
 import importlib
 import random
 
+from h2ws_fast.aio.h1 import H1Connection
 from tests.support import frames as f
 from tests.support.peer import CONNECT, GET, POST, errors
 
@@ -53,9 +54,10 @@ def merged(events):
 class Echo:
     """An application that takes all there is, and sends back what it gets."""
 
-    def __init__(self, conn, allowed):
+    def __init__(self, conn, allowed, bodies=True):
         self.conn = conn
         self.allowed = allowed
+        self.bodies = bodies  # whether they are sent back as well
 
     def verb(self, name, *args, **named):
         try:
@@ -75,14 +77,15 @@ class Echo:
             self.verb("send_message", event.stream_id, event.data)
         elif kind == "Data":
             self.verb("consumed", event.stream_id, event.credit)
-            self.verb("send_data", event.stream_id, event.data)
+            if self.bodies:
+                self.verb("send_data", event.stream_id, event.data)
         elif kind in ("Ended", "Trailers"):
             self.verb("send_data", event.stream_id, b"", True)
 
 
-def drive(conn, octets, allowed, cuts):
+def drive(conn, octets, allowed, cuts, bodies=True):
     """Feed phases, answering between them; return what was told and what was sent."""
-    user = Echo(conn, allowed)
+    user = Echo(conn, allowed, bodies)
     told = []
     sent = []
     for phase in octets.split(MARK):
@@ -101,9 +104,13 @@ def drive(conn, octets, allowed, cuts):
     assert all(value >= 0 for value in stats.values() if isinstance(value, int)), stats
     told += merged(conn.receive_eof())
     assert conn.terminated, "not terminated at the end of its input"
+    return told, b"".join(sent)
+
+
+def settled(conn):
+    """Nothing is left of a connection that is over."""
     stats = conn.stats()
     assert stats["octets_buffered"] == stats["octets_queued"] == 0, stats
-    return told, b"".join(sent)
 
 
 def same(one, other):
@@ -121,7 +128,9 @@ def frames(twin, data):
     seen = []
     for cuts in (None, random.Random(seed)):
         with same_keys(seed):
-            seen.append(drive(*connection(twin, how, data[2:]), cuts))
+            conn, octets, allowed = connection(twin, how, data[2:])
+            seen.append(drive(conn, octets, allowed, cuts))
+            settled(conn)
     same(*seen)
     return seen[0]
 
@@ -169,6 +178,7 @@ def websocket(twin, data):
             )
             allowed = (errors(twin).H2WSError, ValueError, TypeError)
             seen.append(drive(conn, data[2:], allowed, cuts))
+            settled(conn)
     same(*seen)
     heard = [line for line in seen[0][0] if line[0] in ("TextMessage", "BytesMessage")]
     wanted = messages(data[2:].replace(MARK, b""), not how & 1, limit)
@@ -176,6 +186,36 @@ def websocket(twin, data):
     for (kind, text), message in zip(heard, wanted, strict=True):
         assert (kind == "TextMessage") == (type(message) is str)
         assert f"data={message!r}" in text, (text, message)
+    return seen[0]
+
+
+def http1(twin, data):
+    """What a client may send to a port that serves HTTP/1.1 beside HTTP/2."""
+    if len(data) < 2:
+        return []
+    how, seed = data[0], data[1]
+    seen = []
+    for cuts in (None, random.Random(seed)):
+        taken = []
+        conn = H1Connection(
+            twin.Limits(max_header_fields=20) if how & 1 else twin.Limits(),
+            "https" if how & 2 else "http",
+            lambda key, upgraded, rest, taken=taken: taken.append((key, rest)),
+            websockets=how & 4 == 0,
+        )
+        allowed = (errors(twin).H2WSError, ValueError, TypeError)
+        # Each piece of a body would be a chunk of its own.
+        told, sent = drive(conn, data[2:], allowed, cuts, bodies=False)
+        # Of a body that does not end well more or less may have been told.
+        ended = {line[1] for line in told if line[0] == "Ended"}
+        whole = [
+            line
+            for line in told
+            if line[0][0] != "Data" or f"Ended(stream_id={line[0][1]})" in ended
+        ]
+        seen.append((whole, sent, [key for key, _ in taken]))
+    same(*seen)
+    assert seen[0][2] == seen[1][2]
     return seen[0]
 
 

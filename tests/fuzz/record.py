@@ -20,6 +20,16 @@ from .octets import MARK
 from .targets import COMPARED, TARGETS
 
 GAMES = 12
+HTTP1 = (
+    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /a?b HTTP/1.1\r\nHost: a:1\r\nContent-Length: 5\r\n\r\nhello",
+    b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\r\n\r\n",
+    b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    b"\x81\x81\0\0\0\0a",
+    b"HEAD http://a/b HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
+)
 
 
 def spoken(play, role, seed, **named):
@@ -61,6 +71,11 @@ def inputs(name):
                 blocks.append(encoder.encode(fields, huffman=seed & 1))
                 encoder.header_table_size = (4096, 64, 0, 100)[seed & 3]
             yield bytes((8, *MARK.join(blocks)))
+    elif name == "http1":
+        for first, request in enumerate(HTTP1):
+            yield bytes((0, first)) + request
+            yield bytes((first & 6, first)) + request + MARK + HTTP1[first - 1]
+            yield bytes((first & 7, first)) + request + HTTP1[first - 1]
     elif name == "equivalence":
         for which, other in enumerate(COMPARED):
             yield from (bytes((which,)) + data for data in list(inputs(other))[:4])

@@ -54,6 +54,7 @@ def difference(seen, other):
 TARGETS = {
     "frames": octets.frames,
     "websocket": octets.websocket,
+    "http1": octets.http1,
     "hpack_decoder": compression.decoder,
     "hpack_round_trip": compression.round_trip,
     "kernels": primitives.run,
