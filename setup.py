@@ -45,6 +45,7 @@ SANITIZED = [
     "-O1",
     "-g1",
     "-fno-omit-frame-pointer",
+    "-fno-wrapv",  # which Python asks for, and then no signed overflow is one
     "-fsanitize=fuzzer-no-link,address,undefined",
     "-fno-sanitize=function",
     "-fno-sanitize-recover=undefined",

@@ -221,7 +221,8 @@ class Model:
         if how < 95:
             return [f.frame(f.UNKNOWN, rng.randrange(256), rng.randrange(9), rng.randbytes(30))]
         if how < 97 and self.client:
-            return [f.priority_update(rng.randrange(1, 99))]
+            # RFC 9218 section 7.1: of idle streams no more than may be opened.
+            return [f.priority_update(min(rng.randrange(1, 99) | 1, stream_id))]
         if how < 98:
             stream.room += 5
             self.room += 7

@@ -71,6 +71,10 @@ def inputs(name):
                 blocks.append(encoder.encode(fields, huffman=seed & 1))
                 encoder.header_table_size = (4096, 64, 0, 100)[seed & 3]
             yield bytes((8, *MARK.join(blocks)))
+    elif name == "priority":
+        yield b"\n".join((b"u=1, i", b"i=?0,u=7", b"a;b=1;c, u=3", b" u=-1", b"i=1.5, u", b""))
+        yield b"\n".join((b'a="x\\"y", u=2', b"b=:YQ==:, i", b"d=@12, e=t/k;q=0.5", b"u=2,"))
+        yield b"\n".join((b"l=(1 2;a  *t), u=0", b"l=(), i", b"u=0000000000000007", b"u=8"))
     elif name == "http1":
         for first, request in enumerate(HTTP1):
             yield bytes((0, first)) + request

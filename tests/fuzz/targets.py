@@ -5,7 +5,7 @@ A target returns what could be seen, which is the same on both twins.
 
 from h2ws_fast import _twins
 
-from . import compression, misuse, octets, primitives
+from . import compression, misuse, octets, primitives, priorities
 from .choices import Choices
 from .play import ROLES, play, play_upgraded
 
@@ -57,6 +57,7 @@ TARGETS = {
     "http1": octets.http1,
     "hpack_decoder": compression.decoder,
     "hpack_round_trip": compression.round_trip,
+    "priority": priorities.run,
     "kernels": primitives.run,
     "connection": connection,
     "upgraded": upgraded,
