@@ -139,6 +139,7 @@ class Misuse:
         self.array = bytearray(3000)
         self.kept = []  # buffers to send and views of them, with what they held
         self.said = []
+        self.pool = self.kernels.Pool(rng.choice((1024, 65536)))
         self.conn = self.connection()
 
     def connection(self):
@@ -148,7 +149,7 @@ class Misuse:
         role = self.twin.Role.CLIENT if client else self.twin.Role.SERVER
         if how > 5:
             return self.h1.Upgraded(role, auto_credit=rng.random() < 0.5)
-        conn = self.twin.Connection(role, auto_credit=rng.random() < 0.5)
+        conn = self.twin.Connection(role, auto_credit=rng.random() < 0.5, pool=self.pool)
         conn.receive_data(opening(client))
         if client:
             for open_one in (conn.connect_websocket, conn.connect_websocket):
@@ -312,8 +313,13 @@ class Misuse:
     def construct(self):
         """An object of any type, made in any way."""
         rng = self.rng
-        if rng.random() < 0.1:
-            self.call(self.conn.__init__, *[self.value() for _ in range(rng.randrange(3))])
+        if rng.random() < 0.2:
+            again = rng.choice((self.conn, self.pool, self.pool.acquire()))
+            arguments = [self.value() for _ in range(rng.randrange(3))]
+            if again is self.pool and rng.random() < 0.7:
+                arguments = [2**20]
+            self.call(again.__init__, *arguments)
+            self.call(self.kernels.OutBuffer, *arguments)
             return
         kind = getattr(self.twin, rng.choice(TYPES), None) or self.kernels.Pool
         made = self.call(kind, *[self.value() for _ in range(rng.randrange(3))])

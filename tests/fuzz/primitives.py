@@ -114,20 +114,16 @@ class Session:
     def push(self):
         rng = self.rng
         data = rng.choice((b"", b"x", bytes(125), bytes(126), bytes(700), self.octets(), "ascii"))
-        if rng.random() < 0.3:
-            node = self.chunks.push(data)
+        behind = self.chain[-1] if self.chain else self.k.NONE
+        if data and rng.random() < 0.3:
+            node = self.chunks.push(data, behind)
         else:
             masked = rng.random() < 0.5
             key = rng.getrandbits(32) if masked else 0
-            node = self.chunks.push_frame(rng.getrandbits(8), data, masked, key)
-        size = self.chunks.size(node)
-        if size == 0:  # a chain holds no empty chunk but at its end
-            self.chunks.drop(node)
-            return 0
-        if self.chain:
-            self.chunks.link(self.chain[-1], node)
+            node = self.chunks.push_frame(rng.getrandbits(8), data, masked, key, behind)
         self.chain.append(node)
-        return size
+        assert self.chunks.size(node) == self.chunks.pushed
+        return self.chunks.pushed
 
     def pour(self):
         rng, out = self.rng, self.out
