@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..engine import Connection, Role
-from ..engine.constants import INADEQUATE_SECURITY
+from ..engine.constants import INADEQUATE_SECURITY, NO_ERROR
 from ..engine.endpoint import Endpoint
 from ..engine.events import (
     Data,
@@ -82,6 +82,7 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
     def _event(self, event: Any) -> None:
         if type(event) is Terminated:
             self.over = True
+            self.failed = event.error_code != NO_ERROR and not event.remote
             if not self.retired:
                 self.session._terminated(event)
         elif type(event) is GoawayReceived:

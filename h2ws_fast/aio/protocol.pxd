@@ -65,6 +65,8 @@ cdef class Wire:
     cdef readonly bint lost
     cdef public bint watched
     cdef public bint over
+    cdef public bint failed
+    cdef Py_ssize_t unread
     cdef bint plain
     @cython.locals(hub=Hub)
     cdef object _touch(self)
@@ -77,4 +79,5 @@ cdef class Wire:
     cdef object _pull(self, double now)
     cdef object _arm(self)
     cdef object _close(self)
+    cdef object _drop(self, Py_ssize_t n)
     cpdef object abort(self)

@@ -33,6 +33,9 @@ PULL_MORE = 262144  # ... while the transport takes them at once: fewer system c
 WRITE_HIGH = 65536  # the transport's own buffer
 UNSENT = 131072  # octets in the kernel that are not sent yet: see `limit_unsent`
 LINGER_S = 10.0  # how long a closing transport may try to get rid of its last octets
+# How long, and how much of, what a peer sends after its error is read and dropped.
+UNREAD_S = 1.0
+MAX_UNREAD = 262144
 
 # Waiter.state
 IDLE = 0
@@ -257,6 +260,7 @@ class Wire:
         "closing",
         "conn",
         "due",
+        "failed",
         "hub",
         "keep_due",
         "keeper",
@@ -270,6 +274,7 @@ class Wire:
         "timer",
         "touched",
         "transport",
+        "unread",
         "watched",
         "websockets",
         "write_high",
@@ -293,6 +298,8 @@ class Wire:
         self.lost = False  # the transport is gone
         self.lingering = False  # it is over, and the transport has only so much time left
         self.over = False  # the engine has said Terminated
+        self.failed = False  # by an error of the peer, who may be sending still
+        self.unread = 0  # so many octets more are read and dropped
         self.watched = False  # call `_settled` after each batch
         self.plain = False  # the transport takes only bytes, bytearray and memoryview
 
@@ -322,6 +329,8 @@ class Wire:
             data = self.spare
             self.spare = None
         if self.closing or hub.current is self:
+            if self.unread:
+                self._drop(n)
             return
         busy = hub.busy  # set where a TLS transport reads while it closes, inside another's batch
         hub.busy = True
@@ -518,9 +527,25 @@ class Wire:
             if self.timer is not None:
                 self.timer.cancel()
             self.timer = self.hub.loop.call_later(LINGER_S, transport.abort)
-        if not self.closing and not self.paused:
-            self.closing = True
+        if self.closing or self.paused:
+            return
+        self.closing = True
+        if not self.failed or not transport.can_write_eof():
             transport.close()
+            return
+        # Octets that arrive at a closed socket are answered with a RST, which takes from the peer
+        # the GOAWAY that it has not read. So they are read and dropped until it is done, for a
+        # while. (Over TLS the transport does the same until the peer has said close_notify.)
+        self.unread = MAX_UNREAD
+        transport.write_eof()
+        self.timer.cancel()
+        self.timer = self.hub.loop.call_later(UNREAD_S, transport.abort)
+
+    def _drop(self, n):
+        self.unread -= n
+        if self.unread <= 0:
+            self.unread = 0
+            self.transport.abort()
 
     def refuse(self):
         """Close the transport without a word of HTTP/2."""

@@ -33,6 +33,7 @@ class Wire:
     closing: bool
     lost: bool
     over: bool
+    failed: bool
     paused: bool
     watched: bool
     def __init__(self, hub: Hub, conn: Endpoint, write_high: int) -> None: ...

@@ -251,6 +251,7 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
             self.server.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
         elif kind is Terminated:
             self.over = True
+            self.failed = event.error_code != NO_ERROR and not event.remote
             if event.error_code != NO_ERROR:
                 self.server.admission.note(
                     "the connection of %s ended with error %#x: %.200r",

@@ -249,6 +249,45 @@ async def test_a_lost_connection_ends_every_stream(place):
 # -- on the wire -------------------------------------------------------------------------------
 
 
+BAD_PING = f.frame(f.PING, 0, 3, bytes(8))
+
+
+@pytest.mark.row("9113-6.8-7")
+async def test_who_sends_on_after_an_error_reads_goaway_and_the_end(clear):
+    async with clear.serve(idle) as server:
+        peer = await RawClient.connect(clear.port)
+        peer.send(BAD_PING)
+        for _ in range(3):
+            await asyncio.sleep(0.02)
+            peer.send(f.ping())  # at a closed socket this would be answered with a RST
+        await asyncio.sleep(0.02)
+        frames = []
+        while head := await peer.reader.read(9):  # a RST would raise
+            frames.append(head[3])
+            await peer.reader.readexactly(int.from_bytes(head[:3], "big"))
+        assert frames[-1] == f.GOAWAY and f.PING not in frames
+        peer.close()
+        while server._wires:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("endless", [False, True], ids=["silent", "endless"])
+async def test_who_never_leaves_after_an_error_is_dropped(clear, endless):
+    async with clear.serve(idle) as server:
+        peer = await RawClient.connect(clear.port)
+        (wire,) = server._wires
+        peer.send(BAD_PING)
+        begun = asyncio.get_running_loop().time()
+        while server._wires:
+            if endless and not peer.writer.is_closing():
+                peer.send(bytes(65536))
+            await asyncio.sleep(0.01)
+        took = asyncio.get_running_loop().time() - begun
+        assert took < 0.9 if endless else 0.9 < took < 5
+        assert wire.lost
+        peer.close()
+
+
 async def test_server_closes_first_and_waits_for_the_answer(clear):
     async def handler(ws):
         await ws.close(1000, "first")

@@ -31,6 +31,9 @@ async def main(arguments):
         for case in range(1, count + 1):
             await run_case(session, f"/runCase?case={case}&agent={arguments.agent}")
             print(case, flush=True)
+        # The suite knows the verdict on the last when it has seen the end of its connection.
+        status = await session.websocket(f"/getCaseStatus?case={count}&agent={arguments.agent}")
+        await status.recv()
         await run_case(session, f"/updateReports?agent={arguments.agent}")
 
 
