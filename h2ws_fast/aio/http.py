@@ -221,6 +221,11 @@ class Request(Incoming):
         transport = None if self.wire is None else self.wire.transport
         return None if transport is None else transport.get_extra_info("peername")
 
+    @property
+    def http_version(self) -> str:
+        """What it came by: "2" or "1.1"; "" where it was sent here."""
+        return "" if self.wire is None else self.wire.http_version
+
     def __repr__(self) -> str:
         token = "" if self.protocol is None else f" {self.protocol}"
         return f"<{type(self).__name__} {self.method}{token} {self.path}>"

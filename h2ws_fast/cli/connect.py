@@ -1,4 +1,4 @@
-"""`h2ws-fast connect`: a WebSocket over HTTP/2 by hand."""
+"""`h2ws-fast connect`: a WebSocket by hand."""
 
 from __future__ import annotations
 
@@ -42,12 +42,18 @@ def add_parser(commands: Any) -> None:
     """Describe the command's options."""
     parser = commands.add_parser(
         "connect",
-        help="open a WebSocket over HTTP/2 and talk by hand",
-        description="Open a WebSocket over HTTP/2. A line typed is a message sent; what comes is "
+        help="open a WebSocket and talk by hand",
+        description="Open a WebSocket over HTTP/2 or HTTP/1.1. A line typed is a message sent; what comes is "
         "printed. The end of the input closes the WebSocket.",
     )
     add = parser.add_argument
     add("url", metavar="URL", help="wss://host/path, ws:// for cleartext; https:// and http:// too")
+    add(
+        "--http",
+        choices=("auto", "h2", "h1"),
+        default="auto",
+        help="over HTTP/2, over HTTP/1.1, or over HTTP/2 where the server can (auto)",
+    )
     add("--subprotocol", action="append", default=[], metavar="NAME", help="offer it (repeatable)")
     add("--origin", help="the Origin field")
     add(
@@ -60,7 +66,7 @@ def add_parser(commands: Any) -> None:
     )
     add("--insecure", action="store_true", help="accept any certificate")
     add("--cafile", metavar="PEM", help="trust these authorities instead of the system's")
-    add("--trace", action="store_true", help="print every frame both ways, to stderr")
+    add("--trace", action="store_true", help="print every frame of HTTP/2 both ways, to stderr")
     add(
         "--wait",
         type=float,
@@ -98,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
             "  does the server speak TLS? ws:// is for cleartext"
         ) from error
     except AlpnError as error:
-        raise CommandError(f"{error}\n  an HTTP/1.1 WebSocket needs another client") from error
+        raise CommandError(f"{error}\n  without --http h2 it goes over HTTP/1.1") from error
     except InvalidStatus as error:
         body = error.response.body
         text = body.decode("utf-8", "replace").strip() if isinstance(body, bytes) else ""
@@ -106,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (ConnectionTerminated, StreamReset) as error:
         hint = ""
         if not arguments.url.startswith(("wss:", "https:")):
-            hint = "\n  does the server speak HTTP/2 in cleartext? wss:// is for TLS"
+            hint = "\n  does the server speak HTTP in cleartext? wss:// is for TLS"
         raise CommandError(f"{error}{hint}") from error
     except (ExtendedConnectUnsupported, InvalidHandshake) as error:
         raise CommandError(str(error)) from error
@@ -204,7 +210,12 @@ async def _talk(arguments: argparse.Namespace) -> int:
         raise CommandError("--insecure and --cafile are for wss:// and https://")
     if arguments.trace:
         session_type = _TracedSession
-    session = session_type(url, ssl=context, max_size=MAX_MESSAGE, close_timeout=5)
+    http = arguments.http
+    if arguments.trace:
+        if http == "h1":
+            raise CommandError("--trace shows frames of HTTP/2: leave out --http h1")
+        http = "h2"
+    session = session_type(url, ssl=context, http=http, max_size=MAX_MESSAGE, close_timeout=5)
     if isinstance(session, _TracedSession):
         session.tracer = Tracer(_note, color=sys.stderr.isatty())
     async with session:
@@ -228,7 +239,8 @@ async def _converse(ws: WebSocket, wait_s: float, talkative: bool) -> int:
             loop.add_signal_handler(number, stop.set)
     if talkative:
         chosen = f", subprotocol {ws.subprotocol}" if ws.subprotocol else ""
-        _note(f"connected{chosen}; a line is a message, Ctrl-D closes")
+        spoken = "HTTP/2" if ws.http_version == "2" else "HTTP/1.1"
+        _note(f"connected over {spoken}{chosen}; a line is a message, Ctrl-D closes")
     heard = [loop.time()]
     printing = loop.create_task(_print_messages(ws, heard))
     typing = loop.create_task(_send_lines(ws, heard, wait_s))

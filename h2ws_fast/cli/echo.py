@@ -34,8 +34,8 @@ any path echoes every WebSocket message and takes the first subprotocol offered;
   /push?count=10&size=100&interval=0.1     the server sends so many messages, then echoes
   /never-reads                             the server takes nothing: flow control stops the sender
   /headers                                 the first message is the request's headers, as JSON
-ordinary requests, on the same connection:
-  GET /          a page that opens a WebSocket over its own connection and measures it
+ordinary requests, over HTTP/2 on the same connection:
+  GET /          a page that opens a WebSocket, measures it, and shows over what it went
   GET /bytes/N   N octets
   POST /echo     the request's body, as it comes
   GET /stats     counters, as JSON"""
@@ -45,8 +45,8 @@ def add_parser(commands: Any) -> None:
     """Describe the command's options."""
     parser = commands.add_parser(
         "echo",
-        help="serve WebSockets over HTTP/2 that echo",
-        description="Serve WebSockets over HTTP/2 that echo every message.",
+        help="serve WebSockets over HTTP/2 and HTTP/1.1 that echo",
+        description="Serve WebSockets over HTTP/2 and HTTP/1.1 that echo every message.",
         epilog=PATHS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -55,7 +55,13 @@ def add_parser(commands: Any) -> None:
     add("--port", type=_port, default=8443, help="port to listen on; 0 takes a free one (8443)")
     add("--certfile", metavar="PEM", help="certificate chain (a self-signed one, made now)")
     add("--keyfile", metavar="PEM", help="private key, where it is not in --certfile")
-    add("--cleartext", action="store_true", help="no TLS: clients speak HTTP/2 at once")
+    add("--cleartext", action="store_true", help="no TLS: the first octets tell what is spoken")
+    add(
+        "--http",
+        choices=("both", "h2", "h1"),
+        default="both",
+        help="what is spoken: HTTP/2, HTTP/1.1 (both, by ALPN or the first octets)",
+    )
     add("--workers", type=_workers, default=1, metavar="N", help="processes that share the port")
     add(
         "--api",
@@ -201,6 +207,7 @@ def _run_one(
         async with serve(
             sock=listener,
             ssl=context,
+            http=("h2", "h1") if arguments.http == "both" else arguments.http,
             origins=None,
             select_subprotocol=served.select_subprotocol,
             process_request=served.process_request,

@@ -64,14 +64,15 @@ class Query:
 
 
 class PerConnection:
-    """The counters of one HTTP/2 connection."""
+    """The counters of one connection."""
 
-    __slots__ = ("address", "open", "requests", "websockets")
+    __slots__ = ("address", "http", "open", "requests", "websockets")
 
-    def __init__(self, address: Any) -> None:
+    def __init__(self, address: Any, http: str) -> None:
+        self.http = http  # "2" or "1.1"
         self.address = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address)
         self.requests = 0
-        self.websockets = 0  # opened by extended CONNECT
+        self.websockets = 0  # over HTTP/1.1 at most one
         self.open = 0  # of these, those open now
 
     def as_json(self) -> dict[str, Any]:
@@ -100,7 +101,7 @@ class Counters:
         if found is None:
             if len(self._by_wire) >= self._prune_at:
                 self._prune_at = 2 * len(self.live()) + 100
-            found = self._by_wire[wire] = PerConnection(asked.remote_address)
+            found = self._by_wire[wire] = PerConnection(asked.remote_address, asked.http_version)
             self.connections += 1
         return found
 
@@ -120,7 +121,7 @@ class Counters:
         return list(self._by_wire.values())
 
     def carried(self) -> tuple[int, int]:
-        """Return how many messages, and octets of HTTP/2 in all, have come in.
+        """Return how many messages, and octets of them and of HTTP/2 in all, have come in.
 
         The engine counts them anyway: the callback of each message need not.
         """
@@ -161,7 +162,7 @@ class Counters:
 
 def _carried(wire: Any) -> tuple[int, int]:
     stats = wire.conn.stats()
-    return stats["messages_received"], stats["octets_received"]
+    return stats.get("messages_received", 0), stats.get("octets_received", 0)
 
 
 def _count(number: int, noun: str) -> str:

@@ -221,3 +221,36 @@ def test_nobody_there():
 def test_a_header_without_a_colon_is_refused():
     done = talk("wss://localhost/", "", "--header", "nothing")
     assert done.returncode == 2 and "'Name: value'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("served", "asked", "method"),
+    [
+        ("both", "auto", "CONNECT"),
+        ("both", "h2", "CONNECT"),
+        ("both", "h1", "GET"),
+        ("h1", "auto", "GET"),
+        ("h1", "h1", "GET"),
+        ("h2", "auto", "CONNECT"),
+    ],
+)
+@pytest.mark.parametrize("cleartext", [[], ["--cleartext"]], ids=["tls", "cleartext"])
+def test_over_either_version(served, asked, method, cleartext):
+    with Echo("--http", served, *cleartext) as echo:
+        insecure = [] if cleartext else ["--insecure"]
+        done = talk(f"{echo.uri}/headers", "x\n", "--http", asked, *insecure)
+        assert done.returncode == 0, done.stderr
+        assert f'":method": "{method}"' in done.stdout and done.stdout.endswith("\nx\n")
+
+
+@pytest.mark.parametrize(("served", "asked"), [("h1", "h2"), ("h2", "h1")])
+@pytest.mark.parametrize("cleartext", [[], ["--cleartext"]], ids=["tls", "cleartext"])
+def test_a_version_that_is_not_served_is_an_error(served, asked, cleartext):
+    with Echo("--http", served, *cleartext) as echo:
+        done = talk(echo.uri, "", "--http", asked, *([] if cleartext else ["--insecure"]))
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+
+
+def test_trace_is_of_http_2(server):
+    done = talk(server.uri, "", "--insecure", "--trace", "--http", "h1")
+    assert done.returncode == 1 and "leave out --http h1" in done.stderr

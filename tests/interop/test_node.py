@@ -183,6 +183,6 @@ def test_a_server_without_the_setting_is_a_typed_error(serve_node):
 
     async def main():
         with pytest.raises(ExtendedConnectUnsupported):
-            await connect(plain.url, ssl=plain.ssl)
+            await connect(plain.url, ssl=plain.ssl, http="h2")
 
     run(main())

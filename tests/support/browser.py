@@ -35,9 +35,9 @@ FLAGS = (
 
 
 class Chromium:
-    """Debian's `chromium` and `chromium-driver`."""
+    """Debian's `chromium` and `chromium-driver`; further flags as the browser takes them."""
 
-    def __init__(self):
+    def __init__(self, *flags):
         driver = program("chromedriver", "chromium-driver")
         browser = program("chromium")
         self._folder = tempfile.TemporaryDirectory(
@@ -56,7 +56,7 @@ class Chromium:
             self._base = f"http://127.0.0.1:{port}/session"
             options = {
                 "binary": browser,
-                "args": [*FLAGS, f"--user-data-dir={self._folder.name}"],
+                "args": [*FLAGS, *flags, f"--user-data-dir={self._folder.name}"],
             }
             wanted = {
                 "browserName": "chrome",

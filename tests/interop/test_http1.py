@@ -1,0 +1,292 @@
+"""WebSockets and requests over HTTP/1.1, with others on the other side: `websockets`, curl, Node,
+and Chromium without HTTP/2."""
+
+import asyncio
+import json
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from h2ws_fast import ConnectionClosedOK, InvalidStatus, connect
+from h2ws_fast.aio import tls
+from tests.interop.test_browser import OPEN
+from tests.support.browser import Chromium
+from tests.support.certificates import write_certificate
+from tests.support.programs import Echo, module, program, read_line, running
+
+HERE = Path(__file__).parent
+MESSAGES = ["text", "na\u00efve \u2603", "", "x" * 100_000, b"", bytes(range(256)) * 4096]
+
+
+def run(coroutine):
+    async def bounded():
+        async with asyncio.timeout(60):
+            return await coroutine
+
+    return asyncio.run(bounded())
+
+
+@pytest.fixture(scope="module", params=["tls", "cleartext"])
+def echo(request):
+    with Echo(*(["--cleartext"] if request.param == "cleartext" else [])) as server:
+        yield server
+
+
+def unverified():
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+# -- the `websockets` package ---------------------------------------------------------------------
+
+
+def test_a_client_of_websockets(echo):
+    module("websockets")
+    import websockets
+
+    async def talk():
+        context = unverified() if echo.scheme == "https" else None
+        options = {"ssl": context, "max_size": 2**24, "proxy": None}
+        async with websockets.connect(
+            f"{echo.uri}/headers", subprotocols=["first", "second"], **options
+        ) as ws:
+            # It offers permessage-deflate, which is not answered.
+            assert ws.subprotocol == "first"
+            assert "Sec-WebSocket-Extensions" not in ws.response.headers
+            headers = json.loads(await ws.recv())
+            assert headers[":method"] == "GET" and headers["connection"] == "Upgrade"
+            for message in MESSAGES:
+                await ws.send(message)
+                assert await ws.recv() == message
+            await ws.send(["in ", "pieces"])
+            assert await ws.recv() == "in pieces"
+            assert await (await ws.ping()) >= 0
+        assert ws.close_code == 1000
+        async with websockets.connect(f"{echo.uri}/close?code=4321&reason=bye", **options) as ws:
+            with pytest.raises(websockets.ConnectionClosed):
+                await ws.recv()
+            assert (ws.close_code, ws.close_reason) == (4321, "bye")
+        with pytest.raises(websockets.InvalidStatus) as caught:
+            await websockets.connect(f"{echo.uri}/reject?status=403&body=no", **options)
+        assert caught.value.response.status_code == 403 and caught.value.response.body == b"no"
+        many = await asyncio.gather(
+            *(websockets.connect(f"{echo.uri}/{i}", **options) for i in range(20))
+        )
+        for i, ws in enumerate(many):
+            await ws.send(str(i))
+        assert [await ws.recv() for ws in many] == [str(i) for i in range(20)]
+        await asyncio.gather(*(ws.close() for ws in many))
+
+    run(talk())
+
+
+@pytest.mark.parametrize("http", ["auto", "h1"])
+@pytest.mark.parametrize("secure", [True, False], ids=["tls", "cleartext"])
+def test_a_server_of_websockets(tmp_path, secure, http):
+    module("websockets")
+    import websockets
+
+    certificate = write_certificate(tmp_path)
+    theirs = None
+    ours = None
+    if secure:
+        theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        theirs.load_cert_chain(*certificate)
+        ours = tls.client_context(cafile=certificate[0])
+
+    async def handler(ws):
+        if ws.request.path == "/close":
+            await ws.close(4321, "bye")
+        async for message in ws:
+            await ws.send(message)
+
+    def process(ws, request):
+        return ws.respond(404, "nothing here") if request.path == "/no" else None
+
+    async def talk():
+        async with websockets.serve(
+            handler,
+            "127.0.0.1",
+            0,
+            ssl=theirs,
+            max_size=2**24,
+            subprotocols=["b"],
+            process_request=process,
+        ) as server:
+            port = server.sockets[0].getsockname()[1]
+            base = f"{'wss' if secure else 'ws'}://127.0.0.1:{port}"
+            options = {"ssl": ours, "http": http, "subprotocols": ["a", "b"]}
+            async with connect(base, max_size=2**24, **options) as ws:
+                assert ws.http_version == "1.1" and ws.subprotocol == "b"
+                for message in MESSAGES:
+                    await ws.send(message)
+                    assert await ws.recv() == message
+                await ws.send(["in ", "pieces"])
+                assert await ws.recv() == "in pieces"
+                assert await (await ws.ping()) >= 0
+            assert ws.close_code == 1000
+            async with connect(f"{base}/close", **options) as ws:
+                await ws.wait_closed()
+                assert (ws.close_code, ws.close_reason) == (4321, "bye")
+            with pytest.raises(InvalidStatus) as caught:
+                await connect(f"{base}/no", **options)
+            assert caught.value.response.status == 404
+            assert caught.value.response.body == b"nothing here"
+            ws = await connect(base, **options)
+        with pytest.raises(ConnectionClosedOK):
+            await ws.recv()
+        assert ws.close_code == 1001
+
+    run(talk())
+
+
+# -- curl -----------------------------------------------------------------------------------------
+
+
+def curl(echo, path, *options):
+    done = subprocess.run(
+        [program("curl"), "-sSk", "-m", "20", "-w", "\n%{http_version} %{http_code}", *options]
+        + [f"{echo.url}{each}" for each in path.split()],
+        capture_output=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    body, _, last = done.stdout.rpartition(b"\n")
+    return body, last.decode()
+
+
+def test_curl_speaks_either(echo):
+    body = bytes(i & 255 for i in range(100_000))
+    assert curl(echo, "/bytes/100000", "--http1.1") == (body, "1.1 200")
+    assert curl(echo, "/bytes/100000", "--http1.0")[0] == body
+    second = "--http2" if echo.scheme == "https" else "--http2-prior-knowledge"
+    assert curl(echo, "/bytes/100000", second) == (body, "2 200")
+    # Without a word beforehand: by ALPN, or `Upgrade: h2c`, which is not taken.
+    expected = "2 200" if echo.scheme == "https" else "1.1 200"
+    assert curl(echo, "/bytes/10", "--http2")[1] == expected
+
+
+def test_curl_sends_bodies_over_one_connection(echo, tmp_path):
+    body = bytes(range(256)) * 8000
+    (tmp_path / "body").write_bytes(body)
+    options = ["--http1.1", "--data-binary", f"@{tmp_path / 'body'}"]
+    assert curl(echo, "/echo", *options) == (body, "1.1 200")
+    assert curl(echo, "/echo", *options, "-H", "Transfer-Encoding: chunked") == (body, "1.1 200")
+    got, _ = curl(echo, "/bytes/3 /stats /stats", "--http1.1", "-w", "|%{num_connects}")
+    assert got.count(b"|0") == 2 or got.count(b"|1") == 1
+
+
+# -- Node's http, by hand -------------------------------------------------------------------------
+
+
+def test_node_upgrades_by_hand(echo):
+    messages = ["one", "na\u00efve \u2603", "x" * 100_000]
+
+    def node(path, sent):
+        done = subprocess.run(
+            [
+                program("node", "nodejs"),
+                str(HERE / "node_h1.js"),
+                "client",
+                echo.url,
+                path,
+                json.dumps(sent),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    seen = node("/chat", messages)
+    assert seen == {
+        "messages": ["one", "na\u00efve \u2603", 100_000],
+        "masked": False,
+        "status": 101,
+        "accepted": True,
+        "protocol": "first",
+        "close": [4321, ""],
+        "ended": True,
+    }
+    assert node("/reject?status=404", [])["status"] == 404
+
+
+@pytest.mark.parametrize("http", ["auto", "h1"])
+def test_node_accepts_by_hand(http):
+    arguments = [program("node", "nodejs"), str(HERE / "node_h1.js"), "server"]
+
+    async def talk(port):
+        base = f"ws://127.0.0.1:{port}"
+        async with connect(f"{base}/first", http=http, subprotocols=["a", "b"]) as ws:
+            assert ws.http_version == "1.1" and ws.subprotocol == "a"
+            assert await ws.recv() == "/first"
+            for message in ("one", "na\u00efve \u2603", "x" * 100_000):
+                await ws.send(message)
+                assert await ws.recv() == message
+        assert ws.close_code == 1000
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(f"{base}/no", http=http)
+        assert (caught.value.response.status, caught.value.response.body) == (403, b"no!")
+
+    with running(arguments, stdout=subprocess.PIPE, bufsize=0) as process:
+        port = int(read_line(process))
+        run(talk(port))
+
+
+# -- Chromium without HTTP/2 ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def old_chromium():
+    with Chromium("--disable-http2") as browser:
+        yield browser
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("api", ["callback", "await"])
+def test_chromium_without_http_2(old_chromium, api):
+    with Echo("--api", api) as server:
+        old_chromium.go(f"{server.url}/")
+        old_chromium.run(
+            "while (ws.readyState !== 1) await new Promise(done => setTimeout(done, 20));"
+        )
+        measured = old_chromium.run(
+            """
+            await stats();
+            return {...window.measured, title: $("title").textContent,
+                    shown: $("protocol").textContent, explain: $("explain").textContent};
+            """
+        )
+        assert measured["protocol"] == "http/1.1" and measured["shown"] == "HTTP/1.1"
+        assert measured["title"] == "WebSocket over HTTP/1.1"
+        assert measured["same"] is False and "of its own" in measured["explain"]
+
+        def page(script, *arguments):
+            return old_chromium.run(OPEN + script, *arguments)
+
+        seen = page(
+            "return open('/', {send: ['hello', 'na\u00efve \u2603', ''], close: [3456, 'x'], after: 3},"
+            "            ['a', 'b'])"
+        )
+        assert seen["messages"] == ["hello", "na\u00efve \u2603", ""]
+        assert (seen["clean"], seen["code"], seen["reason"]) == (True, 3456, "")
+        assert (seen["protocol"], seen["extensions"]) == ("a", "")
+        seen = page("return open('/', {send: [new Uint8Array(2 ** 20)], close: [1000], after: 1})")
+        assert seen["messages"] == [{"octets": 2**20}] and seen["code"] == 1000
+        seen = page("return open('/close?code=4321&reason=bye')")
+        assert (seen["clean"], seen["code"], seen["reason"]) == (True, 4321, "bye")
+        seen = page("return open('/reject?status=403')")
+        assert (seen["opened"], seen["code"], seen["errors"]) == (False, 1006, 1)
+        many = page(
+            "return Promise.all([...Array(20).keys()].map(i =>"
+            "  open('/' + i, {send: [String(i)], close: [1000], after: 1})))"
+        )
+        assert [each["messages"] for each in many] == [[str(i)] for i in range(20)]
+        assert all(each["clean"] for each in many)
+        statistics = page("return stats()")
+        assert statistics["this_connection"]["http"] == "1.1"
