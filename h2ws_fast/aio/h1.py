@@ -187,14 +187,6 @@ class H1Connection(H1Reader):
         else:
             self._end("given up by this end", False)
 
-    def refuse(self, stream_id: int, limit: str) -> None:
-        """See `Connection.refuse`. It is answered with 503, which a client may try again later."""
-        self._current(stream_id)
-        self._hit(limit)
-        self._respond_whole(
-            503, [(b"content-type", b"text/plain; charset=utf-8")], "try again later"
-        )
-
     def turn_away(self, reason: str) -> None:
         """Answer 503 to whatever the client may ask: it may not come in."""
         self._refuse(503, reason)

@@ -280,7 +280,9 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
             return
         token = event.protocol
         if token is None:
-            if type(self.conn) is H1Connection and options.on_request is None:
+            if type(self.conn) is H1Connection and (
+                options.on_request is None or event.method == "CONNECT"
+            ):
                 self._plain(event)
             elif event.method == "CONNECT" and options.dialer is not None:
                 self._connect(event)

@@ -6,7 +6,14 @@ import sys
 
 import pytest
 
-from h2ws_fast import ConnectionClosedError, ConnectionClosedOK, Response, connect, serve
+from h2ws_fast import (
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    Dialer,
+    Response,
+    connect,
+    serve,
+)
 from h2ws_fast.aio import tls
 from h2ws_fast.engine import Limits
 from tests.support import frames as f
@@ -406,6 +413,12 @@ async def test_an_ordinary_request_where_only_websockets_are_served(place):
         assert (await peer.ask(request())).status == 404
         assert (await peer.ask(request(line="CONNECT example.org:443 HTTP/1.1"))).status == 501
         await peer.close()
+    # A proxy of HTTP/2 is none of HTTP/1.1.
+    async with place.serve(on_request=answer, connect=Dialer()):
+        peer = await Peer.to(place)
+        assert (await peer.ask(request(line="CONNECT 127.0.0.1:9 HTTP/1.1"))).status == 501
+        assert (await peer.ask(request())).status == 200
+        await peer.close()
 
 
 @pytest.mark.parametrize("kind", ["plain", "coroutine"])
@@ -600,3 +613,26 @@ async def test_a_refusal_reaches_a_client_that_is_still_sending(clear):
         (got,) = read_answers(await peer.reader.read())
         assert got.status == 431
         await peer.close()
+
+
+async def test_a_newcomer_that_may_not_come_in_is_told(place):
+    async with place.serve(echo, max_connections=1) as server:
+        peer = await Peer.to(place)
+        await peer.websocket()
+        other = await Peer.to(place)
+        got = await other.ask(upgrade(host="127.0.0.1"))
+        assert got.status == 503 and b"max_connections" in got.body
+        assert got.fields["connection"] == "close"
+        assert await other.reader.read() == b""
+        await other.close()
+        assert server.stats()["refused"] == {"max_connections": 1}
+        peer.send(1, b"x")
+        assert (await peer.frames(1))[0].payload == b"x"
+        await peer.close()
+        async with asyncio.timeout(5):
+            while server._wires:
+                await asyncio.sleep(0.01)
+        again = await Peer.to(place)
+        await again.websocket()
+        assert server.stats()["limits"] == {}
+        await again.close()
