@@ -99,6 +99,7 @@ cdef class Carrier(FrameReader):
     @cython.locals(increment=int64_t)
     cdef int grant(self, Stream stream, int64_t n) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
+    cdef int keep(self, Stream stream, int64_t n) except -1
     @cython.locals(sink=Sink, layer=Layer)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
     @cython.final

@@ -337,6 +337,13 @@ class Carrier(FrameReader):
             self.shed_at = self.limits.max_buffered
         return 0
 
+    def keep(self, stream, n):
+        stream.held += n
+        self.buffered += n
+        if self.buffered > self.shed_at:
+            self._shed()
+        return 0
+
     def deliver(self, stream, data, credit, early):
         self.messages_received += 1
         if self.auto_credit:

@@ -67,8 +67,7 @@ class Pending(Layer):
         if self.early is None:
             self.early = Buffer()
         self.early.append(p, pos, n, 0)
-        stream.held += n
-        channel.buffered += n
+        channel.keep(stream, n)
         return 0
 
     def ended(self, channel, stream):

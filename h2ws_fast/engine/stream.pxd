@@ -60,6 +60,7 @@ cdef class Channel(Endpoint):
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
     cdef int deliver_data(self, Stream stream, bytes data) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
+    cdef int keep(self, Stream stream, int64_t n) except -1
     cdef int emit(self, Stream stream, object event) except -1
     cdef int end(self, Stream stream) except -1
     cdef int over(self, Stream stream) except -1

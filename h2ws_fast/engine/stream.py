@@ -125,6 +125,9 @@ class Channel(Endpoint):
     def hold(self, stream, n):
         """n octets of an incomplete message stay here: credit them, and count them as buffered."""
 
+    def keep(self, stream, n):
+        """n octets stay here that nobody may have yet: count them as buffered, and credit nothing."""
+
     def emit(self, stream, event):
         """Hand over any other event."""
 

@@ -164,3 +164,22 @@ def test_an_application_that_never_reads(target, siege):
         assert attacker.read_until(
             lambda: bytes(attacker.data.get(2 * count + 1, b""))[2:] == b"unharmed"
         )
+
+
+def test_octets_before_the_answer(target, siege):
+    """The same for WebSockets that the application is slow to accept: their octets are held raw."""
+    count = 300
+    with (
+        siege(target, "max_buffered", cpu=4.0, memory=100 * MIB),
+        target.attack() as attacker,
+    ):
+        block = attacker.repeated(attacker.connect, "/unanswered")
+        attacker.send(*(f.headers(2 * i + 1, block) for i in range(1, count)))
+        for i in range(count):
+            assert attacker.send(f.data(2 * i + 1, bytes(16000)) * 16)
+        attacker.send(f.ping())
+        assert attacker.read_until(lambda: attacker.acks == 2)
+        assert 1 <= attacker.resets[CALM] < count // 2
+        assert target.stats()["octets_held"] <= 70 * MIB
+        assert attacker.goaway is None
+        attacker.websocket(2 * count + 1)

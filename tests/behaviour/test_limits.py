@@ -896,6 +896,26 @@ def test_a_body_may_be_what_holds_most(make):
     assert peer.events[-1].data == b"unharmed"
 
 
+def test_max_buffered_of_what_is_not_answered(make):
+    """Octets that came before the answer are held raw, and count like all others."""
+    peer = make("server", limits={"max_buffered": 50_000})
+    ids = [peer.open(CONNECT) for _ in range(10)]
+    for number, stream_id in enumerate(ids):
+        peer.feed(f.data(stream_id, bytes(6000 + number)))
+    assert peer.conn.octets_held <= 50_000 + 6010
+    # The one that held most was reset, twice.
+    assert peer.conn.stats()["limits"] == {"max_buffered": 2}
+    resets = [x for x in peer.sent() if x.kind == f.RST_STREAM]
+    assert [(x.stream_id, x.error_code) for x in resets] == [
+        (ids[8], f.ENHANCE_YOUR_CALM),
+        (ids[9], f.ENHANCE_YOUR_CALM),
+    ]
+    assert [e.stream_id for e in of(peer.events, "Reset")] == ids[8:]
+    peer.conn.accept_websocket(ids[0])
+    peer.next_id = ids[-1] + 2
+    peer.expect_alive()
+
+
 def test_max_queued(make):
     peer = make("server", limits={"max_queued": 100_000})
     stream_id = peer.websocket()

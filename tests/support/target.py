@@ -124,6 +124,9 @@ class Application:
             async for message in ws:
                 await ws.send(message)
 
+    def process_request(self, ws, request):
+        return asyncio.sleep(30) if request.path == "/unanswered" else None
+
     async def on_request(self, request):
         from h2ws_fast import Response
 
@@ -165,6 +168,7 @@ async def main(told):
         "127.0.0.1",
         0,
         on_request=application.on_request,
+        process_request=application.process_request,
         limits=Limits(**{"close_timeout_s": 3.0, **told["limits"]}),
         settings=Settings(**told["settings"]),
         **told["serve"],
