@@ -168,6 +168,21 @@ async def interrupted(v):
         v.ledger.expected["cancelled"] += 1
 
 
+@kind(5)
+async def over_http_1(v):
+    """A WebSocket of HTTP/1.1 on the same port, and how it ends."""
+    async with v.place.session(http="h1") as session:
+        v.ledger.connections += 1
+        ws = await session.websocket("/h1")
+        await converse(v, ws, exchanges(v))
+        if v.random.random() < 0.5:
+            await ws.close(4000, "bye")
+            if ws.close_code != 4000:
+                raise AssertionError(f"closed with 4000, answered with {ws.close_code}")
+        elif v.random.random() < 0.5:
+            ws.abort()
+
+
 @kind(8)
 async def reconnects(v):
     """Connections that live for one message, and go with and without a word."""
