@@ -109,6 +109,7 @@ async def open_upgraded(
     except BaseException:
         if wire.transport is not None:
             wire.abort()
+            hub.loop.call_soon(wire.forsake)
         elif not wire.lost:
             session._forget(wire)
         raise

@@ -350,6 +350,8 @@ class Wire:
         return False
 
     def connection_lost(self, exc):
+        if self.lost:
+            return  # it was forsaken
         self.lost = True
         self.closing = True
         if self.timer is not None:
@@ -551,6 +553,16 @@ class Wire:
         """Close the transport without a word of HTTP/2."""
         self.closing = True
         self.transport.close()
+
+    def forsake(self):
+        """Connecting was given up: what there is of a transport goes. Not inside a task.
+
+        uvloop closes it by itself then, and never reports it: what it was told of would keep this
+        connection for ever.
+        """
+        if self.transport is not None and not self.lost:
+            self.abort()
+            self.connection_lost(None)
 
     def abort(self):
         """Drop the transport now; every stream gets its last event when it reports back."""

@@ -36,7 +36,7 @@ from .http import Body, Request, Response, fields_of, text_response
 from .pace import PacedWire
 from .protocol import Hub, limit_unsent, running_hub
 from .sniff import Sniffer
-from .tunnel import Receiving, Sending, Tunnel
+from .tunnel import Receiving, Sending, Tunnel, iterating
 from .websocket import Keeper, WebSocket, new_websocket, open_websocket
 
 __all__ = ["SAME_ORIGIN", "SameOrigin", "Server", "serve"]
@@ -345,6 +345,9 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
     ) -> None:
         try:
             response = await answer
+        except asyncio.CancelledError:
+            self._give_up(what.stream_id, CANCEL)
+            raise
         except Exception:
             self.server.logger.exception("process_request failed")
             response = text_response(500, "the opening handshake failed, see the server's log\n")
@@ -356,6 +359,9 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
                 self._refuse(what, response)
         except StreamClosed:
             return
+        except Exception:
+            self.server.logger.exception("answering a request failed")
+            self._give_up(what.stream_id, INTERNAL_ERROR)
         self.touch()
 
     def _turn_away(self, stream_id: int, status: int, reason: str) -> None:
@@ -647,9 +653,10 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
         if method == "HEAD":
             sending.ended = True
             return
-        async for piece in body:
-            if piece:
-                await sending.write(piece)
+        async with iterating(body) as pieces:
+            async for piece in pieces:
+                if piece:
+                    await sending.write(piece)
         sending.finish(response.trailers)
 
 

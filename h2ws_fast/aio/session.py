@@ -27,7 +27,7 @@ from .fallback import is_remembered, open_upgraded, probe
 from .http import Body, Headers, HeadersLike, Request, Response, fields_of
 from .protocol import Hub, limit_unsent, running_hub
 from .server import SSL_SHUTDOWN_S, _octets, _warn_if_pure, limits_from
-from .tunnel import Tunnel
+from .tunnel import Tunnel, iterating
 from .websocket import Keeper, WebSocket, new_websocket, open_websocket
 
 __all__ = ["Session"]
@@ -155,7 +155,11 @@ class Session:
         http = ("h2", "h1") if self._http == "auto" else ("h2",)
         self._failure = None
         self._use_socket()
-        transport, _ = await hub.loop.create_connection(lambda: wire, **self._dialled(http))
+        try:
+            transport, _ = await hub.loop.create_connection(lambda: wire, **self._dialled(http))
+        except BaseException:
+            hub.loop.call_soon(wire.forsake)
+            raise
         sock = transport.get_extra_info("socket")
         if sock is not None:
             limit_unsent(sock)
@@ -336,8 +340,19 @@ class Session:
         if wire is None:
             raise LocalProtocolError("the session is not connected: use async with, or connect()")
         if wire.lost or wire.conn.terminated:
-            raise self._failure or ConnectionTerminated()
+            raise self._why()
         return wire
+
+    def _why(self) -> BaseException:
+        # Why it is over: an error of its own for each caller, or one would collect their frames.
+        failure = self._failure
+        if failure is None:
+            return ConnectionTerminated()
+        if type(failure) is not ConnectionTerminated:
+            return failure.with_traceback(None)
+        error = ConnectionTerminated(failure.error_code, failure.reason)
+        error.__cause__ = failure.__cause__
+        return error
 
     async def _start(self, attempt: Callable[[], int]) -> int:
         # Open a stream as soon as the server allows one more.
@@ -644,9 +659,10 @@ class Session:
                 if body:
                     await sending.write(body, end=not trailers)
             else:
-                async for piece in body:
-                    if piece:
-                        await sending.write(piece)
+                async with iterating(body) as pieces:
+                    async for piece in pieces:
+                        if piece:
+                            await sending.write(piece)
             sending.finish(trailers)
         except StreamReset:
             return  # the response tells

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..engine.constants import CANCEL
@@ -28,6 +29,20 @@ def reset(wire: Wire, stream_id: int, error_code: int) -> None:
     except StreamClosed:
         return
     wire.touch()
+
+
+def again(error: StreamReset) -> StreamReset:
+    """The same error, to be raised: one that is kept must not collect the frames it passed."""
+    return StreamReset(error.error_code, error.reason, error.retryable)
+
+
+def iterating(body: Any) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
+    """Iterate over a body inside of this; at the end a generator is closed, whatever happened.
+
+    Left to the collector, what it holds would outlive its stream.
+    """
+    iterator = aiter(body)
+    return aclosing(iterator) if hasattr(iterator, "aclose") else nullcontext(iterator)
 
 
 class Receiving:
@@ -101,7 +116,7 @@ class Receiving:
         """Return the next octets, b"" at the end; raise StreamReset where there is no end."""
         while not self._pieces:
             if self._error is not None:
-                raise self._error
+                raise again(self._error)
             if self._ended:
                 return b""
             if self._waiter is not None:
@@ -192,7 +207,7 @@ class Sending:
         Raises StreamReset where the peer no longer takes any.
         """
         if self._error is not None:
-            raise self._error
+            raise again(self._error)
         try:
             waiting = self.wire.conn.send_data(self.stream_id, data, end)
         except StreamClosed as error:
@@ -204,9 +219,14 @@ class Sending:
             while self._error is None and self._waiting() > self.wire.write_high:
                 future = self.wire.hub.loop.create_future()
                 self._drained.append(future)
-                await future
+                try:
+                    await future
+                except asyncio.CancelledError:
+                    if future in self._drained:
+                        self._drained.remove(future)
+                    raise
             if self._error is not None:
-                raise self._error
+                raise again(self._error)
 
     def _waiting(self) -> int:
         try:

@@ -228,6 +228,16 @@ def pending(source):
 READY = finished(None)
 
 
+def _waiting(futures):
+    # The list of futures to which one more comes, without those that were cancelled: somebody may
+    # wait again and again, each time with a timeout.
+    if futures is None:
+        return []
+    if len(futures) & 15 == 15:
+        return [each for each in futures if not (each[0] if type(each) is tuple else each).done()]
+    return futures
+
+
 class Extra:
     """What few WebSockets need, or only at their end."""
 
@@ -454,8 +464,7 @@ class WebSocket(Sink):
             return None
         future = self.wire.hub.loop.create_future()
         extra = self._extras()
-        if extra.drainers is None:
-            extra.drainers = []
+        extra.drainers = _waiting(extra.drainers)
         extra.drainers.append(future)
         return future
 
@@ -465,8 +474,7 @@ class WebSocket(Sink):
             raise self._error()
         future = self.wire.hub.loop.create_future()
         extra = self._extras()
-        if extra.closers is None:
-            extra.closers = []
+        extra.closers = _waiting(extra.closers)
         extra.closers.append((future, True))
         return future
 
@@ -672,8 +680,7 @@ class WebSocket(Sink):
             return None
         future = self.wire.hub.loop.create_future()
         extra = self._extras()
-        if extra.closers is None:
-            extra.closers = []
+        extra.closers = _waiting(extra.closers)
         extra.closers.append((future, False))
         return future
 
