@@ -53,6 +53,7 @@ DEMANDS = [
     Demand("send", "engine", "send 1 MiB against memcpy of 1 MiB", "<=", 2, "x"),
     Demand("handshake", "handshakes", "extended CONNECT accepted, warm, against h2", ">=", 20, "x"),
     Demand("idle", "memory", "engine octets an idle WebSocket", "<=", 240),
+    Demand("idle kept", "memory", "the same, its request kept, beside the fields", "<=", 400),
     Demand(
         "connections",
         "connections",

@@ -1,5 +1,7 @@
 """h2ws_fast's engine, whichever twin this process runs."""
 
+import sys
+
 from h2ws_fast import _twins
 from h2ws_fast.engine import Connection, Role, Settings
 from h2ws_fast.engine.events import BytesMessage, Closed, Requested, TextMessage
@@ -44,14 +46,17 @@ def drain(conn, keep):
 class Server:
     """One connection with WebSockets open on its first streams."""
 
-    def __init__(self, streams, auto_credit=True, **opening):
+    def __init__(self, streams, auto_credit=True, keep=False, **opening):
         self.conn = conn = connect(auto_credit, max(1000, streams))
         self.ids = []
+        self.requests = []
         for data in wire.reads(wire.opening(streams, **opening)):
             for event in conn.receive_data(data):
                 if type(event) is Requested:
                     conn.accept_websocket(event.stream_id)
                     self.ids.append(event.stream_id)
+                    if keep:
+                        self.requests.append(event)
             drain(conn, len)
         assert len(self.ids) == streams, len(self.ids)
 
@@ -343,11 +348,23 @@ class Heads(Case):
         return wire.digest([(joined(pulls),)])
 
 
-class Idle(Case):
-    """Octets a WebSocket that has echoed one fragmented message and is quiet since."""
+def header_octets(requests):
+    """Octets of the fields of requests: the lists, their pairs, names and values, each once."""
+    found = {}
+    for request in requests:
+        for thing in (request.headers, *request.headers, *sum(request.headers, ())):
+            found[id(thing)] = sys.getsizeof(thing)
+    return sum(found.values())
 
-    def __init__(self, websockets, streams, size=65536, pieces=4, **_):
-        self.websockets, self.streams = websockets, streams
+
+class Idle(Case):
+    """Octets a WebSocket that has echoed one fragmented message and is quiet since.
+
+    With `keep` the application keeps the request of each; what its fields take is told apart.
+    """
+
+    def __init__(self, websockets, streams, size=65536, pieces=4, keep=False, **_):
+        self.websockets, self.streams, self.keep = websockets, streams, keep
         self.echo = [wire.fragmented(sid, size, pieces) for sid in wire.stream_ids(streams)]
         self.kept = []
 
@@ -359,11 +376,14 @@ class Idle(Case):
         for _ in range(self.websockets // self.streams):
             self._connection()
         count = self.websockets // self.streams * self.streams
-        return {"websockets": count, "octets": (resident() - before) / count}
+        octets = (resident() - before) / count
+        fields = header_octets(self.kept[-1][1]) / self.streams
+        return {"websockets": count, "octets": octets, "fields": fields}
 
     def _connection(self):
-        conn = Server(self.streams).conn
-        self.kept.append(conn)
+        server = Server(self.streams, keep=self.keep)
+        conn = server.conn
+        self.kept.append((conn, server.requests))
         for message in self.echo:
             for event in conn.receive_data(message):
                 if type(event) is BytesMessage:
