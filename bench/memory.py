@@ -27,7 +27,7 @@ def run(bench):
         "memory: resident octets an idle WebSocket",
         ["WebSockets", "octets each", "of these fields"],
         note="each has echoed one fragmented 64 KiB message; a fresh process for each row. Fields: "
-        "the header list of a request that the application keeps, its pairs, names and values",
+        "path, authority and the header list of a request that the application keeps",
     )
     many = 20_000 if bench.quick else 100_000
     for name, websockets, streams, keep in (

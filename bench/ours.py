@@ -349,10 +349,17 @@ class Heads(Case):
 
 
 def header_octets(requests):
-    """Octets of the fields of requests: the lists, their pairs, names and values, each once."""
+    """Octets of the fields of requests: path, authority, and the lists with their pairs, names and
+    values; what several share counts once."""
     found = {}
     for request in requests:
-        for thing in (request.headers, *request.headers, *sum(request.headers, ())):
+        for thing in (
+            request.path,
+            request.authority,
+            request.headers,
+            *request.headers,
+            *sum(request.headers, ()),
+        ):
             found[id(thing)] = sys.getsizeof(thing)
     return sum(found.values())
 

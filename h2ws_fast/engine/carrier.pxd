@@ -52,6 +52,7 @@ cdef class Carrier(FrameReader):
     cdef Outbox outbox
     cdef StreamMap streams
     cdef Stream last_stream
+    cdef str last_authority
     cdef Timers timers
     cdef Window window
     cdef list queue

@@ -70,6 +70,7 @@ class Carrier(FrameReader):
         "guard",
         "interrupt",
         "keys",
+        "last_authority",
         "last_peer_id",
         "last_stream",
         "local_initial",

@@ -182,6 +182,7 @@ class Connection(Sender):
         self.streams = StreamMap()
         self.closed = ClosedStreams(min(max(50, settings.max_concurrent_streams), 65536))
         self.last_stream = None
+        self.last_authority = ""
         self.last_peer_id = 0
         self.goaway_last = MAX_STREAM_ID
         self.peer_streams = 0

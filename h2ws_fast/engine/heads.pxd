@@ -11,7 +11,7 @@ from .stream cimport Layer, Stream, new_stream
 
 cdef unsigned int ANSWERED, BODY_IN, CANCEL, CLOSED, HALF_CLOSED_REMOTE, HEAD_ONLY, LOCAL, OVER
 cdef unsigned int PROMPT, PROTOCOL_ERROR, REFUSED_STREAM, STREAM_CLOSED, TUNNELLED
-cdef int HANDSHAKE_TIMER, HEADER_BLOCK_TIMER
+cdef int HANDSHAKE_TIMER, HEADER_BLOCK_TIMER, MAX_SHARED
 cdef Layer DISCARDED, TUNNEL
 
 
@@ -23,6 +23,7 @@ cdef class Heads(Carrier):
     cdef int receive_block(self, unsigned int stream_id, unsigned int end_stream, unsigned int promised, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.locals(guard=Guard, stream=Stream, head=RequestHead, rank=int, key=bytes, protocol=str, layer=Layer)
     cdef void _open_stream(self, unsigned int stream_id, list fields, unsigned int end_stream) except *
+    cdef str _shared(self, str authority)
     @cython.locals(updates=dict, rank=int)
     cdef int _take_update(self, unsigned int stream_id) except -2
     @cython.locals(layer=Layer)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support import frames as f
-from tests.support.peer import GET, POST
+from tests.support.peer import GET, POST, of
 
 row = pytest.mark.row
 
@@ -67,3 +67,15 @@ def test_a_million_streams_opened_and_reset_take_no_memory(make, twin, ended_by)
     assert conn.data_to_send(now=0.0) == []
     last = 2 * total + 1
     assert len(conn.receive_data(f.headers(last, get, True), 0.0)) == 1
+
+
+def test_the_requests_of_a_connection_share_the_name_of_its_authority(make):
+    peer = make("server")
+    long = "a" * 1000 + ".example"
+    for number, authority in enumerate(("one.example", "one.example", long, long, "one.example")):
+        fields = [(name, authority if name == ":authority" else value) for name, value in GET]
+        peer.feed(peer.headers(2 * number + 1, fields, end_stream=True))
+    names = [event.authority for event in of(peer.events, "Requested")]
+    assert names == ["one.example", "one.example", long, long, "one.example"]
+    assert names[0] is names[1] is names[4]
+    assert names[2] is not names[3]  # nothing long is kept for a request that may never come
