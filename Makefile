@@ -22,7 +22,7 @@ style:
 
 types:
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pyright
+	$(PYTHON) -m pyright --pythonpath "$$(command -v $(PYTHON))"
 
 test:  ## both twins of the engine; what lies above it on the compiled one
 	H2WS_FAST_REQUIRE_COMPILED=1 $(PYTHON) -m pytest -q

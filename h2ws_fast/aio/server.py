@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import socket
 import ssl as ssl_module
-import urllib.parse
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -33,6 +31,7 @@ from .admission import Admission, peer_of
 from .dialer import Dialer
 from .h1 import H1Connection
 from .http import Body, Request, Response, fields_of, text_response
+from .origins import SAME_ORIGIN, Origins, SameOrigin, is_allowed
 from .pace import PacedWire
 from .protocol import Hub, limit_unsent, running_hub
 from .sniff import Sniffer
@@ -51,51 +50,6 @@ OnMessage: TypeAlias = Callable[[WebSocket, Any], Any]
 OnWebSocket: TypeAlias = Callable[[WebSocket], Any]
 OnRequest: TypeAlias = Callable[[Request], Awaitable[Response]]
 OnTunnel: TypeAlias = Callable[[Tunnel], Awaitable[Any]]
-Origins: TypeAlias = "Sequence[str | re.Pattern[str] | None] | SameOrigin | None"
-
-
-class SameOrigin:
-    """The default of `serve(origins=...)`: an Origin must name the authority it asks.
-
-    Requests without an Origin do not come from a page and pass: RFC 6455 section 10.2.
-    """
-
-    def __repr__(self) -> str:
-        return "SAME_ORIGIN"
-
-
-SAME_ORIGIN = SameOrigin()
-
-DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-
-
-def _host_and_port(authority: str, scheme: str) -> tuple[str, int | None] | None:
-    try:
-        parts = urllib.parse.urlsplit("//" + authority)
-        port = parts.port
-    except ValueError:
-        return None
-    if not parts.hostname or parts.path or parts.query or parts.fragment:
-        return None
-    return parts.hostname.lower(), port or DEFAULT_PORTS.get(scheme)
-
-
-def is_same_origin(origin: str, scheme: str, authority: str) -> bool:
-    """Does this Origin field name the authority that was asked?
-
-    A proxy that ends TLS may change the scheme, so only host and port count; each default port is
-    that of its own side.
-    """
-    kind, slashes, rest = origin.partition("://")
-    if not slashes or kind.lower() not in ("http", "https") or "@" in rest:
-        return False
-    ours = _host_and_port(authority, scheme)
-    theirs = _host_and_port(rest, kind.lower())
-    if ours is None or theirs is None:
-        return False
-    if ours == theirs:
-        return True
-    return ours[0] == theirs[0] and (ours[1], theirs[1]) in ((80, 443), (443, 80))
 
 
 class _Options:
@@ -409,7 +363,7 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
             return
         headers = options.extra_headers
         subprotocol = None
-        if options.origins is not None and not self._origin_allowed(ws.request):
+        if options.origins is not None and not is_allowed(options.origins, ws.request):
             self._turn_away(ws.stream_id, 403, "this Origin is not allowed")
             return
         if options.subprotocols is not None or options.select_subprotocol is not None:
@@ -445,21 +399,6 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
             task = self.hub.loop.create_task(coroutine)
             self._own(task)
             task.add_done_callback(ws._handled)
-
-    def _origin_allowed(self, request: Request) -> bool:
-        origins = self.server.options.origins
-        values = request.headers.get_all("origin")
-        if len(values) > 1:
-            return False
-        origin = values[0] if values else None
-        if isinstance(origins, SameOrigin):
-            return origin is None or is_same_origin(origin, request.scheme, request.authority)
-        for allowed in origins or ():
-            if allowed == origin:
-                return True
-            if isinstance(allowed, re.Pattern) and origin is not None and allowed.fullmatch(origin):
-                return True
-        return False
 
     def _select_subprotocol(self, ws: WebSocket) -> str | None:
         options = self.server.options

@@ -74,6 +74,10 @@ async def main() -> None:
         broadcast(server.connections, "x")
     server = await serve(on_message=on_message, host="127.0.0.1", port=0)
     server.close()
+    async for again in connect("ws://127.0.0.1", http="h1", reconnect_delays=lambda: iter([1.0])):
+        assert_type(again, WebSocket)
+        assert_type(again.http_version, str)
+        break
     async with connect("wss://127.0.0.1", ssl=tls.client_context()) as ws:
         assert_type(ws, WebSocket)
         try:
