@@ -36,7 +36,7 @@ class PacedWire(Wire):
 
     def _settled(self) -> None:
         transport = self.transport
-        if transport is None or self.closing:
+        if transport is None or self.closing or transport.is_closing():
             return
         conn = self.conn
         if type(conn) is Upgraded:

@@ -170,6 +170,8 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
 
     def _upgraded(self, octets: bytes, conn: Endpoint, early: bytes) -> None:
         # A request over HTTP/1.1 became a WebSocket; `early` came behind it.
+        if self.transport is None or self.closing:
+            raise StreamClosed("the connection is closing")
         self.transport.write(octets)
         self.become(conn)
         if early:
