@@ -60,6 +60,7 @@ cdef class Wire:
     cdef readonly Py_ssize_t write_high
     cdef bint touched
     cdef readonly bint paused
+    cdef bint slow
     cdef public bint closing
     cdef bint lingering
     cdef readonly bint lost

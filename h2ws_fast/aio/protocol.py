@@ -270,6 +270,7 @@ class Wire:
         "paused",
         "plain",
         "routes",
+        "slow",
         "spare",
         "timer",
         "touched",
@@ -294,6 +295,7 @@ class Wire:
         self.keep_due = 0.0
         self.touched = False
         self.paused = False
+        self.slow = False  # it was paused, and the engine has not run empty since
         self.closing = False  # the transport was told to close
         self.lost = False  # the transport is gone
         self.lingering = False  # it is over, and the transport has only so much time left
@@ -367,6 +369,7 @@ class Wire:
 
     def pause_writing(self):
         self.paused = True
+        self.slow = True
 
     def resume_writing(self):
         self.paused = False
@@ -480,8 +483,11 @@ class Wire:
             while not self.paused:
                 buffers = self.conn.data_to_send(size, now)
                 if not buffers:
+                    self.slow = False
                     return
-                size = PULL_MORE
+                if not self.slow:
+                    # Otherwise what is taken now would only stand before what is said next.
+                    size = PULL_MORE
                 if len(buffers) > 1 and not self.plain:
                     transport.writelines(buffers)
                     continue

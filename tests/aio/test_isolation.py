@@ -1,0 +1,187 @@
+"""Who does not read, and who sends without end, disturbs no other stream of the connection.
+
+Server, network and client are three processes. The network is a link of 25 MB/s and a round trip of
+20 ms: over loopback alone a message would compete for the processors, and for nothing else.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from h2ws_fast import Session, engine
+from h2ws_fast.aio.protocol import PULL, PULL_MORE, UNSENT, WRITE_HIGH, Wire, running_hub
+from h2ws_fast.engine import Limits, Settings
+from tests.support import frames as f
+from tests.support.peer import Peer
+from tests.support.programs import read_line, running
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="needs TCP_NOTSENT_LOWAT and /proc of Linux"
+)
+
+RATE, DELAY = 25e6, 0.01
+PINGS = 400
+EVERY_S = 0.004
+BULK = bytes(65536)
+CONNECT = (f.ENABLE_CONNECT_PROTOCOL, 1)
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@contextlib.contextmanager
+def program(*arguments):
+    """A program of ours that prints a port."""
+    options = {"stdout": subprocess.PIPE, "bufsize": 0, "env": {**os.environ}}
+    with running([sys.executable, "-m", *map(str, arguments)], **options) as process:
+        yield int(read_line(process))
+
+
+async def ping_pong(ws):
+    """How long each message was on its way there and back, sorted."""
+    times = []
+
+    async def take():
+        for _ in range(PINGS):
+            times.append(time.perf_counter() - float(await ws.recv()))
+
+    async with asyncio.timeout(60):
+        taking = asyncio.create_task(take())
+        for _ in range(PINGS):
+            await ws.send(f"{time.perf_counter():<125.12f}")
+            await asyncio.sleep(EVERY_S)
+        await taking
+    return sorted(times)
+
+
+def figures(times):
+    """(median, 99th percentile)"""
+    return statistics.median(times), times[len(times) * 99 // 100]
+
+
+async def send_for_ever(ws):
+    while True:
+        await ws.send(BULK)
+
+
+class Bulk:
+    """One endless upload and one endless download."""
+
+    def __init__(self, session):
+        self.session = session
+        self.sent = self.received = 0
+
+    async def pieces(self):
+        while True:
+            self.sent += len(BULK)
+            yield BULK
+
+    async def upload(self):
+        await self.session.request("POST", "/up", body=self.pieces())
+
+    async def download(self):
+        async with await self.session.request("GET", "/down") as response:
+            async for piece in response:
+                self.received += len(piece)
+
+
+class SlowTransport:
+    """Takes 100 kB at a time, then says that it is full."""
+
+    def __init__(self, wire):
+        self.wire = wire
+        self.turns = [0]
+
+    def set_write_buffer_limits(self, high):
+        pass
+
+    def write(self, data):
+        self.turns[-1] += len(data)
+        if self.turns[-1] >= 100_000:
+            self.wire.pause_writing()
+
+
+async def test_a_transport_that_was_full_is_given_little_at_a_time():
+    peer = Peer(engine, "server", peer_settings=[(f.INITIAL_WINDOW_SIZE, 1 << 30), CONNECT])
+    peer.feed(f.window_update(0, 1 << 30))
+    stream_id = peer.websocket()
+    peer.conn.send_message(stream_id, bytes(MIB))
+    wire = Wire(running_hub(), peer.conn, WRITE_HIGH)
+    transport = SlowTransport(wire)
+    wire.connection_made(transport)
+    while peer.conn.waiting(stream_id):
+        transport.turns.append(0)
+        wire.resume_writing()
+        await asyncio.sleep(0)
+    # The first time nobody knew. Afterwards what waits stays in the engine: there it is overtaken.
+    assert max(transport.turns[1:]) <= 2 * PULL, transport.turns
+    assert len(transport.turns) > 5
+
+
+async def stats(session):
+    return json.loads(await (await session.request("GET", "/stats")).read())
+
+
+@pytest.mark.parametrize("readers", [1, 10])
+async def test_latency_and_memory_beside_stuck_readers_and_bulk(loop_kind, readers):
+    with (
+        program("tests.support.crowded", loop_kind) as far,
+        program("tests.support.link", far, RATE, DELAY) as port,
+        socket.socket() as sock,
+    ):
+        sock.connect(("127.0.0.1", port))
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+        async with Session(f"http://127.0.0.1:{port}", sock=sock, close_timeout=0.1) as session:
+            await crowd(session, readers)
+
+
+async def crowd(session, readers):
+    ws = await session.websocket("/echo")
+    alone = figures(await ping_pong(ws))
+    before = await stats(session)
+
+    unread = [await session.websocket("/unread") for _ in range(readers)]
+    unheard = [await session.websocket("/push") for _ in range(readers)]
+    bulk = Bulk(session)
+    tasks = [asyncio.create_task(send_for_ever(each)) for each in unread]
+    tasks += [asyncio.create_task(bulk.upload()), asyncio.create_task(bulk.download())]
+    try:
+        await asyncio.sleep(1)
+        sent, received, began = bulk.sent, bulk.received, time.perf_counter()
+        beside = figures(await ping_pong(ws))
+        elapsed = time.perf_counter() - began
+        # It was no idle connection: each way went at a part of the link's rate.
+        assert bulk.sent - sent > RATE * elapsed / 10
+        assert bulk.received - received > RATE * elapsed / 10
+
+        after = await stats(session)
+        settings, limits = Settings(), Limits()
+        window = settings.initial_window_size
+        most_buffered = (readers + 1) * window + limits.window_budget
+        most_queued = (readers + 1) * (2**15 + len(BULK) + KIB) + KIB * KIB
+        assert readers * window * 0.9 < after["octets_buffered"] <= most_buffered
+        assert after["octets_queued"] <= most_queued
+        # What is buffered and queued, what the transport holds, and the pools and objects around.
+        growth = after["resident"] - before["resident"]
+        held = after["octets_buffered"] + most_queued + WRITE_HIGH + 2 * PULL_MORE
+        assert growth <= 2 * held + 16 * MIB, (growth, held)
+
+        # Nobody is stuck for ever who is read after all.
+        for each in unheard:
+            async with asyncio.timeout(20):
+                assert await each.recv() == BULK
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        session._wire.abort()
+    assert beside[0] <= 3 * alone[0], (alone, beside)
+    assert beside[1] <= 3 * alone[1], (alone, beside)
