@@ -95,8 +95,10 @@ class Receiver:
         raise value if traceback is None else value.with_traceback(traceback)
 
     def close(self):
+        # A waiter that has its callback belongs to the task that waits, which is not this one: a
+        # task ends its own wait before it throws. It may be another that was cancelled at once.
         waiter = self.ws._waiter
-        if waiter is not None:
+        if waiter is not None and waiter.state == 1:  # YIELDED
             waiter.reset()
 
     def _step(self):
