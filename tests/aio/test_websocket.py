@@ -225,6 +225,23 @@ async def test_wait_for_and_gather_take_recv_and_send(clear):
         assert got.result() == "c"
 
 
+@pytest.mark.parametrize("woken", [False, True])
+async def test_a_second_reader_that_never_began_takes_nothing_from_the_first(clear, woken):
+    """It was cancelled before its first step: the first one was never woken again."""
+    async with clear.serve(echo), connect(clear.ws()) as ws:
+        first = asyncio.create_task(ws.recv())
+        await asyncio.sleep(0)
+        second = asyncio.create_task(ws.recv())
+        second.cancel()
+        if not woken:
+            await asyncio.wait([second])
+        await ws.send("x")
+        assert await asyncio.wait_for(first, 5) == "x"
+        ws.recv().close()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+
+
 async def test_two_readers_are_one_too_many(clear):
     async with clear.serve(echo), connect(clear.ws()) as ws:
         first = asyncio.create_task(ws.recv())
