@@ -135,7 +135,7 @@ class H1Reader(Endpoint):
         self._untaken = 0
         self._unread = 0
         # what leaves
-        self._out: deque[bytes] = deque()
+        self._out: deque[bytes | memoryview] = deque()
         self._queued = 0
         self._high = False
         self._chunked = False
@@ -189,7 +189,7 @@ class H1Reader(Endpoint):
         self._queue = []
         return events
 
-    def data_to_send(self, max_bytes: int = 65536, now: float = 0.0) -> list[bytes]:
+    def data_to_send(self, max_bytes: int = 65536, now: float = 0.0) -> list[Any]:
         """See `Connection.data_to_send`."""
         self._now = now
         self._arm()
@@ -197,6 +197,7 @@ class H1Reader(Endpoint):
         while self._out and max_bytes > 0:
             piece = self._out[0]
             if len(piece) > max_bytes:
+                piece = memoryview(piece)  # a slice of bytes would copy the rest each time
                 self._out[0] = piece[max_bytes:]
                 piece = piece[:max_bytes]
             else:

@@ -527,3 +527,18 @@ def test_calls_that_are_wrong_change_nothing():
     alone.conn.send_trailers(1, [("a", "b")])  # left out: the body is not chunked
     alone.pull(0.0)
     assert alone.answer().fields == {"content-length": "0"}
+
+
+def test_a_large_answer_is_not_copied_for_each_piece():
+    import time
+
+    alone = Alone()
+    alone.feed(request())
+    alone.conn.respond(1, [(":status", "200"), ("content-length", str(2**26))])
+    alone.conn.send_data(1, bytes(2**26), True)
+    begun = time.perf_counter()
+    size = 0
+    while pieces := alone.conn.data_to_send(4096):
+        size += sum(map(len, pieces))
+    assert size > 2**26
+    assert time.perf_counter() - begun < 5  # 16 000 copies of what is left take a minute
