@@ -154,6 +154,7 @@ def test_a_browser(target, siege):
         assert browser.goaway is None and not browser.resets, browser.resets
 
 
+@pytest.mark.measures  # too much for a sanitized build
 @row("SEC-9-1")
 def test_ten_million_messages_of_five_octets():
     """On one WebSocket, in reads of 64 KiB, each of them delivered."""
