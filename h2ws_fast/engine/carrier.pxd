@@ -31,6 +31,7 @@ cdef int64_t TICKS
 cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR
 cdef unsigned int FIN, WS_PONG
 cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, READ_HEAD, CLOSE_TIMER, HANDSHAKE_TIMER
+cdef int IDLE_TIMER, KEEPALIVE_TIMER, PONG_TIMER
 
 cdef Layer DISCARDED
 
@@ -70,6 +71,9 @@ cdef class Carrier(FrameReader):
     cdef int64_t pace_mark, widened
     cdef int64_t round_trip  # in ticks; -1 until it was measured
     cdef int64_t messages_received
+    cdef int64_t octets_received, octets_sent
+    cdef double pinged_at  # when the PING of keepalive left, or -1
+    cdef double latency_s  # how long its answer took, or -1
     cdef int shutdown_state
     cdef double now
 
@@ -120,6 +124,8 @@ cdef class Carrier(FrameReader):
     cdef int start_closing(self, Stream stream) except -1
     cdef int end(self, Stream stream) except -1
 
+    @cython.locals(timers=Timers)
+    cdef int enter(self, Stream stream) except -1
     cdef int ended_here(self, Stream stream) except -1
     cdef int _settle(self, Stream stream) except -1
     @cython.locals(grown=int64_t)

@@ -14,6 +14,7 @@ from .closed import ENDED, RESET_BY_PEER, RESET_BY_US
 from .constants import (
     ANSWERED,
     BODY_IN,
+    CLOSE_TIMER,
     CLOSED,
     CLOSING,
     DATA,
@@ -26,13 +27,17 @@ from .constants import (
     FLOW_CONTROL_ERROR,
     HALF_CLOSED_LOCAL,
     HALF_CLOSED_REMOTE,
+    HANDSHAKE_TIMER,
     HIGH,
+    IDLE_TIMER,
     INTERNAL_ERROR,
+    KEEPALIVE_TIMER,
     LATE_PONG,
     LOCAL,
     NO_ERROR,
     OVER,
     PADDED,
+    PONG_TIMER,
     PROTOCOL_ERROR,
     READ_HEAD,
     REFUSED,
@@ -49,7 +54,6 @@ from .events import SinkFailed, Terminated
 from .frames import FrameReader
 from .kernels import Raised, bytes_message, data_event, text_message, u32
 from .layers import DISCARDED
-from .timers import CLOSE_TIMER, HANDSHAKE_TIMER
 
 
 class Carrier(FrameReader):
@@ -74,9 +78,12 @@ class Carrier(FrameReader):
         "last_peer_id",
         "last_stream",
         "local_initial",
+        "latency_s",
         "local_streams",
         "max_streams",
         "messages_received",
+        "octets_received",
+        "octets_sent",
         "next_local_id",
         "now",
         "outbox",
@@ -87,6 +94,7 @@ class Carrier(FrameReader):
         "peer_no_priorities",
         "peer_streams",
         "pending_settings",
+        "pinged_at",
         "pings",
         "pongs",
         "queue",
@@ -488,6 +496,15 @@ class Carrier(FrameReader):
 
     # -- the ends of streams -------------------------------------------------------------------
 
+    def enter(self, stream):
+        """A stream is open from now on."""
+        self.streams.put(stream.id, stream)
+        timers = self.timers
+        timers.cancel(IDLE_TIMER, 0)
+        if not timers.runs(KEEPALIVE_TIMER) and not timers.runs(PONG_TIMER):
+            timers.mark(KEEPALIVE_TIMER, 0)
+        return 0
+
     def ended_here(self, stream):
         """Our END_STREAM is out. Where only the peer's is awaited, it has `close_timeout_s`."""
         stream.state |= HALF_CLOSED_LOCAL
@@ -529,6 +546,10 @@ class Carrier(FrameReader):
         stream.state = CLOSED
         if self.last_stream is stream:
             self.last_stream = None
+        if len(self.streams) == 0:
+            self.timers.cancel(KEEPALIVE_TIMER, 0)
+            self.timers.cancel(PONG_TIMER, 0)
+            self.timers.mark(IDLE_TIMER, 0)
 
     def break_stream(self, stream, error_code, reason):
         """Reset a stream and deliver its last event."""

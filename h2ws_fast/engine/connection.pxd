@@ -1,37 +1,35 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from .deadlines cimport Deadlines
 from .guard cimport Guard
 from .kernels cimport Buffer, OutBuffer, Pool, StreamMap, address
 from .limits cimport Limits
 from .masking cimport MaskKeys
 from .messages cimport MessageLayer
 from .outbox cimport Outbox
-from .sender cimport Sender
 from .stream cimport Layer, Stream
 from .timers cimport Timers
 from .window cimport Window
 
-cdef unsigned int ANSWERED, CANCEL, CLOSED, DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, END, GOAWAY
-cdef unsigned int HALF_CLOSED_LOCAL, HIGH, LATE_PONG, LOCAL, MAX_STREAM_ID, NO_ERROR, OVER, PING
+cdef unsigned int CLOSED, DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, END, GOAWAY
+cdef unsigned int HIGH, LATE_PONG, MAX_STREAM_ID, NO_ERROR, OVER, PING
 cdef unsigned int SETTINGS, SETTINGS_ENABLE_CONNECT_PROTOCOL, SETTINGS_HEADER_TABLE_SIZE
 cdef unsigned int SETTINGS_INITIAL_WINDOW_SIZE, SETTINGS_MAX_CONCURRENT_STREAMS, SETTINGS_MAX_FRAME_SIZE
-cdef unsigned int SETTINGS_NO_RFC7540_PRIORITIES, SETTINGS_TIMEOUT
+cdef unsigned int SETTINGS_NO_RFC7540_PRIORITIES
 cdef unsigned int TRAILED
-cdef int AWAIT_PREFACE, DEAD, READ_HEAD, MIN_PULL
-cdef int CLOSE_TIMER, HANDSHAKE_TIMER, HEADER_BLOCK_TIMER, PREFACE_TIMER, SETTINGS_ACK_TIMER
-cdef int SHUTDOWN_TIMER
+cdef int AWAIT_PREFACE, DEAD, READ_HEAD, READ_WHOLE, MIN_PULL
+cdef int PREFACE_TIMER, SETTINGS_ACK_TIMER, SHUTDOWN_TIMER, SWEEP_TIMER
 cdef int64_t TICKS
 cdef bytes SHUTDOWN_PING, PREFACE
 cdef Limits DEFAULTS
 
 
-cdef class Connection(Sender):
+cdef class Connection(Deadlines):
     cdef readonly object role
     cdef bint _sending
     cdef double _greeted_at
     cdef Pool _pool
-    cdef int64_t octets_received, octets_sent
 
     @cython.locals(control=Buffer)
     cdef int _greet(self) except -1
@@ -47,10 +45,6 @@ cdef class Connection(Sender):
     @cython.locals(finished=list)
     cdef int _after_drain(self) except -1
     cdef void _drained(self, Stream stream) except *
-    @cython.locals(stream=Stream)
-    cdef int _on_timeout(self, int kind, unsigned int stream_id) except -1
-    @cython.locals(layer=Layer)
-    cdef void _on_stream_timeout(self, int kind, Stream stream) except *
     @cython.locals(stream=Stream, layer=Layer, messages=MessageLayer)
     cdef int _close_websockets(self) except -1
     cdef int measure_round_trip(self) except -1

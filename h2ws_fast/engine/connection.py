@@ -14,37 +14,38 @@ from enum import IntEnum
 from ..errors import LocalProtocolError
 from .closed import ClosedStreams
 from .constants import (
-    ANSWERED,
     AWAIT_PREFACE,
-    CANCEL,
     CLOSED,
     DEAD,
     DEFAULT_FRAME_SIZE,
     DEFAULT_WINDOW,
     END,
     GOAWAY,
-    HALF_CLOSED_LOCAL,
     HIGH,
     LATE_PONG,
-    LOCAL,
     MAX_STREAM_ID,
     NO_ERROR,
     OVER,
     PING,
     PREFACE,
+    PREFACE_TIMER,
     READ_HEAD,
+    READ_WHOLE,
     SETTINGS,
+    SETTINGS_ACK_TIMER,
     SETTINGS_ENABLE_CONNECT_PROTOCOL,
     SETTINGS_HEADER_TABLE_SIZE,
     SETTINGS_INITIAL_WINDOW_SIZE,
     SETTINGS_MAX_CONCURRENT_STREAMS,
     SETTINGS_MAX_FRAME_SIZE,
     SETTINGS_NO_RFC7540_PRIORITIES,
-    SETTINGS_TIMEOUT,
+    SHUTDOWN_TIMER,
+    SWEEP_TIMER,
     TICKS,
     TRAILED,
 )
 from .control import SHUTDOWN_PING
+from .deadlines import Deadlines
 from .events import Drained
 from .guard import Guard
 from .hpack import Decoder, Encoder
@@ -53,17 +54,9 @@ from .limits import Limits
 from .masking import MaskKeys
 from .messages import MessageLayer
 from .outbox import Outbox
-from .sender import Sender, check_error_code
+from .sender import check_error_code
 from .settings import Settings, check_setting
-from .timers import (
-    CLOSE_TIMER,
-    HANDSHAKE_TIMER,
-    HEADER_BLOCK_TIMER,
-    PREFACE_TIMER,
-    SETTINGS_ACK_TIMER,
-    SHUTDOWN_TIMER,
-    Timers,
-)
+from .timers import Timers
 from .window import Window
 
 DEFAULTS = Limits()
@@ -85,7 +78,7 @@ class Role(IntEnum):
     SERVER = 1
 
 
-class Connection(Sender):
+class Connection(Deadlines):
     """One end of an HTTP/2 connection.
 
     `auto_credit`: delivery is consumption, `consumed` need not be called. `pool`: where output
@@ -100,8 +93,6 @@ class Connection(Sender):
         "_greeted_at",
         "_pool",
         "_sending",
-        "octets_received",
-        "octets_sent",
         "role",
     )
 
@@ -213,7 +204,7 @@ class Connection(Sender):
         self.decoder = Decoder(settings.max_header_list_size, limits.max_header_fields)
         self.encoder = Encoder()
         self.guard = Guard(limits)
-        self.timers = Timers(limits)
+        self.timers = Timers(limits, self.client)
         self.keys = MaskKeys() if self.client else None
         self.queue = []
         self.now = 0.0
@@ -225,6 +216,13 @@ class Connection(Sender):
         self.messages_sent = 0
         self.octets_received = 0
         self.octets_sent = 0
+        self.alive_mark = 0
+        self.pinged_at = -1.0
+        self.latency_s = -1.0
+        self.frame_start = -1
+        self.sent_mark = 0
+        self.sent_since = -1.0
+        self.stalled = None
         self._greet()
 
     def _greet(self):
@@ -276,6 +274,8 @@ class Connection(Sender):
             self.read(address(data), n)
         finally:
             self._receiving = False
+        if self.partial is not None or self.phase == READ_WHOLE or self.frame_start >= 0:
+            self.watch_frame()
         if self.outbox.control.size() > self.limits.max_control_octets:
             self.reached("max_control_octets", "too much is waiting to be read")
         if self.interrupt is not None:
@@ -343,6 +343,8 @@ class Connection(Sender):
             self._greeted_at = now
         if outbox.control.size() == 0:
             self.guard.control_frames = 0
+        if outbox.queued and not self.timers.runs(SWEEP_TIMER):
+            self.timers.mark(SWEEP_TIMER, 0)
         self.timers.arm(now)
         return buffers
 
@@ -384,62 +386,6 @@ class Connection(Sender):
         elif stream.flags & END:
             stream.flags &= ~END
             self.ended_here(stream)
-
-    def next_timeout(self):
-        """The time at which `handle_timeout` is due, or None. Valid after `data_to_send`."""
-        return self.timers.next()
-
-    def handle_timeout(self, now):
-        """Act on every deadline that has come. Then call `events()` and `data_to_send()`."""
-        self.now = now
-        for kind, stream_id in self.timers.expired(now):
-            if self.phase != DEAD:
-                self._on_timeout(kind, stream_id)
-
-    def _on_timeout(self, kind, stream_id):
-        if kind == PREFACE_TIMER:
-            self.guard.hit("preface_timeout_s")
-            self.fail_connection(SETTINGS_TIMEOUT, "no preface in time")
-        elif kind == SETTINGS_ACK_TIMER:
-            self.guard.hit("settings_timeout_s")
-            self.fail_connection(SETTINGS_TIMEOUT, "SETTINGS were not acknowledged in time")
-        elif kind == HEADER_BLOCK_TIMER:
-            self.reached("header_block_timeout_s", "field block did not end in time")
-        elif kind == SHUTDOWN_TIMER:
-            if self.shutdown_state == 1:
-                self._shut_down()
-        else:
-            stream = self.streams.get(stream_id)
-            if stream is not None:
-                self._on_stream_timeout(kind, stream)
-
-    def _on_stream_timeout(self, kind, stream):
-        if kind == HANDSHAKE_TIMER:
-            if stream.flags & ANSWERED:
-                return  # by a sink, when another's deadline came
-            self.guard.hit("handshake_timeout_s")
-            if stream.flags & LOCAL:
-                self.break_stream(stream, CANCEL, "no answer in time")
-                return
-            layer = stream.layer
-            self.write_headers(stream, [(b":status", b"408")], True)
-            stream.state |= HALF_CLOSED_LOCAL
-            stream.flags |= ANSWERED | OVER
-            layer.broken(
-                self, stream, CANCEL, "the application did not answer in time", False, False
-            )
-            self.break_stream(stream, CANCEL, "")
-        elif kind == CLOSE_TIMER:
-            self.guard.hit("close_timeout_s")
-            # Our END_STREAM is still owed where the Close itself got out; then the slot is freed.
-            if (
-                not stream.flags & OVER
-                and stream.queued == 0
-                and not stream.state & HALF_CLOSED_LOCAL
-            ):
-                self.outbox.write_end(stream)
-                stream.state |= HALF_CLOSED_LOCAL
-            self.break_stream(stream, CANCEL, "the peer did not close in time")
 
     def measure_round_trip(self):
         # From our first SETTINGS to their acknowledgement. Without a clock it stays unknown.
@@ -609,6 +555,7 @@ class Connection(Sender):
         return {
             "octets_received": self.octets_received,
             "octets_sent": self.octets_sent,
+            "latency_s": self.latency_s if self.latency_s >= 0 else None,
             "messages_received": self.messages_received,
             "messages_sent": self.messages_sent,
             "data_frames_sent": self.outbox.data_frames,

@@ -122,6 +122,7 @@ OVER = 0x800  # its last event was given
 BODY_IN = 0x1000  # content in small DATA frames costs: a request's body
 REFUSED = 0x2000  # our answer to its CONNECT was no
 DIRECT = 0x4000  # its sink takes messages by `_direct`
+STALLED = 0x8000  # octets wait, and none has left since `Deadlines` looked
 OWED = HIGH | END | TRAILED | LATE_PONG  # something follows once its queue has run low
 
 # FrameReader.phase: see the head of `frames.py`.
@@ -132,3 +133,21 @@ READ_PAYLOAD = 3
 READ_SKIP = 4
 READ_WHOLE = 5
 DEAD = 6
+
+# Kinds of deadline (`timers`): first those of the connection ...
+PREFACE_TIMER = 0
+SETTINGS_ACK_TIMER = 1
+FRAME_TIMER = 2
+HEADER_BLOCK_TIMER = 3
+FIRST_REQUEST_TIMER = 4
+IDLE_TIMER = 5
+SWEEP_TIMER = 6
+KEEPALIVE_TIMER = 7
+PONG_TIMER = 8
+SHUTDOWN_TIMER = 9
+KINDS = 10
+# ... then those of a stream.
+HANDSHAKE_TIMER = 10
+CLOSE_TIMER = 11
+
+NEVER = float("inf")  # a deadline

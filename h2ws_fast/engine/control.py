@@ -10,6 +10,7 @@ from .constants import (
     ANSWERED,
     DEAD,
     END,
+    FIRST_REQUEST_TIMER,
     FLOW_CONTROL_ERROR,
     FRAME_SIZE_ERROR,
     GOAWAY,
@@ -21,12 +22,14 @@ from .constants import (
     NO_ERROR,
     OVER,
     PING,
+    PREFACE_TIMER,
     PRIORITY,
     PRIORITY_UPDATE,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
     RST_STREAM,
     SETTINGS,
+    SETTINGS_ACK_TIMER,
     SETTINGS_ENABLE_CONNECT_PROTOCOL,
     SETTINGS_ENABLE_PUSH,
     SETTINGS_HEADER_TABLE_SIZE,
@@ -42,10 +45,11 @@ from .heads import Heads
 from .kernels import take, u16, u32
 from .layers import DISCARDED
 from .priority import DEFAULT_RANK, replaced
-from .timers import PREFACE_TIMER, SETTINGS_ACK_TIMER
 
 # The PING that tells when the peer has seen the first GOAWAY of a graceful shutdown.
 SHUTDOWN_PING = b"shutdown"
+# The PING that looks whether a silent peer is still there.
+KEEPALIVE_PING = b"alive? \0"
 
 
 class Control(Heads):
@@ -156,6 +160,9 @@ class Control(Heads):
             pings.remove(data)
             if self.shutdown_state == 1 and data == SHUTDOWN_PING:
                 self._shut_down()
+            elif self.pinged_at >= 0 and data == KEEPALIVE_PING:
+                self.latency_s = self.now - self.pinged_at
+                self.pinged_at = -1.0
             else:
                 self.queue.append(PingAcknowledged(data))
 
@@ -178,6 +185,8 @@ class Control(Heads):
         if not self.greeted_settings:
             self.greeted_settings = True
             self.timers.cancel(PREFACE_TIMER, 0)
+            if not self.client:
+                self.timers.mark(FIRST_REQUEST_TIMER, 0)
         self.queue.append(SettingsChanged(changed))
 
     def _apply_setting(self, identifier, value):

@@ -4,6 +4,8 @@ An HTTP/2 connection is one; so is a WebSocket on an upgraded HTTP/1.1 connectio
 time and the messages go through here whatever is spoken; verbs that are called seldom need no place.
 """
 
+from .constants import NEVER
+
 
 class Endpoint:
     """This one says nothing and hears nothing: there is a transport, and nobody behind it yet."""
@@ -25,6 +27,14 @@ class Endpoint:
     def data_to_send(self, max_bytes=65536, now=0.0):
         """Return what is to be written now, as a list of buffers of at most `max_bytes` in all."""
         return []
+
+    def arm(self, now):
+        """Give timers their time without taking octets: for when the transport takes none."""
+
+    def deadline(self):
+        """As `next_timeout`, with infinity for None."""
+        due = self.next_timeout()
+        return NEVER if due is None else due
 
     def next_timeout(self):
         """The time at which `handle_timeout` is due, or None. Valid after `data_to_send`."""

@@ -331,6 +331,7 @@ class FrameReader(Channel):
         if self.kind == HEADERS and not self.begin_block(self.stream_id):
             return
         if flags & END_HEADERS:
+            self.end_block()
             self.receive_block(
                 self.stream_id, flags & END_STREAM, self.block_promised, p, pos, end - pos
             )

@@ -24,6 +24,7 @@ cdef class Guard:
     cdef int64_t window_updates
     cdef dict hits
 
+    cdef int64_t count(self, str name) except -1
     cdef object hit(self, str name)
     cdef object reset(self, double now)
     cdef object local_reset(self, double now)

@@ -81,13 +81,17 @@ class Guard:
         self.window_updates = 0
         self.hits = None
 
-    def hit(self, name):
-        """Count that a limit was reached, tell of the first time; return its name."""
+    def count(self, name):
+        """Count that a limit was reached; return how often it was."""
         if self.hits is None:
             self.hits = {}
         count = self.hits.get(name, 0) + 1
         self.hits[name] = count
-        if count == 1 and self.notify is not None:
+        return count
+
+    def hit(self, name):
+        """Count that a limit was reached, tell of the first time; return its name."""
+        if self.count(name) == 1 and self.notify is not None:
             self.notify(name)
         return name
 

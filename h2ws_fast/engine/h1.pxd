@@ -25,6 +25,7 @@ cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, NO_STATUS_RCVD, NONE, OVER, TEXT
 cdef unsigned int WS_INTERNAL_ERROR, WS_PING, WS_PONG
 cdef unsigned int STREAM_ID
 cdef int CLOSE_TIMER
+cdef double NEVER
 cdef Layer DISCARDED
 cdef Limits DEFAULTS
 

@@ -7,6 +7,7 @@ always 1, and TCP's window takes the place of flow control. The handshake is not
 from ..errors import LocalProtocolError, StreamClosed
 from .constants import (
     BINARY,
+    CLOSE_TIMER,
     CLOSED,
     CLOSING,
     DIRECT,
@@ -17,6 +18,7 @@ from .constants import (
     HIGH,
     LATE_PONG,
     LOCAL,
+    NEVER,
     NO_ERROR,
     NO_STATUS_RCVD,
     OVER,
@@ -34,7 +36,7 @@ from .masking import MaskKeys
 from .messages import check_close, new_message_layer, payload
 from .sink import make_sink
 from .stream import Channel, new_stream
-from .timers import CLOSE_TIMER, Timers
+from .timers import Timers
 
 DEFAULTS = Limits()
 STREAM_ID = 1
@@ -197,9 +199,18 @@ class Upgraded(Channel):
                 else:
                     self.late_pong(stream)
 
+    def arm(self, now):
+        """See `Connection.arm`."""
+        self._timers.arm(now)
+
+    def deadline(self):
+        """See `Connection.deadline`."""
+        return self._timers.next()
+
     def next_timeout(self):
         """See `Connection.next_timeout`."""
-        return self._timers.next()
+        deadline = self._timers.next()
+        return None if deadline == NEVER else deadline
 
     def handle_timeout(self, now):
         """See `Connection.handle_timeout`."""

@@ -11,14 +11,18 @@ from .constants import (
     BODY_IN,
     CANCEL,
     CLOSED,
+    FIRST_REQUEST_TIMER,
     HALF_CLOSED_REMOTE,
+    HANDSHAKE_TIMER,
     HEAD_ONLY,
+    HEADER_BLOCK_TIMER,
     LOCAL,
     OVER,
     PROMPT,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
     STREAM_CLOSED,
+    SWEEP_TIMER,
     TUNNELLED,
 )
 from .events import Informed, Opened, Requested, Responded, Trailers
@@ -34,7 +38,6 @@ from .layers import DISCARDED, TUNNEL, new_body, new_pending
 from .messages import new_message_layer
 from .priority import read_priority
 from .stream import new_stream
-from .timers import HANDSHAKE_TIMER, HEADER_BLOCK_TIMER
 
 WEBSOCKET_VERSION_FIELDS = [(b":status", b"400"), (b"sec-websocket-version", b"13")]
 MAX_SHARED = 256  # octets of an authority that a connection keeps for its next requests
@@ -59,7 +62,9 @@ class Heads(Carrier):
         return True
 
     def start_block(self):
-        self.timers.mark(HEADER_BLOCK_TIMER, 0)
+        # It runs already where HEADERS came in pieces.
+        if not self.timers.runs(HEADER_BLOCK_TIMER):
+            self.timers.mark(HEADER_BLOCK_TIMER, 0)
         return 0
 
     def end_block(self):
@@ -100,6 +105,7 @@ class Heads(Carrier):
         if stream_id > self.last_peer_id + 2:
             self.closed.skip(self.last_peer_id + 1, stream_id - 1)
         self.last_peer_id = stream_id
+        self.timers.cancel(FIRST_REQUEST_TIMER, 0)
         if stream_id > self.goaway_last:
             return  # RFC 9113 section 6.8: after GOAWAY new streams are ignored
         guard = self.guard
@@ -118,7 +124,7 @@ class Heads(Carrier):
         stream = new_stream(stream_id, 0, self.local_initial, DISCARDED)
         if end_stream:
             stream.state = HALF_CLOSED_REMOTE
-        self.streams.put(stream_id, stream)
+        self.enter(stream)
         self.peer_streams += 1
         if self.decoder.too_large:
             # RFC 9113 section 10.5.1 and RFC 6585 section 5.
@@ -177,6 +183,8 @@ class Heads(Carrier):
                 stream.flags |= HEAD_ONLY
             stream.flags |= BODY_IN
             stream.layer = new_body(head.content_length)
+            if not end_stream and not self.timers.runs(SWEEP_TIMER):
+                self.timers.mark(SWEEP_TIMER, 0)
         if rank < 0 and head.priority is not None:
             rank = read_priority(head.priority)
         if rank >= 0:

@@ -9,6 +9,8 @@ cdef unsigned int PROTOCOL_ERROR
 
 cdef class Body(Layer):
     cdef int64_t expected
+    cdef int64_t came
+    cdef double since
 
 
 cdef class Tunnel(Layer):

@@ -7,11 +7,15 @@ from .stream import Layer
 
 
 class Body(Layer):
-    """The content of a request or response; `expected` octets of it are to come, -1: unknown."""
+    """The content of a request or response; `expected` octets of it are to come, -1: unknown.
 
-    __slots__ = ("expected",)
+    `came` counts what came since the time `since` (0: nobody looks).
+    """
+
+    __slots__ = ("came", "expected", "since")
 
     def receive(self, channel, stream, p, pos, n):
+        self.came += n
         if self.expected >= 0:
             # RFC 9113 section 8.1.1: a content-length that "does not equal the sum of the DATA
             # frame payload lengths" makes the message malformed; an excess shows at once.
@@ -124,6 +128,8 @@ class Discard(Layer):
 def new_body(expected):
     body = Body.__new__(Body)
     body.expected = expected
+    body.came = 0
+    body.since = 0.0
     return body
 
 

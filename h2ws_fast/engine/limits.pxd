@@ -30,9 +30,18 @@ cdef class Limits:
     cdef readonly int64_t glitch_rate
     cdef readonly int64_t dribble_burst
     cdef readonly int64_t dribble_rate
+    cdef readonly int64_t min_body_rate
     cdef readonly double preface_timeout_s
     cdef readonly double settings_timeout_s
+    cdef readonly double first_request_timeout_s
+    cdef readonly double idle_timeout_s
+    cdef readonly double client_idle_timeout_s
+    cdef readonly double frame_timeout_s
     cdef readonly double header_block_timeout_s
+    cdef readonly double body_timeout_s
+    cdef readonly double write_timeout_s
+    cdef readonly double keepalive_interval_s
+    cdef readonly double keepalive_timeout_s
     cdef readonly double handshake_timeout_s
     cdef readonly double close_timeout_s
     cdef readonly double shutdown_timeout_s

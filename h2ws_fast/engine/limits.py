@@ -58,9 +58,18 @@ class Limits:
         "glitch_rate",
         "dribble_burst",
         "dribble_rate",
+        "min_body_rate",
         "preface_timeout_s",
         "settings_timeout_s",
+        "first_request_timeout_s",
+        "idle_timeout_s",
+        "client_idle_timeout_s",
+        "frame_timeout_s",
         "header_block_timeout_s",
+        "body_timeout_s",
+        "write_timeout_s",
+        "keepalive_interval_s",
+        "keepalive_timeout_s",
         "handshake_timeout_s",
         "close_timeout_s",
         "shutdown_timeout_s",
@@ -136,11 +145,34 @@ class Limits:
         # ... and the number a second that are forgiven.
         dribble_rate=33,
         # From the first octet sent to the peer's preface.
+        # Octets a second that the body of a request must bring over each `body_timeout_s`, until its
+        # answer begins; the stream is reset otherwise: slow POST (Kestrel 240). 0: one octet does.
+        min_body_rate=240,
+        # From the first octet sent to the peer's preface and its SETTINGS: slow openings.
         preface_timeout_s=10.0,
         # From SETTINGS to their acknowledgement.
         settings_timeout_s=10.0,
-        # From HEADERS to END_HEADERS: slow CONTINUATION.
+        # From a client's SETTINGS to its first request; the connection is shut down gracefully.
+        first_request_timeout_s=60.0,
+        # A server's connection without streams is shut down gracefully after so long (Kestrel 130,
+        # nginx 75, nghttpx 180) ...
+        idle_timeout_s=180.0,
+        # ... and a client's.
+        client_idle_timeout_s=None,
+        # From the first to the last octet of a frame other than DATA, since half of one is held.
+        frame_timeout_s=10.0,
+        # From the first octets of HEADERS to END_HEADERS: slow HEADERS and CONTINUATION.
         header_block_timeout_s=10.0,
+        # See `min_body_rate`. What the application has not read stops this clock.
+        body_timeout_s=30.0,
+        # A stream with octets to send of which none left for so long is reset; a connection that
+        # took none at all, or that has no stream left then, is ended: slow reads, CVE-2016-1546
+        # (nginx, Apache 60).
+        write_timeout_s=60.0,
+        # While streams are open, silence of the peer after which a PING is sent (others: off) ...
+        keepalive_interval_s=30.0,
+        # ... and how long silence may last then, before the connection is given up (gRPC 20).
+        keepalive_timeout_s=20.0,
         # From an extended CONNECT to its answer.
         handshake_timeout_s=10.0,
         # From a WebSocket's Close to the peer's, and from our END_STREAM to the peer's.
@@ -176,9 +208,18 @@ class Limits:
         self.glitch_rate = _number("glitch_rate", glitch_rate, 0)
         self.dribble_burst = _number("dribble_burst", dribble_burst, 1)
         self.dribble_rate = _number("dribble_rate", dribble_rate, 0)
+        self.min_body_rate = _number("min_body_rate", min_body_rate, 0)
         self.preface_timeout_s = _seconds("preface_timeout_s", preface_timeout_s)
         self.settings_timeout_s = _seconds("settings_timeout_s", settings_timeout_s)
+        self.first_request_timeout_s = _seconds("first_request_timeout_s", first_request_timeout_s)
+        self.idle_timeout_s = _seconds("idle_timeout_s", idle_timeout_s)
+        self.client_idle_timeout_s = _seconds("client_idle_timeout_s", client_idle_timeout_s)
+        self.frame_timeout_s = _seconds("frame_timeout_s", frame_timeout_s)
         self.header_block_timeout_s = _seconds("header_block_timeout_s", header_block_timeout_s)
+        self.body_timeout_s = _seconds("body_timeout_s", body_timeout_s)
+        self.write_timeout_s = _seconds("write_timeout_s", write_timeout_s)
+        self.keepalive_interval_s = _seconds("keepalive_interval_s", keepalive_interval_s)
+        self.keepalive_timeout_s = _seconds("keepalive_timeout_s", keepalive_timeout_s)
         self.handshake_timeout_s = _seconds("handshake_timeout_s", handshake_timeout_s)
         self.close_timeout_s = _seconds("close_timeout_s", close_timeout_s)
         self.shutdown_timeout_s = _seconds("shutdown_timeout_s", shutdown_timeout_s)

@@ -25,9 +25,18 @@ class Limits:
     glitch_rate: int
     dribble_burst: int
     dribble_rate: int
+    min_body_rate: int
     preface_timeout_s: float
     settings_timeout_s: float
+    first_request_timeout_s: float
+    idle_timeout_s: float
+    client_idle_timeout_s: float
+    frame_timeout_s: float
     header_block_timeout_s: float
+    body_timeout_s: float
+    write_timeout_s: float
+    keepalive_interval_s: float
+    keepalive_timeout_s: float
     handshake_timeout_s: float
     close_timeout_s: float
     shutdown_timeout_s: float
@@ -60,9 +69,18 @@ class Limits:
         glitch_rate: int | None = 330,
         dribble_burst: int | None = 1000,
         dribble_rate: int | None = 33,
+        min_body_rate: int | None = 240,
         preface_timeout_s: float | None = 10.0,
         settings_timeout_s: float | None = 10.0,
+        first_request_timeout_s: float | None = 60.0,
+        idle_timeout_s: float | None = 180.0,
+        client_idle_timeout_s: float | None = None,
+        frame_timeout_s: float | None = 10.0,
         header_block_timeout_s: float | None = 10.0,
+        body_timeout_s: float | None = 30.0,
+        write_timeout_s: float | None = 60.0,
+        keepalive_interval_s: float | None = 30.0,
+        keepalive_timeout_s: float | None = 20.0,
         handshake_timeout_s: float | None = 10.0,
         close_timeout_s: float | None = 10.0,
         shutdown_timeout_s: float | None = 10.0,

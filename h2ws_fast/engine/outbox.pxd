@@ -5,7 +5,7 @@ from .bodies cimport Bodies
 from .kernels cimport Buffer, Chunks, OutBuffer
 from .stream cimport Stream
 
-cdef unsigned int NONE, DATA, END, END_STREAM, OWED, PROMPT, READY, TUNNELLED
+cdef unsigned int NONE, DATA, END, END_STREAM, OWED, PROMPT, READY, STALLED, TUNNELLED
 cdef int DEFAULT_FRAME_SIZE, DEFAULT_RANK, DEFAULT_WINDOW, QUANTUM, SWEEP, TINY, URGENCY
 
 

@@ -30,6 +30,7 @@ from .constants import (
     OWED,
     PROMPT,
     READY,
+    STALLED,
     TUNNELLED,
 )
 from .kernels import NONE, Buffer, Chunks
@@ -424,6 +425,7 @@ class Outbox:
         stream.first = self.chunks.pour(stream.first, out, n)
         if stream.first == NONE:
             stream.last = NONE
+        stream.flags &= ~STALLED
         stream.queued -= n
         stream.extra -= n
         self.window -= n

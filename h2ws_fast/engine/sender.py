@@ -22,6 +22,7 @@ from .constants import (
     FIN,
     HALF_CLOSED_LOCAL,
     HALF_CLOSED_REMOTE,
+    HANDSHAKE_TIMER,
     HEAD_ONLY,
     HEADERS,
     HIGH,
@@ -58,7 +59,6 @@ from .priority import (
 )
 from .sink import make_sink
 from .stream import new_stream
-from .timers import HANDSHAKE_TIMER
 
 
 def check_error_code(error_code):
@@ -164,7 +164,7 @@ class Sender(Control):
             rank = read_priority(value)
             if rank >= 0:
                 self.outbox.place(stream, rank)
-        self.streams.put(stream_id, stream)
+        self.enter(stream)
         self.local_streams += 1
         self.guard.streams += 1
         self.write_headers(stream, fields, end_stream)

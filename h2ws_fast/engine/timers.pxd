@@ -2,17 +2,30 @@ cimport cython
 
 from .limits cimport Limits
 
+cdef int PREFACE_TIMER, SETTINGS_ACK_TIMER, FRAME_TIMER, HEADER_BLOCK_TIMER, FIRST_REQUEST_TIMER
+cdef int IDLE_TIMER, SWEEP_TIMER, KEEPALIVE_TIMER, PONG_TIMER, SHUTDOWN_TIMER, KINDS
+cdef int HANDSHAKE_TIMER, CLOSE_TIMER
+cdef double MARKED, NEVER
+
+
+@cython.final
 cdef class Timers:
     cdef Limits _limits
+    cdef bint _client, _fresh
+    cdef double[10] _at
+    cdef double _earliest
     cdef dict _marked
     cdef dict _queues
 
-    cdef int mark(self, int kind, unsigned int stream_id) except -1
+    cdef void mark(self, int kind, unsigned int stream_id) except *
+    cdef bint runs(self, int kind) noexcept
     @cython.locals(limits=Limits)
     cdef double _duration(self, int kind) except -1
     cdef int _drop(self, int kind) except -1
-    cdef int cancel(self, int kind, unsigned int stream_id) except -1
-    @cython.locals(marked=dict)
+    cdef void cancel(self, int kind, unsigned int stream_id) except *
+    @cython.locals(marked=dict, kind=int)
     cdef void arm(self, double now) except *
-    cdef object next(self)
+    @cython.locals(earliest=double, kind=int)
+    cdef double next(self) except -1
+    @cython.locals(kind=int)
     cdef list expired(self, double now)

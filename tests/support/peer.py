@@ -30,6 +30,13 @@ CONNECT = [
     ("sec-websocket-version", "13"),
 ]
 OK = [(":status", "200")]
+# Clocks that would go on ticking beside what a test is about; tests/behaviour/test_timeouts.py and
+# those that name one have them.
+UNTIMED = {
+    "first_request_timeout_s": None,
+    "idle_timeout_s": None,
+    "keepalive_interval_s": None,
+}
 
 
 def kind(event):
@@ -87,7 +94,7 @@ class Peer:
         self.conn = twin.Connection(
             twin.Role.SERVER if role == "server" else twin.Role.CLIENT,
             twin.Settings(**(settings or {})),
-            twin.Limits(**(limits or {})),
+            twin.Limits(**{**UNTIMED, **(limits or {})}),
             **options,
         )
         self.encoder = hpack.Encoder()
