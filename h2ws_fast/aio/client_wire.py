@@ -82,7 +82,7 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
     def _event(self, event: Any) -> None:
         if type(event) is Terminated:
             self.over = True
-            self.failed = event.error_code != NO_ERROR and not event.remote
+            self.patient = not event.remote and event.error_code != NO_ERROR
             if not self.retired:
                 self.session._terminated(event)
         elif type(event) is GoawayReceived:

@@ -4,6 +4,7 @@ from ..engine.endpoint cimport Endpoint
 
 cdef int IDLE, YIELDED, ARMED, WOKEN
 cdef object logger
+cdef double NEVER
 
 
 cdef class Wire
@@ -55,6 +56,9 @@ cdef class Wire:
     cdef object timer
     cdef object spare
     cdef double due
+    cdef bint discarding
+    cdef Py_ssize_t discarded
+    cdef public bint patient
     cdef public object keeper
     cdef public double keep_due
     cdef readonly Py_ssize_t write_high
@@ -66,8 +70,6 @@ cdef class Wire:
     cdef readonly bint lost
     cdef public bint watched
     cdef public bint over
-    cdef public bint failed
-    cdef Py_ssize_t unread
     cdef bint plain
     @cython.locals(hub=Hub)
     cdef object _touch(self)
@@ -78,7 +80,8 @@ cdef class Wire:
     cdef list _events(self)
     cdef object _handle(self, object event)
     cdef object _pull(self, double now)
-    cdef object _arm(self)
+    @cython.locals(due=double)
+    cpdef object _arm(self, double now)
     cdef object _close(self)
-    cdef object _drop(self, Py_ssize_t n)
+    cdef object _abort_later(self)
     cpdef object abort(self)

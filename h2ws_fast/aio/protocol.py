@@ -21,6 +21,7 @@ import socket
 import threading
 import weakref
 
+from ..engine.constants import NEVER
 from ..engine.kernels import Pool
 
 logger = logging.getLogger("h2ws_fast.aio")
@@ -33,9 +34,10 @@ PULL_MORE = 262144  # ... while the transport takes them at once: fewer system c
 WRITE_HIGH = 65536  # the transport's own buffer
 UNSENT = 131072  # octets in the kernel that are not sent yet: see `limit_unsent`
 LINGER_S = 10.0  # how long a closing transport may try to get rid of its last octets
-# How long, and how much of, what a peer sends after its error is read and dropped.
-UNREAD_S = 1.0
-MAX_UNREAD = 262144
+# A socket that is closed with octets unread makes TCP reset the connection, and the reset may
+# overtake what was written last: so many seconds and octets are read and thrown away before.
+DISCARD_S = 1.0
+DISCARD = 4 * 2**20
 
 # Waiter.state
 IDLE = 0
@@ -259,14 +261,16 @@ class Wire:
     __slots__ = (
         "closing",
         "conn",
+        "discarded",
+        "discarding",
         "due",
-        "failed",
         "hub",
         "keep_due",
         "keeper",
         "lingering",
         "lost",
         "over",
+        "patient",
         "paused",
         "plain",
         "routes",
@@ -275,7 +279,6 @@ class Wire:
         "timer",
         "touched",
         "transport",
-        "unread",
         "watched",
         "websockets",
         "write_high",
@@ -290,7 +293,7 @@ class Wire:
         self.websockets = []
         self.routes = None  # where events go that came in one read with their stream's opening
         self.write_high = write_high
-        self.due = 0.0
+        self.due = NEVER  # when the engine is to be called, by `timer` or by the keeper
         self.keeper = None  # who pings the WebSockets of this connection
         self.keep_due = 0.0
         self.touched = False
@@ -300,8 +303,9 @@ class Wire:
         self.lost = False  # the transport is gone
         self.lingering = False  # it is over, and the transport has only so much time left
         self.over = False  # the engine has said Terminated
-        self.failed = False  # by an error of the peer, who may be sending still
-        self.unread = 0  # so many octets more are read and dropped
+        self.patient = False  # then let the peer finish before the transport is closed
+        self.discarding = False  # what it still sends is thrown away, counted here
+        self.discarded = 0
         self.watched = False  # call `_settled` after each batch
         self.plain = False  # the transport takes only bytes, bytearray and memoryview
 
@@ -331,8 +335,11 @@ class Wire:
             data = self.spare
             self.spare = None
         if self.closing or hub.current is self:
-            if self.unread:
-                self._drop(n)
+            return
+        if self.discarding:
+            self.discarded += n
+            if self.discarded > DISCARD:
+                self._hang_up()
             return
         busy = hub.busy  # set where a TLS transport reads while it closes, inside another's batch
         hub.busy = True
@@ -420,6 +427,7 @@ class Wire:
         """From here on `conn` speaks for this end. What the last one had to say must be written."""
         self.conn = conn
         conn.on_limit = self._limit_reached
+        self.due = NEVER
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -457,7 +465,7 @@ class Wire:
         if self.over:
             self._close()
         else:
-            self._arm()
+            self._arm(now)
 
     def _events(self):
         try:
@@ -477,6 +485,9 @@ class Wire:
     def _pull(self, now):
         transport = self.transport
         if transport is None or self.closing:
+            return
+        if self.paused:
+            self.conn.arm(now)
             return
         try:
             size = PULL
@@ -502,27 +513,29 @@ class Wire:
             self.closing = True
             transport.abort()
 
-    def _arm(self):
-        # One timer a connection: it may fire early, it is never late, and without anything
-        # pending there is none.
+    def _arm(self, now):
+        # One timer a connection: it may fire early, it is never late. What is far away is left to
+        # the keeper, whose one timer looks at every connection: none of them has its own then.
         if self.lost or self.transport is None:
             return
-        due = self.conn.next_timeout()
-        if due is None:
-            if self.timer is not None:
-                self.timer.cancel()
-                self.timer = None
+        due = self.conn.deadline()
+        if due == self.due:
             return
         if self.timer is not None:
-            if self.due <= due:
+            if self.due <= due and due != NEVER:
                 return
             self.timer.cancel()
+            self.timer = None
         self.due = due
+        if due == NEVER or (self.keeper is not None and self.keeper.waits(self, now)):
+            return
         self.timer = self.hub.loop.call_at(due, self._on_timer)
 
     def _on_timer(self):
+        due = self.due
         self.timer = None
-        self.conn.handle_timeout(max(self.hub.time(), self.due))
+        self.due = NEVER
+        self.conn.handle_timeout(max(self.hub.time(), due))
         self.settle(None)
 
     def _close(self):
@@ -532,28 +545,33 @@ class Wire:
             return
         if not self.lingering:
             self.lingering = True
-            if self.timer is not None:
-                self.timer.cancel()
-            self.timer = self.hub.loop.call_later(LINGER_S, transport.abort)
-        if self.closing or self.paused:
+            self._abort_later()
+        if self.closing or self.paused or self.discarding:
             return
-        self.closing = True
-        if not self.failed or not transport.can_write_eof():
+        if not self.patient:
+            self.closing = True
             transport.close()
             return
-        # Octets that arrive at a closed socket are answered with a RST, which takes from the peer
-        # the GOAWAY that it has not read. So they are read and dropped until it is done, for a
-        # while. (Over TLS the transport does the same until the peer has said close_notify.)
-        self.unread = MAX_UNREAD
-        transport.write_eof()
+        self.discarding = True
         self.timer.cancel()
-        self.timer = self.hub.loop.call_later(UNREAD_S, transport.abort)
+        self.timer = self.hub.loop.call_later(DISCARD_S, self._hang_up)
+        if transport.can_write_eof():
+            try:
+                transport.write_eof()
+            except OSError as error:
+                logger.debug("ending the transport failed: %s", error)
 
-    def _drop(self, n):
-        self.unread -= n
-        if self.unread <= 0:
-            self.unread = 0
-            self.transport.abort()
+    def _abort_later(self):
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.hub.loop.call_later(LINGER_S, self.transport.abort)
+
+    def _hang_up(self):
+        # The peer had its time, or sends without end.
+        if not self.lost and not self.closing:
+            self._abort_later()
+            self.closing = True
+            self.transport.close()
 
     def refuse(self):
         """Close the transport without a word of HTTP/2."""

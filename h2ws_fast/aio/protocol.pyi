@@ -33,7 +33,7 @@ class Wire:
     closing: bool
     lost: bool
     over: bool
-    failed: bool
+    patient: bool
     paused: bool
     watched: bool
     @property

@@ -207,7 +207,10 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
             self.server.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
         elif kind is Terminated:
             self.over = True
-            self.failed = event.error_code != NO_ERROR and not event.remote
+            # Where the peer may still be sending. Not to one who has said nothing.
+            self.patient = not event.remote and (
+                event.error_code != NO_ERROR or getattr(self.conn, "settings_received", True)
+            )
             if event.error_code != NO_ERROR:
                 self.server.admission.note(
                     "the connection of %s ended with error %#x: %.200r",
@@ -822,8 +825,12 @@ def limits_from(
     close_timeout: float | None,
     max_size: int | None,
     write_limit: int | tuple[int, int],
+    write_timeout: float | None,
+    idle_timeout: float | None,
+    keepalive_interval: float | None,
+    keepalive_timeout: float | None,
 ) -> Limits:
-    """The limits of each connection, from the arguments named as in `websockets`."""
+    """The limits of each connection, from the arguments of `serve` and `Session`."""
     if limits is not None:
         return limits
     high, low = write_limit if isinstance(write_limit, tuple) else (write_limit, write_limit // 4)
@@ -833,6 +840,11 @@ def limits_from(
         write_low=low,
         close_timeout_s=close_timeout,
         handshake_timeout_s=open_timeout,
+        write_timeout_s=write_timeout,
+        idle_timeout_s=idle_timeout,
+        client_idle_timeout_s=idle_timeout,
+        keepalive_interval_s=keepalive_interval,
+        keepalive_timeout_s=keepalive_timeout,
     )
 
 
@@ -859,6 +871,10 @@ def serve(
     ping_interval: float | None = 20,
     ping_timeout: float | None = 20,
     close_timeout: float | None = 10,
+    idle_timeout: float | None = 180,
+    write_timeout: float | None = 60,
+    keepalive_interval: float | None = 30,
+    keepalive_timeout: float | None = 20,
     max_size: int | None = 2**20,
     max_queue: int | tuple[int, int] | None = 16,
     write_limit: int | tuple[int, int] = 2**15,
@@ -900,7 +916,13 @@ def serve(
     `max_size` limits a message, `write_limit` (or a pair, high and low) is where `send` begins to
     wait. What arrives and is not received waits with the peer, by flow control: the window in
     `settings` bounds it in octets, so `max_queue` of `websockets` is accepted and not needed.
-    `limits` replaces what the timeouts, `max_size` and `write_limit` say.
+    `limits` replaces what the timeouts, `max_size` and `write_limit` say, but for the pings.
+
+    Each WebSocket is pinged every `ping_interval` seconds and closed with 1011 where no pong comes
+    within `ping_timeout`. A connection with open streams that is silent for `keepalive_interval`
+    is pinged by HTTP/2, and given up after `keepalive_timeout` without a sign of life; one without
+    streams ends after `idle_timeout`. A stream whose peer takes nothing for `write_timeout` is
+    reset. `open_timeout` limits TLS, and each opening handshake. None turns any of them off.
 
     `max_connections`, `max_connections_per_address` (of IPv6 addresses one /64) and `memory_budget`,
     the octets that all connections together keep for applications and peers that do not take them,
@@ -949,6 +971,10 @@ def serve(
         close_timeout=close_timeout,
         max_size=max_size,
         write_limit=write_limit,
+        write_timeout=write_timeout,
+        idle_timeout=idle_timeout,
+        keepalive_interval=keepalive_interval,
+        keepalive_timeout=keepalive_timeout,
     )
     options.logger = logger
     admission = Admission(

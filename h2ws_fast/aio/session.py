@@ -70,6 +70,10 @@ class Session:
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
         close_timeout: float | None = 10,
+        idle_timeout: float | None = None,
+        write_timeout: float | None = 60,
+        keepalive_interval: float | None = 30,
+        keepalive_timeout: float | None = 20,
         max_size: int | None = 2**20,
         max_queue: int | tuple[int, int] | None = 16,
         write_limit: int | tuple[int, int] = 2**15,
@@ -100,6 +104,10 @@ class Session:
             close_timeout=close_timeout,
             max_size=max_size,
             write_limit=write_limit,
+            write_timeout=write_timeout,
+            idle_timeout=idle_timeout,
+            keepalive_interval=keepalive_interval,
+            keepalive_timeout=keepalive_timeout,
         )
         self._kwargs = kwargs
         self._wire: ClientWire | None = None

@@ -44,6 +44,7 @@ cdef object PENDING
 cdef object READY
 cdef int CONNECTING, OPEN, CLOSING, CLOSED
 cdef int MAX_EMPTY
+cdef double EARLY, NEVER
 cdef int NORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RCVD, INTERNAL_ERROR, TRY_AGAIN_LATER
 
 cdef class WebSocket(Sink)
@@ -161,11 +162,15 @@ cdef class Keeper:
     cdef object timer
     cdef set wires
     cdef bytes payload
+    cpdef object waits(self, Wire wire, double now)
+    cdef object _run(self)
+    @cython.locals(waits=bint)
+    cdef object _look(self, Wire wire, double now)
     cdef object _opened(self, WebSocket ws)
     @cython.locals(wire=Wire)
     cdef object _due(self, WebSocket ws, double when)
     cdef object _answered(self, WebSocket ws)
-    @cython.locals(ws=WebSocket, earliest=double)
+    @cython.locals(ws=WebSocket, earliest=double, soon=double)
     cdef object _walk(self, Wire wire, double now)
 
 

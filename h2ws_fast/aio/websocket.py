@@ -17,10 +17,12 @@ import asyncio
 import enum
 import logging
 import os
+import random
 import uuid
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
 
+from ..engine.constants import NEVER
 from ..engine.events import Closed, Drained, Ponged
 from ..engine.sink import Sink
 from ..errors import (
@@ -935,11 +937,16 @@ def open_websocket(ws):
         keeper._opened(ws)
 
 
+EARLY = 0.25  # of the interval: so much sooner may a ping go, with others or by chance
+
+
 class Keeper:
     """Pings every WebSocket each `interval` seconds and fails those without an answer in time.
 
     One timer for all of a server's connections: it looks at a connection only when the earliest
-    of its WebSockets is due. Nothing is allocated for a WebSocket but the time it is due.
+    of its WebSockets is due. Nothing is allocated for a WebSocket but the time it is due. Those of
+    one connection are pinged together, in one write; when, differs between connections by chance,
+    so that those who came together do not stay so. The engines' own far deadlines are its too.
     """
 
     __slots__ = ("hub", "interval", "payload", "step", "timeout", "timer", "wires")
@@ -956,7 +963,7 @@ class Keeper:
     def add(self, wire):
         """Watch over a connection."""
         wire.keeper = self
-        wire.keep_due = float("inf")
+        wire.keep_due = NEVER
         self.wires.add(wire)
 
     def discard(self, wire):
@@ -966,10 +973,20 @@ class Keeper:
             self.timer.cancel()
             self.timer = None
 
-    def _opened(self, ws):
-        self._due(ws, self.hub.time() + self.interval)
+    def waits(self, wire, now):
+        """Is the engine's deadline so far away that this timer may look after it?"""
+        if wire.due <= now + 2 * self.step:
+            return False
+        self._run()
+        return True
+
+    def _run(self):
         if self.timer is None:
             self.timer = self.hub.loop.call_later(self.step, self._tick)
+
+    def _opened(self, ws):
+        self._due(ws, self.hub.time() + self.interval * (1 - EARLY * random.random()))
+        self._run()
 
     def _due(self, ws, when):
         ws._due = when
@@ -990,20 +1007,34 @@ class Keeper:
         self.payload = os.urandom(4)
         idle = True
         for wire in list(self.wires):
-            if wire.websockets:
+            if self._look(wire, now):
                 idle = False
-                if wire.keep_due <= now:
-                    self._walk(wire, now)
         if idle:
             # The next WebSocket starts it again.
             self.timer.cancel()
             self.timer = None
 
+    def _look(self, wire, now):
+        # Is there anything to wait for on this connection?
+        waits = False
+        if wire.timer is None and wire.due != NEVER:
+            waits = True
+            if wire.due <= now + 2 * self.step:
+                wire.due = NEVER
+                wire._arm(now)
+        if wire.websockets:
+            waits = True
+            if wire.keep_due <= now:
+                self._walk(wire, now)
+        return waits
+
     def _walk(self, wire, now):
-        earliest = float("inf")
+        earliest = NEVER
+        soon = now + self.interval * EARLY
         for ws in list(wire.websockets):
-            if ws._due <= now and ws._state == OPEN:
-                if ws._pinged is not None:
+            if ws._due <= (soon if ws._pinged is None else now) and ws._state == OPEN:
+                # A peer whose messages wait here, unread, may have no window left for its pong.
+                if ws._pinged is not None and ws._first is None:
                     ws._pinged = None
                     ws._start_closing(INTERNAL_ERROR, "keepalive ping timeout")
                     continue
