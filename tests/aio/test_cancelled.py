@@ -661,7 +661,10 @@ async def give_up(what):
 
 
 async def test_who_waits_with_a_timeout_leaves_no_future(clear):
-    async with clear.serve(handler, **SERVED), Session(clear.http, ping_interval=None) as session:
+    async with (
+        clear.serve(handler, **SERVED),
+        Session(clear.http, ping_interval=None, close_timeout=0.5) as session,
+    ):
         ws = await session.websocket("/late-reader")
         other = await session.websocket()
         tunnel = await session.tunnel("sink")
