@@ -30,6 +30,7 @@ from .head import Gathering, InvalidHead, check_framing, read_fields
 
 __all__ = ["Fields", "H1Reader", "make_response"]
 
+NEVER = float("inf")
 KEEP_ALIVE_S = 60.0  # how long a connection may be idle between two requests (nginx 75 s)
 DRAIN_S = 1.0  # after the last response: a client still sending would lose it to a reset by TCP
 MAX_AHEAD = 65536  # octets held of requests that came before their turn, and of early messages
@@ -99,6 +100,7 @@ class H1Reader(Endpoint):
         "_upgrading",
         "_wait",
         "_websockets",
+        "_write_due",
         "terminated",
     )
 
@@ -143,6 +145,7 @@ class H1Reader(Endpoint):
         self._now = 0.0
         self._wait: float | None = None
         self._due: float | None = None
+        self._write_due = NEVER  # when octets must have left
         self._mark(limits.handshake_timeout_s)
         self._hits: dict[str, int] = {}
         self._notify: Any = None
@@ -169,6 +172,8 @@ class H1Reader(Endpoint):
         data = bytes(data)
         self._received += len(data)
         if self._phase == BODY:
+            if not self._answered:
+                self._mark(self._limits.body_timeout_s)
             self._read_body(data)
         elif self._phase == HEAD or self._phase == AHEAD:
             if self._phase == HEAD and self._stream_id and not self._gathering:
@@ -191,8 +196,6 @@ class H1Reader(Endpoint):
 
     def data_to_send(self, max_bytes: int = 65536, now: float = 0.0) -> list[Any]:
         """See `Connection.data_to_send`."""
-        self._now = now
-        self._arm()
         buffers = []
         while self._out and max_bytes > 0:
             piece = self._out[0]
@@ -206,17 +209,36 @@ class H1Reader(Endpoint):
             self._queued -= len(piece)
             self._sent += len(piece)
             buffers.append(piece)
+        if buffers:
+            self._write_due = NEVER
+        self.arm(now)
         if self._high and self._queued <= self._limits.write_low:
             self._high = False
             self._emit(Drained(self._stream_id))
         return buffers
 
+    def arm(self, now: float) -> None:
+        """See `Connection.arm`."""
+        self._now = now
+        self._arm()
+        if not self._out:
+            self._write_due = NEVER
+        elif self._write_due == NEVER:
+            self._write_due = now + self._limits.write_timeout_s
+
     def next_timeout(self) -> float | None:
         """See `Connection.next_timeout`."""
-        return self._due
+        due = NEVER if self._due is None else self._due
+        due = min(due, self._write_due)
+        return None if due == NEVER else due
 
     def handle_timeout(self, now: float) -> None:
         """See `Connection.handle_timeout`."""
+        if now >= self._write_due:
+            self._hit("write_timeout_s")
+            self._answered = False  # what is left of it is not worth keeping
+            self._end("the client took nothing in time", False)
+            return
         if self._due is None or now < self._due:
             return
         self._unmark()
@@ -233,6 +255,17 @@ class H1Reader(Endpoint):
             self._sink = None
             self._refuse(408, "the application did not answer in time")
             self._tell(sink, Reset(self._stream_id, CANCEL, "no answer in time", False, False))
+        elif self._phase == BODY and not self._answered:
+            exchange = self._exchange
+            assert exchange is not None
+            if self.reading and not exchange.they_are_waiting_for_100_continue:
+                self._hit("body_timeout_s")
+                sink = self._sink
+                self._sink = None
+                self._refuse(408, "the request's body did not come in time")
+                self._tell(sink, Reset(self._stream_id, CANCEL, "no body in time", False, False))
+            else:
+                self._mark(self._limits.body_timeout_s)  # it is the application that waits
         elif self._answered:
             self._end("the rest of a request did not come in time", False)
 
@@ -279,7 +312,11 @@ class H1Reader(Endpoint):
         self._sink = None
         if exchange.their_state is h11.DONE and exchange.our_state is h11.DONE and not self._last:
             self._phase = HEAD
-            self._mark(self._limits.handshake_timeout_s if self._gathering else KEEP_ALIVE_S)
+            self._mark(
+                self._limits.handshake_timeout_s
+                if self._gathering
+                else min(KEEP_ALIVE_S, self._limits.idle_timeout_s)
+            )
         elif exchange.their_state is h11.MUST_CLOSE and not self._gathering:
             self._end("the connection is closed", False)
         else:
@@ -332,6 +369,8 @@ class H1Reader(Endpoint):
         if not request.http_version.startswith(b"1."):
             raise InvalidHead(505, "the version of HTTP is neither 1.0 nor 1.1")
         self._phase = AHEAD if isinstance(following, h11.EndOfMessage) else BODY
+        if self._phase == BODY:
+            self._mark(self._limits.body_timeout_s)
         self._chunks = ChunkGuard() if values_of(fields, b"transfer-encoding") else None
         fields = [(name, value) for name, value in request.headers]
         method, authority, path = self._target(request, fields)
@@ -491,8 +530,8 @@ class H1Reader(Endpoint):
         assert exchange is not None
         self._phase = AHEAD
         self._gathering.add(exchange.trailing_data[0])
+        self._unmark()
         if self._answered:
-            self._unmark()
             return
         if event.headers:
             self._emit(Trailers(self._stream_id, [(name, value) for name, value in event.headers]))

@@ -542,3 +542,51 @@ def test_a_large_answer_is_not_copied_for_each_piece():
         size += sum(map(len, pieces))
     assert size > 2**26
     assert time.perf_counter() - begun < 5  # 16 000 copies of what is left take a minute
+
+
+def test_a_body_that_does_not_come_is_answered_408():
+    alone = Alone(Limits(body_timeout_s=3.0))
+    told = []
+    alone.feed(request(["Content-Length: 10"], "POST / HTTP/1.1"), 1.0)
+    alone.conn.attach(1, told.append)
+    alone.feed(b"12345", 3.0)
+    assert alone.conn.next_timeout() == 6.0
+    alone.conn.handle_timeout(6.0)
+    alone.pull(6.0)
+    assert alone.answer().status == 408
+    assert [type(each).__name__ for each in told] == ["Data", "Reset"]
+    assert alone.conn.stats()["limits"] == {"body_timeout_s": 1}
+
+
+@pytest.mark.parametrize("kind", ["untaken", "expected"])
+def test_a_body_for_which_the_application_waits_has_time(kind):
+    alone = Alone(Limits(body_timeout_s=3.0))
+    fields = ["Content-Length: 100000"]
+    if kind == "expected":
+        fields.append("Expect: 100-continue")
+    alone.feed(request(fields, "POST / HTTP/1.1"), 1.0)
+    if kind == "untaken":
+        alone.feed(bytes(70000), 1.0)
+    alone.conn.handle_timeout(4.0)
+    alone.pull(4.0)
+    assert alone.octets == b"" and alone.conn.next_timeout() == 7.0
+
+
+def test_a_client_that_takes_nothing_is_left():
+    alone = Alone(Limits(write_timeout_s=5.0))
+    told = []
+    alone.feed(request(), 1.0)
+    alone.conn.attach(1, told.append)
+    alone.conn.respond(1, [(":status", "200"), ("content-length", "100000")])
+    alone.conn.send_data(1, bytes(100000))
+    assert alone.conn.data_to_send(1000, 2.0)
+    alone.conn.arm(3.0)
+    assert alone.conn.next_timeout() == 7.0
+    alone.conn.data_to_send(1000, 4.0)  # some progress
+    assert alone.conn.next_timeout() == 9.0
+    alone.conn.handle_timeout(8.9)
+    assert not alone.conn.terminated
+    alone.conn.handle_timeout(9.0)
+    assert alone.conn.terminated and type(told[-1]) is Reset
+    assert alone.conn.data_to_send(1000, 9.0) == []
+    assert alone.conn.stats()["limits"] == {"write_timeout_s": 1}
