@@ -308,6 +308,8 @@ class Outbox:
                 ):
                     return 0
             if stream.queued == 0 or self.initial + stream.extra <= 0:
+                if self.first is None:
+                    self.round_left -= 1  # it is gone, and so is its turn
                 self._leave(stream)
                 if stream.queued:
                     self._block(stream)

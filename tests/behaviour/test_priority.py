@@ -517,6 +517,23 @@ def test_chatty_websockets_do_not_starve_a_download(make):
 
 
 @row("9218-10-1")
+def test_turns_of_those_who_left_the_round_go_to_nobody(make):
+    peer = connection(make)
+    chatty = [peer.websocket() for _ in range(20)]
+    bulk = peer.websocket()
+    body = download(peer, 1 << 23)
+    peer.frames.clear()
+    for _ in range(32):
+        peer.conn.send_message(bulk, bytes(1 << 18))
+    for _ in range(40):
+        for stream_id in chatty:
+            peer.conn.send_message(stream_id, b"x")
+        peer.sent(8 * (QUANTUM + 9))
+    got = amounts(peer.frames)
+    assert got[body] > got[bulk] * 0.6, (got[body], got[bulk])
+
+
+@row("9218-10-1")
 def test_window_updates_give_no_more_than_a_turn(make):
     # Tunnels that are always held back by their own windows, and freed by each WINDOW_UPDATE.
     peer = make("server", peer_settings=[(f.INITIAL_WINDOW_SIZE, QUANTUM), *WIDE[1:]])
