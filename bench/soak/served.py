@@ -28,8 +28,8 @@ LIMITS = {
     "max_message": 2**20,
     "max_queued": 64 * 2**20,
     "close_timeout_s": 3.0,
-    "preface_timeout_s": 3.0,
-    "settings_timeout_s": 3.0,
+    "preface_timeout_s": 6.0,  # longer than a busy machine keeps a client waiting
+    "settings_timeout_s": 6.0,
     "header_block_timeout_s": 3.0,
 }
 KEPT = 20  # errors whose text is kept

@@ -165,7 +165,7 @@ class Opening:
 class Fetch:
     """A request that was sent: where the events of its stream go."""
 
-    __slots__ = ("future", "informed", "receiving", "request", "sending")
+    __slots__ = ("future", "informed", "receiving", "request", "sending", "upload")
 
     def __init__(
         self,
@@ -179,6 +179,7 @@ class Fetch:
         self.request = request
         self.informed = informed
         self.future: asyncio.Future[Response] = wire.hub.loop.create_future()
+        self.upload: asyncio.Task[None] | None = None
 
     def feed(self, event: Any) -> None:
         kind = type(event)
@@ -194,6 +195,9 @@ class Fetch:
         else:
             self.receiving.feed(event)
             self.sending.feed(event)
-            if kind is Reset and not self.future.done():
-                error = StreamReset(event.error_code, event.reason, event.retryable)
-                self.future.set_exception(error)
+            if kind is Reset:
+                if self.upload is not None:
+                    self.upload.cancel()  # its next piece may never come
+                if not self.future.done():
+                    error = StreamReset(event.error_code, event.reason, event.retryable)
+                    self.future.set_exception(error)

@@ -238,14 +238,20 @@ class Session:
             async with asyncio.timeout(self._close_timeout):
                 await self.wait_closed()
         except TimeoutError:
-            for wire in self._wires():
-                if not wire.lost:
-                    wire.conn.abort(NO_ERROR)
-                    wire.pull()
-                    wire.abort()
+            self._cut_off()
             await self.wait_closed()
+        except asyncio.CancelledError:
+            self._cut_off()  # nobody waits any more, and nobody will come again
+            raise
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _cut_off(self) -> None:
+        for wire in self._wires():
+            if not wire.lost:
+                wire.conn.abort(NO_ERROR)
+                wire.pull()
+                wire.abort()
 
     async def wait_closed(self) -> None:
         """Wait until the connection is gone."""
@@ -652,6 +658,7 @@ class Session:
         wire.touch()
         if not alone:
             task = wire.hub.loop.create_task(self._upload(fetch, octets, ending))
+            fetch.upload = task
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         try:

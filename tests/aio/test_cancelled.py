@@ -408,6 +408,28 @@ async def closing_the_session(session):
     return session.close()
 
 
+async def never():
+    yield b"begun"
+    await asyncio.get_running_loop().create_future()
+
+
+@operation
+async def uploading_what_never_comes(session):
+    async def request():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3 * SOON_S):
+                await session.request("POST", "/", body=never())
+
+    return request()
+
+
+@operation
+async def closing_the_session_under_an_upload(session):
+    await session.request("POST", "/drip", body=never())
+    asyncio.get_running_loop().call_later(3 * SOON_S, session._wire.transport.abort)
+    return session.close()
+
+
 @operation
 async def waiting_for_the_session(session):
     async def wait():
