@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from .printable import printable
+
 if TYPE_CHECKING:
     from .aio.http import Response
 
@@ -73,7 +75,7 @@ class ConnectionTerminated(H2WSError):
     error_code = NO_ERROR
 
     def __init__(self, error_code: int = NO_ERROR, reason: str = "") -> None:
-        super().__init__(reason or "the connection is closed")
+        super().__init__(printable(reason) or "the connection is closed")
         self.error_code = error_code
         self.reason = reason
 
@@ -84,7 +86,9 @@ class StreamReset(H2WSError):
     error_code = CANCEL
 
     def __init__(self, error_code: int = CANCEL, reason: str = "", retryable: bool = False) -> None:
-        super().__init__(reason or f"the stream was reset with error code {error_code:#x}")
+        super().__init__(
+            printable(reason) or f"the stream was reset with error code {error_code:#x}"
+        )
         self.error_code = error_code
         self.reason = reason
         self.retryable = retryable
@@ -111,7 +115,7 @@ class Close:
         return hash((self.code, self.reason))
 
     def __str__(self) -> str:
-        return f"{self.code} {self.reason}" if self.reason else str(self.code)
+        return f"{self.code} {printable(self.reason)}" if self.reason else str(self.code)
 
     def __repr__(self) -> str:
         return f"Close(code={self.code!r}, reason={self.reason!r})"
@@ -199,7 +203,11 @@ class InvalidOrigin(InvalidHandshake):
         self.origin = origin
 
     def __str__(self) -> str:
-        return "the Origin field is missing" if self.origin is None else f"Origin {self.origin!r}"
+        return (
+            "the Origin field is missing"
+            if self.origin is None
+            else f"Origin '{printable(self.origin)}'"
+        )
 
 
 class NegotiationError(InvalidHandshake):
@@ -216,7 +224,8 @@ class AlpnError(InvalidHandshake):
         self.selected = selected
 
     def __str__(self) -> str:
-        return f"the peer does not speak HTTP/2: ALPN selected {self.selected!r}, not 'h2'"
+        selected = None if self.selected is None else printable(self.selected)
+        return f"the peer does not speak HTTP/2: ALPN selected {selected!r}, not 'h2'"
 
 
 class ConcurrencyError(H2WSError, RuntimeError):

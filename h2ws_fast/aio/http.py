@@ -15,6 +15,8 @@ from collections.abc import (
 from sys import intern
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from ..printable import printable
+
 if TYPE_CHECKING:
     from .protocol import Wire
     from .tunnel import Receiving
@@ -228,7 +230,7 @@ class Request(Incoming):
 
     def __repr__(self) -> str:
         token = "" if self.protocol is None else f" {self.protocol}"
-        return f"<{type(self).__name__} {self.method}{token} {self.path}>"
+        return printable(f"<{type(self).__name__} {self.method}{token} {self.path}>")
 
 
 class Response(Incoming):

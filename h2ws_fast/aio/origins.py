@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-import urllib.parse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -25,36 +25,54 @@ class SameOrigin:
 
 SAME_ORIGIN = SameOrigin()
 
-DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+
+# RFC 6454 section 6.2, as browsers write it: no userinfo, no path, no empty port; a port begins
+# with another digit than 0. Hosts are names, IPv4 addresses, or IPv6 addresses in brackets.
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([1-9][0-9]{0,4}))?", re.I)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.I)
 
 
-def _host_and_port(authority: str, scheme: str) -> tuple[str, int | None] | None:
-    try:
-        parts = urllib.parse.urlsplit("//" + authority)
-        port = parts.port
-    except ValueError:
+def _host_and_port(authority: str, scheme: str) -> tuple[str, str | None] | None:
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None:
         return None
-    if not parts.hostname or parts.path or parts.query or parts.fragment:
+    host = found[1].lower()
+    if host.startswith("["):
+        try:
+            host = str(ipaddress.IPv6Address(host[1:-1]))
+        except ValueError:
+            return None
+    return host, found[2] or DEFAULT_PORTS.get(scheme)
+
+
+def read_origin(origin: str) -> tuple[str, str, str | None] | None:
+    """Return scheme, host and port of an origin, each in one spelling; None where it is none."""
+    scheme, slashes, rest = origin.partition("://")
+    if not slashes or _SCHEME.fullmatch(scheme) is None:
         return None
-    return parts.hostname.lower(), port or DEFAULT_PORTS.get(scheme)
+    scheme = scheme.lower()
+    place = _host_and_port(rest, scheme)
+    return None if place is None else (scheme, *place)
 
 
 def is_same_origin(origin: str, scheme: str, authority: str) -> bool:
     """Does this Origin field name the authority that was asked?
 
-    A proxy that ends TLS may change the scheme, so only host and port count; each default port is
-    that of its own side.
+    Host and port must be the same, and the scheme. A proxy that ends TLS may ask with `http` for a
+    page that has `https`; each default port is that of its own side then. Never the other way
+    round: anybody on the path can make up a page that has `http`.
     """
-    kind, slashes, rest = origin.partition("://")
-    if not slashes or kind.lower() not in ("http", "https") or "@" in rest:
-        return False
+    theirs = read_origin(origin)
+    scheme = scheme.lower()
     ours = _host_and_port(authority, scheme)
-    theirs = _host_and_port(rest, kind.lower())
-    if ours is None or theirs is None:
+    if theirs is None or ours is None or theirs[1] != ours[0]:
         return False
-    if ours == theirs:
-        return True
-    return ours[0] == theirs[0] and (ours[1], theirs[1]) in ((80, 443), (443, 80))
+    if theirs[0] == scheme:
+        return theirs[2] == ours[1]
+    if (theirs[0], scheme) != ("https", "http"):
+        return False
+    return theirs[2] == ours[1] or (theirs[2], ours[1]) == ("443", "80")
 
 
 Origins: TypeAlias = "Sequence[str | re.Pattern[str] | None] | SameOrigin | None"
@@ -68,9 +86,14 @@ def is_allowed(origins: Origins, request: Request) -> bool:
     origin = values[0] if values else None
     if isinstance(origins, SameOrigin):
         return origin is None or is_same_origin(origin, request.scheme, request.authority)
+    # Any page can make its origin "null": in a sandboxed frame, or by a redirect.
+    place = None if origin is None or origin == "null" else read_origin(origin)
     for allowed in origins or ():
-        if allowed == origin:
+        if allowed is None and origin is None:
             return True
+        if isinstance(allowed, str) and origin is not None and origin != "null":
+            if allowed == origin or (place is not None and read_origin(allowed) == place):
+                return True
         if isinstance(allowed, re.Pattern) and origin is not None and allowed.fullmatch(origin):
             return True
     return False

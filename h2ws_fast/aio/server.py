@@ -26,6 +26,7 @@ from ..errors import (
     StreamClosed,
     StreamReset,
 )
+from ..printable import printable
 from . import tls
 from .admission import Admission, peer_of
 from .dialer import Dialer
@@ -213,10 +214,10 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
             )
             if event.error_code != NO_ERROR:
                 self.server.admission.note(
-                    "the connection of %s ended with error %#x: %.200r",
+                    "the connection of %s ended with error %#x: %s",
                     peer_of(self),
                     event.error_code,
-                    event.reason,
+                    printable(event.reason),
                 )
         else:
             # What came in one read with the request: its stream had no receiver yet.
@@ -267,7 +268,7 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
                 self._begin(tunnel, request, self._open_tunnel)
         else:
             # RFC 9220 section 3: "501 (Not Implemented)" for a `:protocol` that is not known.
-            self._turn_away(event.stream_id, 501, f"unsupported protocol {token!r}")
+            self._turn_away(event.stream_id, 501, f"unsupported protocol {token}")
 
     def _make_request(self, event: Any) -> Request:
         return Request.received(event, self)
@@ -326,7 +327,11 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
     def _turn_away(self, stream_id: int, status: int, reason: str) -> None:
         # Without a body: Firefox leaves a connection where a refused WebSocket came with one.
         self.server.admission.note(
-            "stream %d of %s was refused with %d: %.200s", stream_id, peer_of(self), status, reason
+            "stream %d of %s was refused with %d: %s",
+            stream_id,
+            peer_of(self),
+            status,
+            printable(reason),
         )
         self._answer(stream_id, Response(status), "CONNECT")
 

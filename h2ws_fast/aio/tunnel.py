@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..engine.constants import CANCEL
 from ..engine.events import Closed, Data, Drained, Ended, Reset, Trailers
 from ..errors import ConcurrencyError, LocalProtocolError, StreamClosed, StreamReset
+from ..printable import printable
 from .http import Headers, Request, Response
 
 if TYPE_CHECKING:
@@ -330,4 +331,4 @@ class Tunnel:
             self.abort()
 
     def __repr__(self) -> str:
-        return f"<Tunnel {self.protocol} stream {self.stream_id}>"
+        return f"<Tunnel {printable(self.protocol)} stream {self.stream_id}>"

@@ -29,6 +29,7 @@ from .. import (
 from ..aio import tls
 from ..aio.client_wire import ClientWire
 from ..aio.protocol import Hub
+from ..printable import printable
 from . import CommandError, loops, version
 from .trace import Tracer
 
@@ -108,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     except InvalidStatus as error:
         body = error.response.body
         text = body.decode("utf-8", "replace").strip() if isinstance(body, bytes) else ""
-        raise CommandError(f"{error}{': ' + _harmless(text) if text else ''}") from error
+        raise CommandError(f"{error}{': ' + printable(text) if text else ''}") from error
     except (ConnectionTerminated, StreamReset) as error:
         hint = ""
         if not arguments.url.startswith(("wss:", "https:")):
@@ -255,7 +256,7 @@ async def _converse(ws: WebSocket, wait_s: float, talkative: bool) -> int:
     finally:
         for task in (printing, typing, stopping):
             task.cancel()
-    reason = f" ({_harmless(ws.close_reason)})" if ws.close_reason else ""
+    reason = f" ({printable(ws.close_reason)})" if ws.close_reason else ""
     _note(f"closed: code {ws.close_code}{reason}")
     return 0 if ws.close_code in (1000, 1001, 1005) else 1
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..engine import constants as c
 from ..engine.hpack import CompressionError, Decoder, HeaderListTooLarge
+from ..printable import printable
 
 __all__ = ["Tracer"]
 
@@ -57,6 +58,7 @@ OPCODES = {
     c.WS_PONG: "pong",
 }
 SHOWN = 64  # octets of a payload
+FIELD = 4096  # characters of a field's value
 INDENT = " " * 12
 
 SEND, RECV = "send", "recv"
@@ -121,7 +123,7 @@ class _WebSocket:
         if payload:
             more = "..." if length > shown else ""
             if opcode in (c.TEXT, c.CLOSE):
-                text = f": {payload.decode('utf-8', 'replace')!r}{more}"
+                text = f": '{printable(payload)}'{more}"
             else:
                 text = f": {payload.hex(' ', 4)}{more}"
         return "WebSocket " + ", ".join(words) + text
@@ -239,11 +241,11 @@ class Tracer:
             last, code = struct.unpack_from(">II", payload)
             self._detail(
                 f"(last_stream_id={last & c.MAX_STREAM_ID}, error_code={_error(code)}, "
-                f"opaque_data({len(payload) - 8})={payload[8:]!r})"
+                f"opaque_data({len(payload) - 8})=b'{printable(payload[8:])}')"
             )
         elif kind == c.PRIORITY_UPDATE:
             (prioritized,) = struct.unpack_from(">I", payload)
-            self._detail(f"(prioritized_stream_id={prioritized}, {payload[4:]!r})")
+            self._detail(f"(prioritized_stream_id={prioritized}, b'{printable(payload[4:])}')")
 
     def _fields(self, direction: _Direction, stream_id: int, block: bytes) -> None:
         try:
@@ -254,7 +256,7 @@ class Tracer:
         found = {}
         for name, value in fields:
             found[bytes(name)] = bytes(value)
-            self._detail(f"{_octets(name)}: {_octets(value)}")
+            self._detail(f"{printable(name)}: {printable(value, FIELD)}")
         if found.get(b":protocol", b"").lower() == b"websocket":
             self._asked.add(stream_id)
         if stream_id in self._asked and found.get(b":status", b"").startswith(b"2"):
@@ -269,11 +271,7 @@ class Tracer:
                 self._detail(line)
         elif payload:
             more = "..." if len(payload) > SHOWN else ""
-            self._detail(f"{payload[:SHOWN]!r}{more}")
-
-
-def _octets(field: bytes) -> str:
-    return "".join(chr(octet) if 32 <= octet < 127 else f"\\x{octet:02x}" for octet in bytes(field))
+            self._detail(f"b'{printable(payload[:SHOWN])}'{more}")
 
 
 def _error(code: int) -> str:

@@ -95,6 +95,7 @@ class Deadlines(Sender):
             self._on_idle("idle_timeout_s", b"idle")
         elif kind == SHUTDOWN_TIMER:
             if self.shutdown_state == 1:
+                self.guard.count("shutdown_timeout_s")
                 self._shut_down()
         else:
             stream = self.streams.get(stream_id)

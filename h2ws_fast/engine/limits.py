@@ -144,7 +144,6 @@ class Limits:
         dribble_burst=1000,
         # ... and the number a second that are forgiven.
         dribble_rate=33,
-        # From the first octet sent to the peer's preface.
         # Octets a second that the body of a request must bring over each `body_timeout_s`, until its
         # answer begins; the stream is reset otherwise: slow POST (Kestrel 240). 0: one octet does.
         min_body_rate=240,

@@ -212,7 +212,7 @@ async def test_client_that_asks_for_nothing(limit):
         found = await ends_in_time(peer, least=T - 0.1)
         assert codes(found) == [f.NO_ERROR, f.NO_ERROR]
         peer.close()
-        assert server.stats()["limits"] == {limit: 1}
+        assert server.stats()["limits"] == {limit: 1, "shutdown_timeout_s": 1}
         await check_others(port)
 
 

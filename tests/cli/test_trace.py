@@ -86,7 +86,7 @@ def test_header_blocks_are_decoded_in_both_directions(tracer, lines):
     )
     text = "\n".join(lines)
     assert text.count(":status: 200") == 2 and text.count("x-word: value") == 2
-    assert "x-octets: \\xff\\x0a" in text
+    assert "x-octets: \\xff\\n" in text
     assert "; END_HEADERS | PADDED | PRIORITY" not in text  # the first had no END_HEADERS
     assert "; PADDED | PRIORITY" in text and "; END_STREAM | END_HEADERS" in text
 
