@@ -138,8 +138,13 @@ class Session:
             self._over_h1 = True
         if not self._over_h1:
             async with asyncio.timeout(self._open_timeout):
-                await self._dial(hub)
-                if self._http == "auto" and self._ssl is None:
+                probing = self._http == "auto" and self._ssl is None
+                try:
+                    await self._dial(hub)
+                except ConnectionTerminated:
+                    if not probing:  # the answer came with the connection: `probe` judges it
+                        raise
+                if probing:
                     await probe(self)
         self._hub = hub
         return self
