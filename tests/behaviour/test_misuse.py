@@ -288,6 +288,24 @@ def test_no_more_is_consumed_than_an_upgraded_connection_holds(upgraded, credit)
     assert conn.stats()["octets_buffered"] == 0
 
 
+def test_octets_for_an_upgraded_connection_must_be_contiguous(upgraded):
+    with pytest.raises(ValueError, match="contiguous"):
+        upgraded().receive_data(memoryview(bytes(8))[::2])
+
+
+@pytest.mark.row("6455-7.1-5")
+def test_an_upgraded_connection_fails_with_its_sink(upgraded):
+    conn = upgraded()
+
+    def fail(event):
+        raise RuntimeError("the application failed")
+
+    conn.attach(1, fail)
+    events = conn.receive_data(ws_frame(BINARY, b"hello"))
+    assert "SinkFailed" in [type(event).__name__ for event in [*events, *conn.events()]]
+    assert b"".join(conn.data_to_send()) == b"\x88\x02\x03\xf3"  # 1011
+
+
 def test_what_waits_on_an_upgraded_connection_is_bounded(twin, upgraded):
     conn = upgraded(max_queued=100000)
     conn.send_message(1, bytes(99000))

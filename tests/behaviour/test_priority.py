@@ -220,6 +220,14 @@ def test_priority_update_opens_nothing(server):
         (b"u=1, x=:", DEFAULT),
         (b"u=1, x=1234567890123456", DEFAULT),
         (b"u=1 i", DEFAULT),
+        (b"x=@1.5, u=1", DEFAULT),
+        (b'x="\\a", u=1', DEFAULT),
+        (b"x=1234567890123.5, u=1", DEFAULT),
+        (b"x=1., u=1", DEFAULT),
+        (b"x=1.2345, u=1", DEFAULT),
+        (b"x=1.2.3, u=1", DEFAULT),
+        (b'x=(1"a"), u=1', DEFAULT),
+        (b"u=1, x=", DEFAULT),
         (b"u=1, " + b"x, " * 300 + b"i", DEFAULT),
     ],
 )
@@ -349,12 +357,18 @@ def test_what_the_application_chose_stays(server):
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
-    [((8,), ValueError), ((-1,), ValueError), (("1",), TypeError), ((True,), TypeError)],
+    [
+        ((8,), ValueError),
+        ((-1,), ValueError),
+        (("1",), TypeError),
+        ((1.5,), TypeError),
+        ((True,), TypeError),
+    ],
 )
 def test_a_wrong_priority(make, arguments, error):
     peer = make("server")
     stream_id = peer.get()
-    with pytest.raises(error):
+    with pytest.raises(error, match="urgency must be"):
         peer.conn.prioritize(stream_id, *arguments)
     assert peer.conn.priority(stream_id) == DEFAULT
     with pytest.raises(peer.errors.LocalProtocolError):

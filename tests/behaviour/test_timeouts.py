@@ -214,6 +214,18 @@ def test_body_that_drips_is_reset(make):
     peer.expect_alive()
 
 
+@row("SEC-4-2")
+def test_body_may_drip_where_no_rate_is_asked_but_not_cease(make):
+    peer = make("server", limits={"body_timeout_s": 4.0, "min_body_rate": 0}, auto_credit=True)
+    stream_id = peer.post()
+    for _ in range(10):
+        peer.feed(f.data(stream_id, b"x"))
+        pass_time(peer, 1.0)
+    assert not resets(peer)
+    pass_time(peer, 10.0)
+    assert resets(peer) == [(stream_id, f.CANCEL)]
+
+
 @pytest.mark.parametrize(("rate", "octets"), [(100, 150), (0, 1)])
 def test_body_that_is_fast_enough_may_last(make, rate, octets):
     peer = make("server", limits={"body_timeout_s": 4.0, "min_body_rate": rate}, auto_credit=True)

@@ -14,7 +14,12 @@ from . import sites
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parents[1] / "docs" / "mutants.md"
-FOLDERS = ["tests/engine", "tests/behaviour"]
+FOLDERS = [
+    "tests/engine",
+    "tests/behaviour",
+    "tests/aio/test_ws_handshake_h1.py",
+    "tests/aio/test_client_h1.py",
+]
 NEEDED = 0.95
 
 HEADING = """\

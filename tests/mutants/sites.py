@@ -78,7 +78,7 @@ def _signal_in(expression):
 
 
 # Errors for the caller of a verb, and modules that speak to nobody else.
-LOCAL = {"LocalProtocolError", "StreamClosed", "TypeError", "ValueError", "OverflowError"}
+LOCAL = {"LocalProtocolError", "StreamClosed", "TypeError", "ValueError", "queue_is_full"}
 LOCAL_MODULES = {"limits", "prepare", "sender", "settings", "sink"}
 
 
