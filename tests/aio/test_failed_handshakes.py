@@ -17,6 +17,8 @@ from tests.support.raw import RawClient, RawServer
 from tests.support.ws_frames import TEXT
 
 TIMES = 20
+pytestmark = pytest.mark.measures  # a sanitizer keeps what was freed
+
 BLOCKS = 10 * TIMES  # of the allocator: 4 MiB in a hundred thousand handshakes
 RESIDENT = 2**22
 

@@ -129,6 +129,7 @@ async def stats(session):
     return json.loads(await (await session.request("GET", "/stats")).read())
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("readers", [1, 10])
 async def test_latency_and_memory_beside_stuck_readers_and_bulk(loop_kind, readers):
     with (
