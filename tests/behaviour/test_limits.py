@@ -122,6 +122,17 @@ def test_refused_streams_have_the_rate_of_resets(make):
     assert peer.conn.stats()["limits"] == {"max_concurrent_streams": 6, "reset_burst": 1}
 
 
+@row("SEC-1-3")
+def test_what_the_application_refuses_has_the_rate_of_resets(make):
+    peer = make("server", limits={"reset_burst": 5, "reset_rate": 0})
+    for _ in range(5):
+        peer.conn.refuse(peer.get(), "max_handlers")
+    assert [x.error_code for x in peer.sent() if x.kind == f.RST_STREAM] == [f.REFUSED_STREAM] * 5
+    peer.conn.refuse(peer.get(), "max_handlers")
+    peer.expect_connection_error(f.ENHANCE_YOUR_CALM)
+    assert peer.conn.stats()["limits"] == {"max_handlers": 6, "reset_burst": 1}
+
+
 @row("SEC-1-1")
 def test_reset_burst(make):
     peer = make("server", limits={"reset_burst": 5, "reset_rate": 1})
