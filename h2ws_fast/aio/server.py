@@ -208,9 +208,10 @@ class ServerWire(PacedWire, asyncio.BufferedProtocol):
             self.server.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
         elif kind is Terminated:
             self.over = True
-            # Where the peer may still be sending. Not to one who has said nothing.
-            self.patient = not event.remote and (
-                event.error_code != NO_ERROR or getattr(self.conn, "settings_received", True)
+            # The peer may still be sending, though its GOAWAY came first: RFC 9113 section 6.8.
+            # Not to one who has said nothing.
+            self.patient = event.error_code != NO_ERROR or getattr(
+                self.conn, "settings_received", True
             )
             if event.error_code != NO_ERROR:
                 self.server.admission.note(

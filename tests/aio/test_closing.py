@@ -253,10 +253,13 @@ BAD_PING = f.frame(f.PING, 0, 3, bytes(8))
 
 
 @pytest.mark.row("9113-6.8-7")
-async def test_who_sends_on_after_an_error_reads_goaway_and_the_end(clear):
+@pytest.mark.parametrize(
+    "last", [BAD_PING, f.goaway(0), f.goaway(0, 0xFF)], ids=["error", "goaway", "unknown code"]
+)
+async def test_who_sends_on_after_the_end_reads_all_of_it(clear, last):
     async with clear.serve(idle) as server:
         peer = await RawClient.connect(clear.port)
-        peer.send(BAD_PING)
+        peer.send(last)
         for _ in range(3):
             await asyncio.sleep(0.02)
             peer.send(f.ping())  # at a closed socket this would be answered with a RST
@@ -265,7 +268,8 @@ async def test_who_sends_on_after_an_error_reads_goaway_and_the_end(clear):
         while head := await peer.reader.read(9):  # a RST would raise
             frames.append(head[3])
             await peer.reader.readexactly(int.from_bytes(head[:3], "big"))
-        assert frames[-1] == f.GOAWAY and f.PING not in frames
+        assert f.PING not in frames
+        assert frames[-1] == f.GOAWAY or last is not BAD_PING
         peer.close()
         while server._wires:
             await asyncio.sleep(0.01)
