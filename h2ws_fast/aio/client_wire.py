@@ -165,7 +165,15 @@ class Opening:
 class Fetch:
     """A request that was sent: where the events of its stream go."""
 
-    __slots__ = ("future", "informed", "receiving", "request", "sending", "upload")
+    __slots__ = (
+        "__weakref__",
+        "future",
+        "informed",
+        "receiving",
+        "request",
+        "sending",
+        "upload",
+    )
 
     def __init__(
         self,
@@ -201,3 +209,12 @@ class Fetch:
                 if not self.future.done():
                     error = StreamReset(event.error_code, event.reason, event.retryable)
                     self.future.set_exception(error)
+
+    def _leave(self) -> None:
+        # The session is being closed: it may still come to its end.
+        pass
+
+    def _give_up(self) -> None:
+        # The session is closed: reset, unless somebody waits for the response or reads it.
+        if self.future.done() and not self.receiving.awaited:
+            self.receiving.abort()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
+import weakref
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from typing import Any
@@ -33,6 +34,9 @@ from .websocket import Keeper, WebSocket, new_websocket, open_websocket
 __all__ = ["Session"]
 
 logger = logging.getLogger("h2ws_fast.aio.session")
+
+# What tunnels and unread responses have to end by themselves in, when the session is closed.
+FAREWELL_S = 1.0
 
 MISDIRECTED = 421  # this connection cannot answer for the origin: RFC 9110 section 15.5.20
 
@@ -120,6 +124,7 @@ class Session:
         self._hub: Hub | None = None
         self._slots: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._exchanges: weakref.WeakSet[Fetch | Tunnel] = weakref.WeakSet()
 
     # -- the connection ---------------------------------------------------------------------------
 
@@ -234,13 +239,24 @@ class Session:
         return [*([] if self._wire is None else [self._wire]), *self._others]
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close every WebSocket, say GOAWAY, and wait for the end, `close_timeout` at most."""
+        """Close every WebSocket, say GOAWAY, and wait for the end, `close_timeout` at most.
+
+        This side of every tunnel ends behind what was sent. Tunnels that the server has not ended
+        a second later, and responses that nobody is reading then, are reset with CANCEL; a request
+        that some task waits for has until `close_timeout`.
+        """
         for wire in self._wires():
             for ws in list(wire.websockets):
                 ws._start_closing(code, reason)
+        for exchange in list(self._exchanges):
+            exchange._leave()
         self._shutdown()
         try:
             async with asyncio.timeout(self._close_timeout):
+                ends = [wire.gone for wire in self._wires()]
+                if ends and (await asyncio.wait(ends, timeout=FAREWELL_S))[1]:
+                    for exchange in list(self._exchanges):
+                        exchange._give_up()
                 await self.wait_closed()
         except TimeoutError:
             self._cut_off()
@@ -589,6 +605,7 @@ class Session:
             wire = self._live()
             made.append(Tunnel(wire, stream_id, request.protocol or "", request))
             await self._until_opened(wire, stream_id, opened)
+        self._exchanges.add(made[0])
         return made[0]
 
     async def request(
@@ -659,6 +676,7 @@ class Session:
         )
         wire = self._live()
         fetch = Fetch(wire, stream_id, request, on_informational)
+        self._exchanges.add(fetch)
         wire.conn.attach(stream_id, fetch.feed)
         wire.touch()
         if not alone:

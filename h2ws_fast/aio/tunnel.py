@@ -79,6 +79,11 @@ class Receiving:
         """Nothing more arrives."""
         return self._ended or self._error is not None
 
+    @property
+    def awaited(self) -> bool:
+        """A task waits for more."""
+        return self._waiter is not None
+
     def feed(self, event: Any) -> None:
         """An event of the stream."""
         kind = type(event)
@@ -258,7 +263,7 @@ class Tunnel:
     both sides are over when the peer has ended its own.
     """
 
-    __slots__ = ("_receiving", "_sending", "protocol", "request", "response")
+    __slots__ = ("__weakref__", "_receiving", "_sending", "protocol", "request", "response")
 
     def __init__(
         self, wire: Wire, stream_id: int, protocol: str, request: Request, *, ended: bool = False
@@ -312,6 +317,14 @@ class Tunnel:
         self._sending.finish()
         if not self._receiving.finished:
             self._receiving.discard()
+
+    def _leave(self) -> None:
+        # The session is being closed: what was sent shall arrive. Who reads it may go on.
+        self._sending.finish()
+
+    def _give_up(self) -> None:
+        # The session is closed, and the peer has not ended its side in time.
+        self.abort()
 
     def abort(self, error_code: int = CANCEL) -> None:
         """Reset the stream: the peer sees an abnormal end."""

@@ -1,0 +1,121 @@
+"""What `Session.close()` leaves of WebSockets, tunnels and requests, on the wire."""
+
+import asyncio
+import time
+
+import pytest
+
+from h2ws_fast import Session
+from h2ws_fast.aio import session as session_module
+from h2ws_fast.errors import StreamReset
+from tests.support import frames as f
+from tests.support.raw import RawServer, close_frame
+
+ENABLED = (f.ENABLE_CONNECT_PROTOCOL, 1)
+SOON_S = 0.1
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    """Streams have a tenth of a second to end by themselves."""
+    monkeypatch.setattr(session_module, "FAREWELL_S", SOON_S)
+
+
+async def answered(peer, stream_id=1, **options):
+    await peer.expect(f.HEADERS, stream_id)
+    peer.headers(stream_id, [(":status", "200")], **options)
+
+
+async def test_a_tunnel_ends_behind_what_was_sent():
+    async def script(peer):
+        await answered(peer)
+        data = b""
+        while True:
+            frame = await peer.expect(f.DATA, 1, skip=(f.WINDOW_UPDATE, f.SETTINGS, f.GOAWAY))
+            data += frame.content
+            peer.send(f.window_update(0, 65535), f.window_update(1, 65535))
+            if frame.end_stream:
+                break
+        assert data == bytes(100_000)
+        peer.send(f.data(1, b"the rest", end_stream=True))
+        rest = await peer.until_eof()
+        assert f.RST_STREAM not in [frame.kind for frame in rest]
+
+    async with RawServer(script, ENABLED) as server:
+        begun = time.monotonic()
+        async with Session(f"http://127.0.0.1:{server.port}") as session:
+            tunnel = await session.tunnel("t")
+            await tunnel.send(bytes(100_000))
+        assert time.monotonic() - begun < 0.9
+        # What came meanwhile is not lost, and nothing more may be sent.
+        assert await tunnel.recv() == b"the rest"
+        assert await tunnel.recv() == b""
+        with pytest.raises(StreamReset, match="was closed"):
+            await tunnel.send(b"late")
+
+
+@pytest.mark.parametrize("kind", ["tunnel", "response", "answered upload"])
+async def test_what_the_server_does_not_end_is_reset(kind, soon):
+    async def script(peer):
+        await answered(peer)
+        skip = (f.DATA, f.SETTINGS, f.WINDOW_UPDATE)
+        goaway = await peer.expect(f.GOAWAY, skip=skip)
+        assert (goaway.last_stream_id, goaway.error_code) == (0, f.NO_ERROR)
+        begun = time.monotonic()
+        assert (await peer.expect(f.RST_STREAM, 1, skip=skip)).error_code == f.CANCEL
+        assert 0.5 * SOON_S < time.monotonic() - begun < 20 * SOON_S
+        assert await peer.until_eof() == []
+        ends = [frame.end_stream for frame in peer.frames if frame.kind == f.DATA]
+        assert any(ends) == (kind == "tunnel")
+
+    async def body():
+        yield b"x"
+        await asyncio.get_running_loop().create_future()
+
+    async with RawServer(script, ENABLED) as server:
+        async with Session(f"http://127.0.0.1:{server.port}") as session:
+            if kind == "tunnel":
+                tunnel = await session.tunnel("t")
+            elif kind == "response":
+                response = await session.request("GET")
+            else:
+                response = await session.request("POST", body=body())
+        with pytest.raises(StreamReset):
+            await (tunnel.recv() if kind == "tunnel" else response.read())
+
+
+async def test_a_request_that_is_waited_for_runs_to_its_end(soon):
+    async def script(peer):
+        await answered(peer)
+        await peer.expect(f.GOAWAY)
+        await asyncio.sleep(3 * SOON_S)
+        peer.send(f.data(1, b"whole", end_stream=True))
+        assert await peer.until_eof() == []
+
+    async with RawServer(script) as server:
+        async with Session(f"http://127.0.0.1:{server.port}") as session:
+            response = await session.request("GET")
+            reading = asyncio.create_task(response.read())
+            await asyncio.sleep(0)
+        assert await reading == b"whole"
+
+
+async def test_a_websocket_has_longer_than_a_tunnel(soon):
+    async def script(peer):
+        await answered(peer, 1)
+        await answered(peer, 3)
+        seen = []
+        while (f.RST_STREAM, 3) not in seen:
+            frame = await peer.frame()
+            seen.append((frame.kind, frame.stream_id))
+        assert (f.DATA, 1) in seen  # its Close
+        assert (f.RST_STREAM, 1) not in seen
+        await asyncio.sleep(SOON_S)
+        peer.send(f.data(1, close_frame(1000), end_stream=True))
+        assert f.RST_STREAM not in [frame.kind for frame in await peer.until_eof()]
+
+    async with RawServer(script, ENABLED) as server:
+        async with Session(f"http://127.0.0.1:{server.port}") as session:
+            ws = await session.websocket()
+            await session.tunnel("t")
+        assert ws.close_code == 1000
