@@ -18,8 +18,9 @@ import sys
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from importlib.util import source_hash, spec_from_file_location
 from types import ModuleType
+from typing import Any
 
-__all__ = ["COMPILED", "check", "load", "load_pure"]
+__all__ = ["COMPILED", "check", "load", "load_pure", "warn_if_pure"]
 
 PACKAGE = "h2ws_fast"
 ALIAS = "h2ws_fast_pure"  # the tree of the pure twin beside the compiled one
@@ -166,6 +167,19 @@ def load(twin: str) -> ModuleType:
             else "the extensions are not built: run pip install -e ."
         )
     return importlib.import_module(f"{PACKAGE}.engine")
+
+
+_warned: list[bool] = []
+
+
+def warn_if_pure(log: Any) -> None:
+    """Warn, once in a process, that the pure twin runs, and say what helps: never silently slow."""
+    if not COMPILED and not _warned:
+        _warned.append(True)
+        log.warning(
+            "the pure twin of h2ws_fast runs: for the compiled one, install a wheel for this "
+            "platform or a C compiler, run pip install -e . again, and unset H2WS_FAST_PURE"
+        )
 
 
 COMPILED: bool = _choose()

@@ -26,6 +26,17 @@ __all__ = ["Body", "Headers", "HeadersLike", "Incoming", "Request", "Response"]
 Body: TypeAlias = bytes | bytearray | memoryview | str | AsyncIterable[bytes] | None
 
 
+def octets_of(body: Body) -> Any:
+    """A body as it is sent: `bytes`, or what gives them piece by piece."""
+    if body is None:
+        return b""
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, bytearray | memoryview):
+        return bytes(body)
+    return body
+
+
 class Headers(MutableMapping[str, str]):
     """Header fields: a mapping that ignores case and keeps order and repetitions.
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from typing import Any
 
+from .._twins import warn_if_pure
 from ..engine import Limits, Settings
 from ..engine.constants import CANCEL, HTTP_1_1_REQUIRED, NO_ERROR
 from ..errors import (
@@ -25,9 +26,9 @@ from ..errors import (
 from . import tls, uri
 from .client_wire import ClientWire, Fetch, Opening
 from .fallback import is_remembered, open_upgraded, probe
-from .http import Body, Headers, HeadersLike, Request, Response, fields_of
+from .http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
+from .options import limits_from
 from .protocol import Hub, limit_unsent, running_hub
-from .server import SSL_SHUTDOWN_S, _octets, _warn_if_pure, limits_from
 from .tunnel import Tunnel, iterating
 from .websocket import Keeper, WebSocket, new_websocket, open_websocket
 
@@ -135,7 +136,7 @@ class Session:
         """
         if self._hub is not None:
             return self
-        _warn_if_pure(self.logger)
+        warn_if_pure(self.logger)
         hub = running_hub()
         if self._ping_interval is not None:
             self._keeper = Keeper(hub, self._ping_interval, self._ping_timeout, set())
@@ -160,9 +161,7 @@ class Session:
         if self._ssl is not None:
             kwargs["ssl"] = tls.Offering(self._ssl, http)
             kwargs["server_hostname"] = self._server_hostname or self.target.server_hostname
-            kwargs.setdefault(
-                "ssl_shutdown_timeout", min(SSL_SHUTDOWN_S, self._close_timeout or 60.0)
-            )
+            kwargs.setdefault("ssl_shutdown_timeout", tls.shutdown_timeout(self._close_timeout))
         if "sock" not in kwargs:
             kwargs.setdefault("host", self.target.host)
             kwargs.setdefault("port", self.target.port)
@@ -628,7 +627,7 @@ class Session:
         Raises StreamReset (`retryable` where the server has processed nothing) and
         ConnectionTerminated.
         """
-        octets = _octets(body)
+        octets = octets_of(body)
         whole = isinstance(octets, bytes)
         if not whole and not isinstance(octets, AsyncIterable):
             raise TypeError(f"a body is bytes, str or an async iterable: {type(body)!r}")

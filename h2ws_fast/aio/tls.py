@@ -25,6 +25,8 @@ CIPHERS = ":".join(
 
 ALPN = {"h2": "h2", "h1": "http/1.1"}  # RFC 9113 section 3.2; "h2c" never stands in ALPN
 
+SHUTDOWN_S = 1.0
+
 Path = str | os.PathLike[str]
 
 
@@ -103,6 +105,14 @@ def prepare(
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols([ALPN[name] for name in versions(http)])
     return context
+
+
+def shutdown_timeout(close_timeout: float | None) -> float:
+    """Seconds that a transport may wait for the peer's close_notify.
+
+    A peer that never reads never answers ours: a browser's spare connection.
+    """
+    return min(SHUTDOWN_S, close_timeout or SHUTDOWN_S)
 
 
 class Offering:

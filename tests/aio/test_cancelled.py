@@ -15,7 +15,7 @@ from h2ws_fast import (
     StreamReset,
     connect,
 )
-from h2ws_fast.aio.server import ServerWire
+from h2ws_fast.aio.exchange import Exchange
 from h2ws_fast.engine import Settings
 
 # -- cancelling ----------------------------------------------------------------------------------
@@ -628,7 +628,7 @@ async def test_of_a_server(clear, client, late, monkeypatch):
     served.late = late
     decides = client is be_decided_upon
     # The task of a request is more than `on_request`: it sends the answer too.
-    monkeypatch.setattr(ServerWire, "_handle_request", served.wrap(ServerWire._handle_request))
+    monkeypatch.setattr(Exchange, "run", served.wrap(Exchange.run))
     options = {
         **SERVED,
         "tunnels": {"echo": served.wrap(tunnel_handler)},

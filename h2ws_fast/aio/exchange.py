@@ -1,0 +1,125 @@
+"""An ordinary request and its response: the server's end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..engine.constants import CANCEL, INTERNAL_ERROR
+from ..engine.events import Reset
+from ..errors import StreamClosed, StreamReset
+from .http import Body, Request, Response, fields_of, octets_of, text_response
+from .tunnel import Receiving, Sending, iterating, reset
+
+if TYPE_CHECKING:
+    from .server_wire import ServerWire
+
+__all__ = ["Exchange", "answer"]
+
+
+class Exchange:
+    """A request that `on_request` answers. Attach `feed` to its stream, and run `run` in `task`."""
+
+    __slots__ = ("receiving", "request", "sending", "task", "wire")
+
+    def __init__(self, wire: ServerWire, stream_id: int, request: Request, ended: bool) -> None:
+        self.wire = wire
+        self.request = request
+        self.receiving = Receiving(wire, stream_id, ended=ended)
+        self.sending = Sending(wire, stream_id)
+        self.task: asyncio.Task[None] | None = None
+        if not ended:
+            request._body = self.receiving
+            expected = request.headers.get("expect", "")
+            self.receiving.invite = expected.lower() == "100-continue"
+
+    def feed(self, event: Any) -> None:
+        """An event of the stream."""
+        self.receiving.feed(event)
+        self.sending.feed(event)
+        # Nobody wants the answer any more: the work stops, or resets would pile it up.
+        if type(event) is Reset and self.task is not None:
+            self.task.cancel()
+
+    async def run(self) -> None:
+        """Have the request answered, and send the answer."""
+        server = self.wire.server
+        stream_id = self.sending.stream_id
+        answered = False
+        try:
+            assert server.options.on_request is not None
+            try:
+                response = await server.options.on_request(self.request)
+                if not isinstance(response, Response):
+                    raise TypeError(f"on_request returned {response!r}, not a Response")
+            except StreamReset:
+                return
+            except Exception:
+                server.logger.exception("on_request failed")
+                response = text_response(500, "Internal Server Error\n")
+            answered = True
+            await self._send(response)
+        except asyncio.CancelledError:
+            reset(self.wire, stream_id, CANCEL)
+            raise
+        except (StreamClosed, StreamReset):
+            pass
+        except Exception:
+            server.logger.exception("sending a response failed")
+            reset(self.wire, stream_id, INTERNAL_ERROR)
+        finally:
+            if answered and not self.receiving.finished:
+                # RFC 9113 section 8.1: a response may be complete before its request is. What
+                # still comes is of no interest, and must not stop the connection.
+                self.receiving.discard()
+
+    async def _send(self, response: Response) -> None:
+        wire = self.wire
+        sending = self.sending
+        method = self.request.method
+        body = octets_of(response.body)
+        whole = isinstance(body, bytes)
+        end = method == "HEAD" or (whole and not body and not response.trailers)
+        wire.conn.respond(sending.stream_id, _head(wire, response, body, method), end)
+        wire.touch()
+        if end:
+            sending.ended = True
+            return
+        if whole:
+            if body:
+                await sending.write(body, end=not response.trailers)
+        else:
+            async with iterating(body) as pieces:
+                async for piece in pieces:
+                    if piece:
+                        await sending.write(piece)
+        sending.finish(response.trailers)
+
+
+def answer(wire: ServerWire, stream_id: int, response: Response, method: str) -> None:
+    """Send a response whose body is at hand, without a task. `method` is that of the request."""
+    body = octets_of(response.body)
+    if not isinstance(body, bytes):
+        raise TypeError("the body of a refusal must be bytes or str")
+    head = _head(wire, response, body, method)
+    if method == "HEAD" or not body:
+        wire.conn.respond(stream_id, head, True)
+    else:
+        wire.conn.respond(stream_id, head, False)
+        wire.conn.send_data(stream_id, body, True)
+    wire.touch()
+
+
+def _head(wire: ServerWire, response: Response, body: Body, method: str) -> list[tuple[str, str]]:
+    fields = [(":status", str(response.status))]
+    fields += fields_of(response.headers)
+    fields += wire.server.options.extra_headers
+    if (
+        isinstance(body, bytes)
+        and method != "CONNECT"
+        and response.status not in (204, 304)
+        and response.status >= 200
+        and "content-length" not in response.headers
+    ):
+        fields.append(("content-length", str(len(body))))
+    return fields

@@ -1,0 +1,74 @@
+"""What users tell `serve` and `Session`."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from ..engine import Limits, Settings
+from .dialer import Dialer
+from .http import Request, Response
+from .origins import Origins
+from .tunnel import Tunnel
+from .websocket import WebSocket
+
+__all__ = ["Options", "limits_from"]
+
+OnMessage: TypeAlias = Callable[[WebSocket, Any], Any]
+OnWebSocket: TypeAlias = Callable[[WebSocket], Any]
+OnRequest: TypeAlias = Callable[[Request], Awaitable[Response]]
+OnTunnel: TypeAlias = Callable[[Tunnel], Awaitable[Any]]
+
+
+class Options:
+    """What `serve` was told, shared by all of its connections."""
+
+    handler: OnWebSocket | None
+    on_message: OnMessage | None
+    on_open: OnWebSocket | None
+    on_close: OnWebSocket | None
+    on_request: OnRequest | None
+    tunnels: dict[str, OnTunnel]
+    dialer: Dialer | None
+    origins: Origins
+    subprotocols: list[str] | None
+    select_subprotocol: Callable[[WebSocket, Sequence[str]], str | None] | None
+    process_request: Callable[[Any, Request], Any] | None
+    process_response: Callable[[Any, Request, Response], Any] | None
+    extra_headers: list[tuple[str, str]]
+    http: tuple[str, ...]
+    ssl: ssl_module.SSLContext | None
+    settings: Settings
+    limits: Limits
+    logger: Any
+
+
+def limits_from(
+    limits: Limits | None,
+    *,
+    open_timeout: float | None,
+    close_timeout: float | None,
+    max_size: int | None,
+    write_limit: int | tuple[int, int],
+    write_timeout: float | None,
+    idle_timeout: float | None,
+    keepalive_interval: float | None,
+    keepalive_timeout: float | None,
+) -> Limits:
+    """The limits of each connection, from the arguments of `serve` and `Session`."""
+    if limits is not None:
+        return limits
+    high, low = write_limit if isinstance(write_limit, tuple) else (write_limit, write_limit // 4)
+    return Limits(
+        max_message=max_size,
+        write_high=high,
+        write_low=low,
+        close_timeout_s=close_timeout,
+        handshake_timeout_s=open_timeout,
+        write_timeout_s=write_timeout,
+        idle_timeout_s=idle_timeout,
+        client_idle_timeout_s=idle_timeout,
+        keepalive_interval_s=keepalive_interval,
+        keepalive_timeout_s=keepalive_timeout,
+    )

@@ -1,0 +1,455 @@
+"""A connection of a Server: what is spoken on it, and what becomes of each request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from ..engine import Connection, Role
+from ..engine.constants import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    INADEQUATE_SECURITY,
+    INTERNAL_ERROR,
+    NO_ERROR,
+)
+from ..engine.endpoint import Endpoint
+from ..engine.events import Requested, Reset, SinkFailed, Terminated
+from ..errors import NegotiationError, StreamClosed, StreamReset
+from ..printable import printable
+from . import tls
+from .admission import peer_of
+from .exchange import Exchange, answer
+from .h1 import H1Connection
+from .http import Request, Response, fields_of, text_response
+from .origins import is_allowed
+from .pace import PacedWire
+from .protocol import Hub
+from .sniff import Sniffer
+from .tunnel import Tunnel, reset
+from .websocket import WebSocket, new_websocket, open_websocket
+
+if TYPE_CHECKING:
+    from .options import OnTunnel
+    from .server import Server
+
+__all__ = ["ServerWire"]
+
+REFUSAL_S = 1.0  # what a newcomer has to say what it speaks, to learn that it may not come in
+NOBODY = Endpoint()  # before it is known what is spoken
+
+
+class ServerWire(PacedWire, asyncio.BufferedProtocol):
+    """One connection of a Server."""
+
+    __slots__ = ("_refusal", "handlers", "server")
+
+    server: Server
+    # Tasks that work on a stream, open or not: a request that is reset counts until its work ends.
+    handlers: int
+
+    def __init__(self, server: Server, hub: Hub) -> None:
+        super().__init__(hub, NOBODY, server.options.limits.write_high)
+        self.server = server
+        self._refusal: str | None = None  # why this newcomer may not come in
+        self.handlers = 0
+
+    def _opened(self) -> bool:
+        server = self.server
+        limit = server._admit(self)
+        if limit is not None:
+            if not server.admission.hear(self):
+                self.refuse()
+                return False
+            self._refusal = f"{limit} is reached"
+        options = server.options
+        if options.ssl is not None:
+            tls_object = self.transport.get_extra_info("ssl_object")
+            selected = tls_object.selected_alpn_protocol()
+            # RFC 9113 section 3.3: over TLS, HTTP/2 is what ALPN says and not what a client tries.
+            if selected == "h2" and "h2" in options.http:
+                self._speak(True)
+                problem = tls.check_negotiated(tls_object)
+                if problem is not None:
+                    self.conn.abort(INADEQUATE_SECURITY, problem.encode())
+            elif selected in (None, "http/1.1") and "h1" in options.http:
+                self._speak(False)
+            else:
+                server.admission.note(
+                    "%s was refused: ALPN over TLS chose %s", peer_of(self), selected
+                )
+                self.refuse()
+                return False
+        elif len(options.http) > 1:
+            patience = options.limits.preface_timeout_s if limit is None else REFUSAL_S
+            self.become(Sniffer(patience, self._speak))
+        else:
+            self._speak("h2" in options.http)
+        if server.closing:
+            self.conn.shutdown()
+        return True
+
+    def _speak(self, h2: bool) -> Endpoint:
+        # From here on it is HTTP/2, or HTTP/1.1.
+        options = self.server.options
+        conn: Endpoint
+        if h2:
+            conn = Connection(Role.SERVER, options.settings, options.limits, pool=self.hub.pool)
+            if self._refusal is not None:
+                conn.abort(ENHANCE_YOUR_CALM, self._refusal.encode())
+        else:
+            conn = H1Connection(
+                options.limits,
+                "http" if options.ssl is None else "https",
+                self._upgraded,
+                websockets=options.handler is not None or options.on_message is not None,
+                pool=self.hub.pool,
+            )
+            self.watched = True
+            if self._refusal is not None:
+                conn.turn_away(self._refusal)
+        self.become(conn)
+        return conn
+
+    def _upgraded(self, octets: bytes, conn: Endpoint, early: bytes) -> None:
+        # A request over HTTP/1.1 became a WebSocket; `early` came behind it.
+        if self.transport is None or self.closing:
+            raise StreamClosed("the connection is closing")
+        self.transport.write(octets)
+        self.become(conn)
+        if early:
+            for event in conn.receive_data(early, self.hub.time()):
+                self._event(event)
+
+    def _lost(self, exc: BaseException | None) -> None:
+        self.server._forget(self)
+
+    def _limit_reached(self, name: str) -> None:
+        self.server.admission.warn("%s reached the limit %s", peer_of(self), name)
+
+    def _own(self, task: asyncio.Task[Any]) -> None:
+        self.handlers += 1
+        self.server._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self.handlers -= 1
+        self.server._task_done(task)
+
+    def _event(self, event: Any) -> None:
+        kind = type(event)
+        if kind is Requested:
+            try:
+                self._requested(event)
+            except StreamClosed:
+                pass  # the client went away in the same read
+            except Exception:
+                self.server.logger.exception("answering a request failed")
+                self.conn.reset(event.stream_id, INTERNAL_ERROR)
+        elif kind is SinkFailed:
+            self.server.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
+        elif kind is Terminated:
+            self.over = True
+            # The peer may still be sending, though its GOAWAY came first: RFC 9113 section 6.8.
+            # Not to one who has said nothing.
+            self.patient = event.error_code != NO_ERROR or getattr(
+                self.conn, "settings_received", True
+            )
+            if event.error_code != NO_ERROR:
+                self.server.admission.note(
+                    "the connection of %s ended with error %#x: %s",
+                    peer_of(self),
+                    event.error_code,
+                    printable(event.reason),
+                )
+        else:
+            # What came in one read with the request: its stream had no receiver yet.
+            routes = self.routes
+            receiver = None if routes is None else routes.get(getattr(event, "stream_id", 0))
+            if receiver is not None:
+                receiver(event)
+
+    def _requested(self, event: Any) -> None:
+        server = self.server
+        options = server.options
+        if self.handlers >= options.settings.max_concurrent_streams and self.http_version == "2":
+            # CVE-2023-44487: as many handlers are at work as there may be streams, though some of
+            # their streams are over. The request may be tried again when one of them has ended.
+            self.conn.refuse(event.stream_id, "max_handlers")
+            return
+        if server.admission.over_budget():
+            server.admission.refuse("memory_budget", self, "a stream")
+            answer(self, event.stream_id, Response(503), event.method)
+            return
+        token = event.protocol
+        if token is None:
+            if type(self.conn) is H1Connection and (
+                options.on_request is None or event.method == "CONNECT"
+            ):
+                self._plain(event)
+            elif event.method == "CONNECT" and options.dialer is not None:
+                self._connect(event)
+            elif event.method == "CONNECT" or options.on_request is None:
+                status = 501 if event.method == "CONNECT" else 404
+                answer(self, event.stream_id, Response(status), event.method)
+            else:
+                self._request(event)
+            return
+        token = token.lower()
+        if token == "websocket" and (options.handler is not None or options.on_message is not None):
+            ws = new_websocket(self, event.stream_id, self._make_request(event))
+            if options.process_request is None and options.process_response is None:
+                self._open(ws)
+            else:
+                self._begin(ws, ws.request, self._open)
+        elif token in options.tunnels:
+            request = self._make_request(event)
+            tunnel = Tunnel(self, event.stream_id, token, request, ended=event.ended)
+            if options.process_request is None:
+                self._open_tunnel(tunnel)
+            else:
+                self._begin(tunnel, request, self._open_tunnel)
+        else:
+            # RFC 9220 section 3: "501 (Not Implemented)" for a `:protocol` that is not known.
+            self._turn_away(event.stream_id, 501, f"unsupported protocol {token}")
+
+    def _make_request(self, event: Any) -> Request:
+        return Request.received(event, self)
+
+    # -- the opening handshake --------------------------------------------------------------------
+
+    def _begin(self, what: Any, request: Request, go_on: Callable[[Any], None]) -> None:
+        # With a `process_request`: inline while it is synchronous, in a task otherwise.
+        process = self.server.options.process_request
+        answer: Any = None
+        if process is not None:
+            try:
+                answer = process(what, request)
+            except Exception:
+                self.server.logger.exception("process_request failed")
+                answer = text_response(500, "the opening handshake failed, see the server's log\n")
+        if isinstance(answer, Awaitable):
+            task = self.hub.loop.create_task(self._decide(what, answer, go_on))
+            self._own(task)
+
+            def cancel(event: Any) -> None:
+                if type(event) is Reset:
+                    task.cancel()
+
+            self.conn.attach(what.stream_id, cancel)
+            self.route(what.stream_id, cancel)
+        elif answer is None:
+            go_on(what)
+        else:
+            self._refuse(what, answer)
+
+    async def _decide(
+        self, what: Any, answer: Awaitable[Response | None], go_on: Callable[[Any], None]
+    ) -> None:
+        try:
+            response = await answer
+        except asyncio.CancelledError:
+            reset(self, what.stream_id, CANCEL)
+            raise
+        except Exception:
+            self.server.logger.exception("process_request failed")
+            response = text_response(500, "the opening handshake failed, see the server's log\n")
+        try:
+            self.conn.attach(what.stream_id, None)
+            if response is None:
+                go_on(what)
+            else:
+                self._refuse(what, response)
+        except StreamClosed:
+            return
+        except Exception:
+            self.server.logger.exception("answering a request failed")
+            reset(self, what.stream_id, INTERNAL_ERROR)
+        self.touch()
+
+    def _turn_away(self, stream_id: int, status: int, reason: str) -> None:
+        # Without a body: Firefox leaves a connection where a refused WebSocket came with one.
+        self.server.admission.note(
+            "stream %d of %s was refused with %d: %s",
+            stream_id,
+            peer_of(self),
+            status,
+            printable(reason),
+        )
+        answer(self, stream_id, Response(status), "CONNECT")
+
+    def _refuse(self, what: Any, response: Any) -> None:
+        if not isinstance(response, Response):
+            raise TypeError(f"process_request returned {response!r}, not a Response or None")
+        opens = what.request.protocol is not None or what.request.method == "CONNECT"
+        if opens and 200 <= response.status <= 299:
+            raise ValueError("a refusal needs a status other than 2xx")
+        answer(self, what.stream_id, response, what.request.method)
+
+    def _plain(self, event: Any) -> None:
+        # An ordinary request over HTTP/1.1 where nobody serves any: `process_request` may answer
+        # it, as in `websockets`, and it is told what to do otherwise.
+        options = self.server.options
+        request = self._make_request(event)
+        if event.method == "CONNECT" or not (options.handler or options.on_message):
+            status = 501 if event.method == "CONNECT" else 404
+            answer(self, event.stream_id, Response(status), event.method)
+            return
+        ws = new_websocket(self, event.stream_id, request)
+        if options.process_request is None:
+            self._ask_to_upgrade(ws)
+        else:
+            self._begin(ws, request, self._ask_to_upgrade)
+
+    def _ask_to_upgrade(self, ws: WebSocket) -> None:
+        response = text_response(426, "This server takes WebSockets: ask for an upgrade.\n")
+        # RFC 9110 section 15.5.22: "MUST send an Upgrade header field".
+        response.headers.add("upgrade", "websocket")
+        response.headers.add("connection", "upgrade")
+        answer(self, ws.stream_id, response, ws.request.method)
+
+    def _open(self, ws: WebSocket) -> None:
+        server = self.server
+        options = server.options
+        if server.closing:
+            self._turn_away(ws.stream_id, 503, "shutting down")
+            return
+        headers = options.extra_headers
+        subprotocol = None
+        if options.origins is not None and not is_allowed(options.origins, ws.request):
+            self._turn_away(ws.stream_id, 403, "this Origin is not allowed")
+            return
+        if options.subprotocols is not None or options.select_subprotocol is not None:
+            try:
+                subprotocol = self._select_subprotocol(ws)
+            except NegotiationError as error:
+                self._turn_away(ws.stream_id, 400, str(error))
+                return
+        ws.subprotocol = subprotocol
+        response = None
+        if options.process_response is not None:
+            response = Response(200, headers)
+            try:
+                other = options.process_response(ws, ws.request, response)
+            except Exception:
+                server.logger.exception("process_response failed")
+                other = text_response(500, "the opening handshake failed, see the server's log\n")
+            if other is not None:
+                response = other
+            if not 200 <= response.status <= 299:
+                self._refuse(ws, response)
+                return
+            headers = fields_of(response.headers)
+        ws.response = response
+        self.conn.attach(ws.stream_id, ws)
+        self.conn.accept_websocket(ws.stream_id, subprotocol, headers=headers)
+        open_websocket(ws)
+        if options.on_message is not None:
+            ws._deliver(options.on_open, options.on_message, options.on_close)
+        else:
+            assert options.handler is not None
+            coroutine: Any = options.handler(ws)
+            task = self.hub.loop.create_task(coroutine)
+            self._own(task)
+            task.add_done_callback(ws._handled)
+
+    def _select_subprotocol(self, ws: WebSocket) -> str | None:
+        options = self.server.options
+        offered = [
+            token.strip()
+            for value in ws.request.headers.get_all("sec-websocket-protocol")
+            for token in value.split(",")
+            if token.strip()
+        ]
+        if options.select_subprotocol is not None:
+            chosen = options.select_subprotocol(ws, offered)
+            if chosen is not None and chosen not in offered:
+                raise NegotiationError(f"the subprotocol {chosen!r} was not offered")
+            return chosen
+        if not options.subprotocols:
+            return None
+        if not offered:
+            raise NegotiationError("a subprotocol is required")
+        for candidate in options.subprotocols:
+            if candidate in offered:
+                return candidate
+        raise NegotiationError(f"none of the subprotocols {', '.join(options.subprotocols)}")
+
+    def _open_tunnel(self, tunnel: Tunnel) -> None:
+        options = self.server.options
+        fields = [(":status", "200"), *options.extra_headers]
+        self.conn.attach(tunnel.stream_id, tunnel.feed)
+        self.conn.respond(tunnel.stream_id, fields, False)
+        task = self.hub.loop.create_task(self._run_tunnel(options.tunnels[tunnel.protocol], tunnel))
+        self._own(task)
+
+    async def _run_tunnel(self, handler: OnTunnel, tunnel: Tunnel) -> None:
+        try:
+            await handler(tunnel)
+        except asyncio.CancelledError:
+            tunnel.abort()
+            raise
+        except StreamReset:
+            tunnel.abort()
+        except Exception:
+            self.server.logger.exception("the handler of a tunnel failed")
+            tunnel.abort(INTERNAL_ERROR)
+        else:
+            await tunnel.close()
+
+    # -- classic CONNECT ---------------------------------------------------------------------------
+
+    def _connect(self, event: Any) -> None:
+        if self.http_version != "2":
+            answer(self, event.stream_id, Response(501), event.method)
+            return
+        request = self._make_request(event)
+        tunnel = Tunnel(self, event.stream_id, "", request, ended=event.ended)
+        if self.server.options.process_request is None:
+            self._dial(tunnel)
+        else:
+            self._begin(tunnel, request, self._dial)
+
+    def _dial(self, tunnel: Tunnel) -> None:
+        task = self.hub.loop.create_task(self._run_dialer(tunnel))
+        self._own(task)
+
+        def feed(event: Any) -> None:
+            tunnel.feed(event)
+            if type(event) is Reset:
+                task.cancel()  # whether it still dials, or waits for the target alone
+
+        self.conn.attach(tunnel.stream_id, feed)
+        self.route(tunnel.stream_id, feed)
+
+    async def _run_dialer(self, tunnel: Tunnel) -> None:
+        def reply(response: Response) -> None:
+            if 200 <= response.status <= 299:
+                fields = [(":status", str(response.status)), *self.server.options.extra_headers]
+                self.conn.respond(tunnel.stream_id, fields, False)
+                self.touch()
+            else:
+                answer(self, tunnel.stream_id, response, "CONNECT")
+
+        dialer = self.server.options.dialer
+        assert dialer is not None
+        try:
+            await dialer.serve(tunnel, reply)
+        except asyncio.CancelledError:
+            reset(self, tunnel.stream_id, CANCEL)
+            raise
+        except (StreamClosed, StreamReset):
+            pass
+        except Exception:
+            self.server.logger.exception("serving a CONNECT failed")
+            reset(self, tunnel.stream_id, INTERNAL_ERROR)
+
+    # -- ordinary requests ------------------------------------------------------------------------
+
+    def _request(self, event: Any) -> None:
+        exchange = Exchange(self, event.stream_id, self._make_request(event), event.ended)
+        self.conn.attach(event.stream_id, exchange.feed)
+        self.route(event.stream_id, exchange.feed)
+        exchange.task = self.hub.loop.create_task(exchange.run())
+        self._own(exchange.task)
