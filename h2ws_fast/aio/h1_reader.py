@@ -32,6 +32,7 @@ __all__ = ["Fields", "H1Reader", "make_response"]
 
 NEVER = float("inf")
 KEEP_ALIVE_S = 60.0  # how long a connection may be idle between two requests (nginx 75 s)
+ROUNDING_S = 0.001  # four quarters of a timeout must reach it
 DRAIN_S = 1.0  # after the last response: a client still sending would lose it to a reset by TCP
 MAX_AHEAD = 65536  # octets held of requests that came before their turn, and of early messages
 MAX_UNTAKEN = 65536  # octets of a body that nobody has taken yet
@@ -69,6 +70,8 @@ class H1Reader(Endpoint):
 
     __slots__ = (
         "_answered",
+        "_body_came",
+        "_body_since",
         "_chunked",
         "_chunks",
         "_due",
@@ -136,6 +139,8 @@ class H1Reader(Endpoint):
         self._chunks: ChunkGuard | None = None
         self._untaken = 0
         self._unread = 0
+        self._body_since = -1.0  # what came of the body since then
+        self._body_came = 0
         # what leaves
         self._out: deque[bytes | memoryview] = deque()
         self._queued = 0
@@ -172,8 +177,6 @@ class H1Reader(Endpoint):
         data = bytes(data)
         self._received += len(data)
         if self._phase == BODY:
-            if not self._answered:
-                self._mark(self._limits.body_timeout_s)
             self._read_body(data)
         elif self._phase == HEAD or self._phase == AHEAD:
             if self._phase == HEAD and self._stream_id and not self._gathering:
@@ -256,18 +259,34 @@ class H1Reader(Endpoint):
             self._refuse(408, "the application did not answer in time")
             self._tell(sink, Reset(self._stream_id, CANCEL, "no answer in time", False, False))
         elif self._phase == BODY and not self._answered:
-            exchange = self._exchange
-            assert exchange is not None
-            if self.reading and not exchange.they_are_waiting_for_100_continue:
+            self._look_at_body(now)
+        elif self._answered:
+            self._end("the rest of a request did not come in time", False)
+
+    def _look_at_body(self, now: float) -> None:
+        # As of a stream of HTTP/2, four times in each `body_timeout_s`, until the answer begins:
+        # afterwards it may be a conversation, with silences.
+        limits = self._limits
+        exchange = self._exchange
+        assert exchange is not None
+        if self._responding:
+            return
+        elapsed = now - self._body_since
+        if self._body_since < 0 or self._untaken or exchange.they_are_waiting_for_100_continue:
+            # The first look; or it is the application that keeps the client waiting.
+            self._body_since = now
+            self._body_came = 0
+        elif elapsed + ROUNDING_S >= limits.body_timeout_s:
+            if self._body_came == 0 or self._body_came < limits.min_body_rate * elapsed:
                 self._hit("body_timeout_s")
                 sink = self._sink
                 self._sink = None
                 self._refuse(408, "the request's body did not come in time")
                 self._tell(sink, Reset(self._stream_id, CANCEL, "no body in time", False, False))
-            else:
-                self._mark(self._limits.body_timeout_s)  # it is the application that waits
-        elif self._answered:
-            self._end("the rest of a request did not come in time", False)
+                return
+            self._body_since = now
+            self._body_came = 0
+        self._mark(limits.body_timeout_s / 4)
 
     def _mark(self, seconds: float) -> None:
         self._wait = None if seconds == float("inf") else seconds
@@ -370,7 +389,8 @@ class H1Reader(Endpoint):
             raise InvalidHead(505, "the version of HTTP is neither 1.0 nor 1.1")
         self._phase = AHEAD if isinstance(following, h11.EndOfMessage) else BODY
         if self._phase == BODY:
-            self._mark(self._limits.body_timeout_s)
+            self._body_since = -1.0
+            self._mark(self._limits.body_timeout_s / 4)
         self._chunks = ChunkGuard() if values_of(fields, b"transfer-encoding") else None
         fields = [(name, value) for name, value in request.headers]
         method, authority, path = self._target(request, fields)
@@ -523,6 +543,7 @@ class H1Reader(Endpoint):
                 self._give_up_body()
             return
         self._untaken += len(data)
+        self._body_came += len(data)
         self._emit(Data(self._stream_id, data, len(data)))
 
     def _end_body(self, event: h11.EndOfMessage) -> None:

@@ -24,8 +24,8 @@ cdef unsigned int HALF_CLOSED_REMOTE, HIGH
 cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, NO_STATUS_RCVD, NONE, OVER, TEXT
 cdef unsigned int WS_INTERNAL_ERROR, WS_PING, WS_PONG
 cdef unsigned int STREAM_ID
-cdef int CLOSE_TIMER
-cdef double NEVER
+cdef int CLOSE_TIMER, SWEEP_TIMER
+cdef double NEVER, ROUNDING_S
 cdef Layer DISCARDED
 cdef Limits DEFAULTS
 
@@ -45,6 +45,8 @@ cdef class Upgraded(Channel):
     cdef bytes _pong
     cdef object _interrupt
     cdef bint _receiving, _sending
+    cdef int64_t _sent_mark
+    cdef double _sent_since
     cdef int64_t messages_received, octets_received, octets_sent
 
     cpdef list receive_data(self, data, double now=*)
@@ -57,6 +59,7 @@ cdef class Upgraded(Channel):
     cpdef list data_to_send(self, int64_t max_bytes=*, double now=*)
     @cython.locals(stream=Stream)
     cdef int _drained(self) except -1
+    cdef void _sweep(self, double now) except *
     @cython.locals(stream=Stream, layer=Layer)
     cdef int _abort(self, str reason) except -1
     @cython.locals(stream=Stream)

@@ -22,6 +22,7 @@ from .constants import (
     NO_ERROR,
     NO_STATUS_RCVD,
     OVER,
+    SWEEP_TIMER,
     TEXT,
     WS_INTERNAL_ERROR,
     WS_PING,
@@ -39,6 +40,7 @@ from .stream import Channel, new_stream
 from .timers import Timers
 
 DEFAULTS = Limits()
+ROUNDING_S = 0.001  # see `deadlines`
 STREAM_ID = 1
 
 
@@ -60,6 +62,8 @@ class Upgraded(Channel):
         "_queue",
         "_receiving",
         "_sending",
+        "_sent_mark",
+        "_sent_since",
         "_stream",
         "_timers",
         "messages_received",
@@ -105,6 +109,8 @@ class Upgraded(Channel):
         self._interrupt = None
         self._receiving = False
         self._sending = False
+        self._sent_mark = 0
+        self._sent_since = -1.0
         self.messages_received = 0
         self.messages_sent = 0
         self.octets_received = 0
@@ -181,7 +187,7 @@ class Upgraded(Channel):
             finally:
                 self._sending = False
         self._finish(False)
-        self._timers.arm(now)
+        self.arm(now)
         return buffers
 
     def _drained(self):
@@ -201,6 +207,8 @@ class Upgraded(Channel):
 
     def arm(self, now):
         """See `Connection.arm`."""
+        if self._stream.queued and not self._timers.runs(SWEEP_TIMER):
+            self._timers.mark(SWEEP_TIMER, 0)
         self._timers.arm(now)
 
     def deadline(self):
@@ -214,9 +222,28 @@ class Upgraded(Channel):
 
     def handle_timeout(self, now):
         """See `Connection.handle_timeout`."""
-        if self._timers.expired(now) and not self.terminated:
-            self._guard.hit("close_timeout_s")
-            self._abort("the peer did not close in time")
+        for kind, _ in self._timers.expired(now):
+            if self.terminated:
+                return
+            if kind == SWEEP_TIMER:
+                self._sweep(now)
+            else:
+                self._guard.hit("close_timeout_s")
+                self._abort("the peer did not close in time")
+
+    def _sweep(self, now):
+        # As of a connection of HTTP/2: octets wait, and none left since an earlier look.
+        if not self._stream.queued:
+            self._sent_since = -1.0
+            return
+        if self.octets_sent != self._sent_mark or self._sent_since < 0:
+            self._sent_mark = self.octets_sent
+            self._sent_since = now
+        elif now - self._sent_since + ROUNDING_S >= self.limits.write_timeout_s:
+            self._guard.hit("write_timeout_s")
+            self._abort("the peer took nothing in time")
+            return
+        self._timers.mark(SWEEP_TIMER, 0)
 
     def _abort(self, reason):
         stream = self._stream

@@ -145,7 +145,8 @@ class Limits:
         # ... and the number a second that are forgiven.
         dribble_rate=33,
         # Octets a second that the body of a request must bring over each `body_timeout_s`, until its
-        # answer begins; the stream is reset otherwise: slow POST (Kestrel 240). 0: one octet does.
+        # answer begins; the stream is reset otherwise, over HTTP/1.1 answered with 408: slow POST
+        # (Kestrel 240). 0: one octet does.
         min_body_rate=240,
         # From the first octet sent to the peer's preface and its SETTINGS: slow openings.
         preface_timeout_s=10.0,
@@ -166,7 +167,7 @@ class Limits:
         body_timeout_s=30.0,
         # A stream with octets to send of which none left for so long is reset; a connection that
         # took none at all, or that has no stream left then, is ended: slow reads, CVE-2016-1546
-        # (nginx, Apache 60).
+        # (nginx, Apache 60). Over HTTP/1.1 the connection is ended.
         write_timeout_s=60.0,
         # While streams are open, silence of the peer after which a PING is sent (others: off) ...
         keepalive_interval_s=30.0,

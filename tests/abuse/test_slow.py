@@ -27,6 +27,7 @@ from h2ws_fast.aio import tls
 from h2ws_fast.engine import Limits
 from tests.aio.conftest import LOOPS, run
 from tests.support import frames as f
+from tests.support import h1
 from tests.support.certificates import write_certificate
 from tests.support.raw import RawClient, RawServer
 from tests.support.ws_frames import CLOSE, PING, PONG, TEXT, read_ws_frames, ws_frame
@@ -278,6 +279,46 @@ async def test_body_octet_by_octet():
         await check_others(port)
 
 
+@row("SEC-4-2")
+@pytest.mark.parametrize("piece", [b"x", b"1\r\nx\r\n"], ids=["length", "chunked"])
+@on_both_loops
+async def test_body_octet_by_octet_over_http1(piece):
+    ended = []
+
+    async def read(request):
+        try:
+            return await swallow(request)
+        except asyncio.CancelledError:
+            ended.append(request)
+            raise
+
+    length = b"content-length: 1000" if len(piece) == 1 else b"transfer-encoding: chunked"
+    limits = Limits(body_timeout_s=T)
+    async with serving(limits=limits, on_request=read) as (server, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: 127.0.0.1\r\n" + length + b"\r\n\r\n")
+
+        async def drip_on():
+            with contextlib.suppress(ConnectionError):
+                while not writer.is_closing():
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+
+        begun = time.monotonic()
+        dripping = asyncio.create_task(drip_on())
+        async with asyncio.timeout(5):
+            answer = await reader.readuntil(b"\r\n\r\n")
+        assert T - 0.1 <= time.monotonic() - begun <= 3 * T + 0.5
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"connection: close" in answer.lower()
+        writer.close()
+        await asyncio.wait([dripping])
+        assert len(ended) == 1
+        assert server.stats()["limits"] == {"body_timeout_s": 1}
+        await check_others(port)
+
+
 # -- peers that do not listen ------------------------------------------------------------------
 
 
@@ -304,10 +345,10 @@ def ask(path="/"):
 
 
 @row("SEC-4-1")
-@pytest.mark.parametrize("window", [0, 2**31 - 1])
+@pytest.mark.parametrize("window", [0, 2**31 - 1, None])
 @on_both_loops
 async def test_reader_that_never_reads(window):
-    # Either by a window of none, or by TCP although the window is endless.
+    # Either by a window of none, or by TCP although the window is endless, or over HTTP/1.1.
     seen = {}
     over = asyncio.Event()
 
@@ -327,11 +368,11 @@ async def test_reader_that_never_reads(window):
     async with serving(talk, write_timeout=T, ping_interval=None) as (server, port):
         sock = deaf(port)
         loop = asyncio.get_running_loop()
-        opening = f.MAGIC + f.settings((f.INITIAL_WINDOW_SIZE, window)) + f.settings_ack()
+        opening = f.MAGIC + f.settings((f.INITIAL_WINDOW_SIZE, window or 0)) + f.settings_ack()
         await asyncio.sleep(0.05)
         if window:
             opening += f.window_update(0, window - 65535)
-        await loop.sock_sendall(sock, opening + ask())
+        await loop.sock_sendall(sock, h1.upgrade() if window is None else opening + ask())
         begun = time.monotonic()
         async with asyncio.timeout(5):
             await over.wait()

@@ -544,32 +544,106 @@ def test_a_large_answer_is_not_copied_for_each_piece():
     assert time.perf_counter() - begun < 5  # 16 000 copies of what is left take a minute
 
 
-def test_a_body_that_does_not_come_is_answered_408():
-    alone = Alone(Limits(body_timeout_s=3.0))
+def drip(alone, begun, seconds, octets):
+    """Let time pass in steps of a second, with so many octets of a body in each."""
+    for second in range(seconds):
+        now = begun + second
+        if octets:
+            alone.feed(octets, now)
+        while (due := alone.conn.next_timeout()) is not None and due <= now + 1:
+            alone.conn.handle_timeout(due)
+            alone.pull(due)
+
+
+def slow_post(fields=("Content-Length: 1000000",), **limits):
+    """An upload at 0 s, the body of which is looked at for four seconds, 100 octets for each."""
+    alone = Alone(Limits(**{"body_timeout_s": 4.0, "min_body_rate": 100, **limits}))
     told = []
-    alone.feed(request(["Content-Length: 10"], "POST / HTTP/1.1"), 1.0)
-    alone.conn.attach(1, told.append)
-    alone.feed(b"12345", 3.0)
-    assert alone.conn.next_timeout() == 6.0
-    alone.conn.handle_timeout(6.0)
-    alone.pull(6.0)
+
+    def take(event):
+        told.append(type(event).__name__)
+        if type(event) is Data:
+            alone.conn.consumed(1, event.credit)
+
+    alone.feed(request(fields, "POST / HTTP/1.1"))
+    alone.conn.attach(1, take)
+    return alone, told
+
+
+CHUNKED = ("Transfer-Encoding: chunked",)
+
+
+@pytest.mark.row("SEC-4-2")
+@pytest.mark.parametrize(
+    ("fields", "octets"),
+    [
+        (("Content-Length: 10000",), b""),
+        (("Content-Length: 10000",), b"x"),
+        (("Content-Length: 10000",), bytes(90)),
+        (CHUNKED, b"1\r\nx\r\n"),
+        (CHUNKED, b"1;" + 200 * b"e" + b"\r\nx\r\n"),  # what is no content does not count
+    ],
+    ids=["silent", "octets", "slow", "chunks", "extensions"],
+)
+def test_a_body_that_comes_too_slowly_is_answered_408(fields, octets):
+    alone, told = slow_post(fields)
+    drip(alone, 0.0, 4, octets)
+    assert alone.octets == b""
+    drip(alone, 4.0, 2, octets)
     assert alone.answer().status == 408
-    assert [type(each).__name__ for each in told] == ["Data", "Reset"]
+    assert told[-1] == "Reset" and set(told[:-1]) <= {"Data"}
     assert alone.conn.stats()["limits"] == {"body_timeout_s": 1}
+
+
+@pytest.mark.row("SEC-4-2")
+@pytest.mark.parametrize(
+    ("rate", "octets"), [(100, bytes(110)), (0, b"x")], ids=["fast enough", "no rate"]
+)
+def test_a_body_that_is_fast_enough_may_last(rate, octets):
+    alone, told = slow_post(min_body_rate=rate)
+    drip(alone, 0.0, 100, octets)
+    assert alone.octets == b"" and told == ["Data"] * 100
+    drip(alone, 100.0, 10, b"")  # but it must not cease
+    assert alone.answer().status == 408
+
+
+def test_a_body_has_no_clock_where_none_is_set():
+    alone, _ = slow_post(body_timeout_s=None)
+    drip(alone, 0.0, 1000, b"")
+    assert alone.octets == b"" and alone.conn.next_timeout() is None
+
+
+def test_the_body_of_an_answered_request_may_be_silent():
+    # A conversation in both directions, as over HTTP/2.
+    alone, told = slow_post()
+    alone.conn.respond(1, [(":status", "200")])
+    alone.pull(0.0)
+    drip(alone, 0.0, 1000, b"")
+    alone.feed(b"still there", 1000.0)
+    assert told == ["Data"] and alone.conn.stats()["limits"] == {}
 
 
 @pytest.mark.parametrize("kind", ["untaken", "expected"])
 def test_a_body_for_which_the_application_waits_has_time(kind):
-    alone = Alone(Limits(body_timeout_s=3.0))
+    alone = Alone(Limits(body_timeout_s=4.0))
     fields = ["Content-Length: 100000"]
     if kind == "expected":
         fields.append("Expect: 100-continue")
     alone.feed(request(fields, "POST / HTTP/1.1"), 1.0)
     if kind == "untaken":
-        alone.feed(bytes(70000), 1.0)
-    alone.conn.handle_timeout(4.0)
-    alone.pull(4.0)
-    assert alone.octets == b"" and alone.conn.next_timeout() == 7.0
+        alone.feed(b"x", 1.0)
+    drip(alone, 1.0, 100, b"")
+    assert alone.octets == b""
+    if kind == "untaken":
+        alone.conn.consumed(1, 1)
+    else:
+        alone.conn.respond(1, [(":status", "100")])
+        alone.pull(101.0)
+        alone.octets = b""
+    drip(alone, 101.0, 3, b"")
+    assert alone.octets == b""  # its clock begins now
+    drip(alone, 104.0, 3, b"")
+    assert alone.answer().status == 408
 
 
 def test_a_client_that_takes_nothing_is_left():

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import frames as f
 from tests.support.peer import CONNECT, OK, POST, kinds, of
+from tests.support.websocket import CLIENT, SERVER, WebSocket
 from tests.support.ws_frames import BINARY, KEY, ws_frame
 
 row = pytest.mark.row
@@ -367,6 +368,80 @@ def test_connection_that_takes_no_octet_is_ended(make, waits):
     assert kinds(peer.more()) == ["Closed", "Terminated"]
     peer.sent()
     assert goaways(peer) == [f.ENHANCE_YOUR_CALM]
+
+
+# The same for a WebSocket over HTTP/1.1, where the transport takes nothing.
+
+
+@pytest.fixture(params=(SERVER, CLIENT))
+def upgraded(request, twin):
+    """The engine of a WebSocket over HTTP/1.1 whose peer has `write_timeout_s` 8."""
+    return WebSocket(twin, "h1", request.param, limits={"write_timeout_s": 8.0}).conn
+
+
+@row("SEC-4-1")
+def test_upgraded_connection_that_takes_nothing_is_ended(upgraded):
+    told = []
+    upgraded.on_limit = told.append
+    upgraded.send_message(1, bytes(100_000))
+    upgraded.data_to_send(1000, 100.0)
+    for quarter in range(1, 5):
+        # What the transport has taken counts, not that it is asked.
+        upgraded.arm(100.0 + 2 * quarter)
+        upgraded.handle_timeout(100.0 + 2 * quarter)
+        assert not upgraded.terminated
+    upgraded.arm(109.9)
+    upgraded.handle_timeout(109.9)
+    upgraded.arm(110.0)
+    assert upgraded.next_timeout() <= 111.9
+    upgraded.handle_timeout(112.0)
+    assert upgraded.terminated
+    closed, terminated = upgraded.events()
+    assert (type(closed).__name__, closed.code) == ("Closed", 1006)
+    assert type(terminated).__name__ == "Terminated"
+    assert upgraded.waiting(1) == 0 and upgraded.data_to_send(now=112.0) == []
+    assert upgraded.stats()["limits"] == {"write_timeout_s": 1}
+    assert told == ["write_timeout_s"]
+    assert upgraded.next_timeout() is None
+
+
+@row("SEC-4-1")
+def test_upgraded_connection_that_takes_little_goes_on(upgraded):
+    upgraded.send_message(1, bytes(100_000))
+    now = 0.0
+    for _ in range(30):
+        assert len(b"".join(upgraded.data_to_send(100, now))) == 100
+        now += 7.0
+        due = upgraded.next_timeout()
+        assert due <= now
+        upgraded.handle_timeout(now)
+    assert not upgraded.terminated
+    while upgraded.data_to_send(now=now):
+        pass
+    # Once more it looks, and then no more.
+    upgraded.handle_timeout(now + 2)
+    assert upgraded.data_to_send(now=now + 2) == []
+    assert upgraded.next_timeout() is None
+    # A silence between two messages is no stall.
+    now += 1000
+    upgraded.send_message(1, bytes(1000))
+    upgraded.data_to_send(100, now)
+    upgraded.handle_timeout(now + 2)
+    upgraded.arm(now + 2)
+    upgraded.handle_timeout(now + 8)
+    assert not upgraded.terminated
+
+
+@row("SEC-4-1")
+def test_upgraded_connection_may_wait_for_ever(twin):
+    socket = WebSocket(twin, "h1", SERVER, limits={"write_timeout_s": None})
+    conn = socket.conn
+    conn.send_message(1, bytes(1000))
+    conn.data_to_send(100, 0.0)
+    for now in range(10, 10_000, 10):
+        conn.handle_timeout(float(now))
+        conn.arm(float(now))
+    assert not conn.terminated
 
 
 def test_nothing_is_looked_at_where_nothing_waits(make):
