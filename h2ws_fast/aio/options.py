@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 from ..engine import Limits, Settings
+from . import tls
 from .dialer import Dialer
 from .http import Request, Response
 from .origins import Origins
 from .tunnel import Tunnel
 from .websocket import WebSocket
 
-__all__ = ["Options", "limits_from"]
+__all__ = ["CommonOptions", "Options", "limits_from", "start_from"]
 
 OnMessage: TypeAlias = Callable[[WebSocket, Any], Any]
 OnWebSocket: TypeAlias = Callable[[WebSocket], Any]
@@ -21,7 +22,18 @@ OnRequest: TypeAlias = Callable[[Request], Awaitable[Response]]
 OnTunnel: TypeAlias = Callable[[Tunnel], Awaitable[Any]]
 
 
-class Options:
+class CommonOptions:
+    """How a server speaks, whatever it answers. Shared by all of its connections."""
+
+    http: tuple[str, ...]  # "h2", "h1"
+    ssl: ssl_module.SSLContext | None
+    settings: Settings
+    limits: Limits
+    logger: Any
+    websockets: bool  # is there anybody to take them?
+
+
+class Options(CommonOptions):
     """What `serve` was told, shared by all of its connections."""
 
     handler: OnWebSocket | None
@@ -37,11 +49,6 @@ class Options:
     process_request: Callable[[Any, Request], Any] | None
     process_response: Callable[[Any, Request, Response], Any] | None
     extra_headers: list[tuple[str, str]]
-    http: tuple[str, ...]
-    ssl: ssl_module.SSLContext | None
-    settings: Settings
-    limits: Limits
-    logger: Any
 
 
 def limits_from(
@@ -72,3 +79,32 @@ def limits_from(
         keepalive_interval_s=keepalive_interval,
         keepalive_timeout_s=keepalive_timeout,
     )
+
+
+def start_from(
+    options: CommonOptions,
+    *,
+    host: str | Sequence[str] | None,
+    port: int | None,
+    backlog: int,
+    ping_interval: float | None,
+    ping_timeout: float | None,
+    open_timeout: float | None,
+    close_timeout: float | None,
+    others: dict[str, Any],
+) -> dict[str, Any]:
+    """What a Server needs to start: the arguments of `create_server`, and the pings'."""
+    start = {
+        "host": host,
+        "port": port,
+        "ssl": options.ssl,
+        "backlog": backlog,
+        "ping_interval": ping_interval,
+        "ping_timeout": ping_timeout,
+        **others,
+    }
+    if options.ssl is not None:
+        if open_timeout is not None:
+            start.setdefault("ssl_handshake_timeout", open_timeout)
+        start.setdefault("ssl_shutdown_timeout", tls.shutdown_timeout(close_timeout))
+    return start

@@ -2,220 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
 import ssl as ssl_module
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .._twins import warn_if_pure
 from ..engine import Limits, Settings
-from ..engine.constants import NO_ERROR
 from . import tls
+from .accepted import AcceptedWire
 from .admission import Admission
 from .dialer import Dialer
 from .http import Request, Response
-from .options import OnMessage, OnRequest, OnTunnel, OnWebSocket, Options, limits_from
+from .listener import Listener
+from .options import (
+    OnMessage,
+    OnRequest,
+    OnTunnel,
+    OnWebSocket,
+    Options,
+    limits_from,
+    start_from,
+)
 from .origins import SAME_ORIGIN, Origins, SameOrigin
-from .protocol import Hub, limit_unsent, running_hub
+from .protocol import Hub
 from .server_wire import ServerWire
-from .websocket import Keeper, WebSocket
+from .websocket import WebSocket
 
 __all__ = ["SAME_ORIGIN", "SameOrigin", "Server", "serve"]
 
 logger = logging.getLogger("h2ws_fast.aio.server")
 
 
-class Server:
+class Server(Listener):
     """What `serve` returns: await it, or use it with `async with`, to start it.
 
     `close()` begins the graceful shutdown, `wait_closed()` waits for its end, `serve_forever()`
     runs until cancelled, `stats()` counts.
     """
 
-    def __init__(self, options: Options, admission: Admission, start: dict[str, Any]) -> None:
-        self.options = options
-        self.admission = admission
-        self.logger = options.logger
-        self.closing = False
-        self.server: asyncio.Server | None = None
-        self._start = start
-        self._hub: Hub | None = None
-        self._keeper: Keeper | None = None
-        self._wires: set[ServerWire] = admission.wires
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._closer: asyncio.Task[None] | None = None
-        self._closed: asyncio.Future[None] | None = None
-        self._quiet: asyncio.Future[None] | None = None
+    options: Options
 
-    # -- what connections call --------------------------------------------------------------------
-
-    def _admit(self, wire: ServerWire) -> str | None:
-        # The name of the limit that keeps a connection out, or None.
-        limit = self.admission.enter(wire)
-        if limit is not None:
-            return limit
-        if self._keeper is not None:
-            self._keeper.add(wire)
-        return None
-
-    def _forget(self, wire: ServerWire) -> None:
-        if not self.admission.leave(wire):
-            return
-        if self._keeper is not None:
-            self._keeper.discard(wire)
-        self._check_quiet()
-
-    def _task_done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        self._check_quiet()
-
-    def _check_quiet(self) -> None:
-        quiet = self._quiet
-        if quiet is not None and not self._wires and not self._tasks and not quiet.done():
-            quiet.set_result(None)
-
-    # -- what users call --------------------------------------------------------------------------
-
-    @property
-    def connections(self) -> set[WebSocket]:
-        """The WebSockets that are open now."""
-        return {ws for wire in self._wires for ws in wire.websockets}
-
-    @property
-    def sockets(self) -> tuple[socket.socket, ...]:
-        """The listening sockets."""
-        return () if self.server is None else tuple(self.server.sockets)
-
-    def stats(self) -> dict[str, Any]:
-        """Counters by name.
-
-        `connections` that are open, `accepted` so far, `handlers` at work (tasks), `octets_held`:
-        what `memory_budget` limits; `refused`: newcomers, by the limit that refused them; `limits`:
-        how often each limit of a connection was reached, by all connections so far.
-        """
-        admission = self.admission
-        return {
-            "connections": len(admission.wires),
-            "accepted": admission.accepted,
-            "handlers": len(self._tasks),
-            "octets_held": admission.held(),
-            "refused": dict(admission.refused),
-            "limits": admission.limits(),
-        }
-
-    def is_serving(self) -> bool:
-        """Does it accept connections?"""
-        return self.server is not None and self.server.is_serving()
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop it runs on."""
-        if self.server is None:
-            raise RuntimeError("the server was not started: await it first")
-        return self.server.get_loop()
-
-    async def start_serving(self) -> None:
-        """Begin to accept, where `serve(start_serving=False)` did not."""
-        await self
-        assert self.server is not None
-        await self.server.start_serving()
-
-    async def serve_forever(self) -> None:
-        """Serve until cancelled, or until `close()`; then shut down gracefully."""
-        await self
-        if not self.is_serving() and not self.closing:
-            await self.start_serving()
-        try:
-            await self.wait_closed()
-        except asyncio.CancelledError:
-            self.close()
-            await self.wait_closed()
-            raise
-
-    def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
-        """Stop accepting, and end connections gracefully; `wait_closed()` tells when it is done.
-
-        Each connection gets a GOAWAY, so that no client opens streams that would be lost, each
-        WebSocket a Close with `code`, and requests under way their time: `close_timeout` seconds.
-        With `close_connections=False` connections live on until their clients leave.
-        """
-        if self._closer is None and self.server is not None:
-            self.closing = True
-            self._closer = self.get_loop().create_task(self._close(close_connections, code, reason))
-
-    async def _close(self, close_connections: bool, code: int, reason: str) -> None:
-        assert self.server is not None
-        self.logger.info("server closing")
-        self.server.close()
-        self._quiet = self.get_loop().create_future()
-        self._check_quiet()
-        grace: float | None = None
-        if close_connections:
-            grace = self.options.limits.close_timeout_s
-            for wire in list(self._wires):
-                if code != 1001 or reason:
-                    for ws in list(wire.websockets):
-                        ws._start_closing(code, reason)
-                wire.conn.shutdown()
-                wire.touch()
-        try:
-            async with asyncio.timeout(grace):
-                await asyncio.shield(self._quiet)
-        except TimeoutError:
-            for task in list(self._tasks):
-                task.cancel()
-            for wire in list(self._wires):
-                wire.conn.abort(NO_ERROR, b"server shut down")
-                wire.touch()
-            await asyncio.sleep(0.05)
-            for wire in list(self._wires):
-                wire.abort()
-            await self._quiet
-        if hasattr(self.server, "wait_closed"):
-            await self.server.wait_closed()
-        assert self._closed is not None
-        self._closed.set_result(None)
-        self.logger.info("server closed")
-
-    async def wait_closed(self) -> None:
-        """Wait until every connection is gone and every handler has returned."""
-        await self
-        assert self._closed is not None
-        await asyncio.shield(self._closed)
-
-    async def _await(self) -> Server:
-        if self.server is not None:
-            return self
-        warn_if_pure(self.logger)
-        hub = running_hub()
-        self._hub = hub
-        self.admission.start(hub.time)
-        self._closed = hub.loop.create_future()
-        start = dict(self._start)
-        interval = start.pop("ping_interval")
-        timeout = start.pop("ping_timeout")
-        if interval is not None:
-            self._keeper = Keeper(hub, interval, timeout, self._wires)
-
-        def factory() -> ServerWire:
-            return ServerWire(self, hub)
-
-        self.server = await hub.loop.create_server(factory, **start)
-        for listener in self.server.sockets:
-            limit_unsent(listener)
-            self.logger.info("server listening on %s", listener.getsockname())
-        return self
-
-    def __await__(self) -> Generator[Any, None, Server]:
-        return self._await().__await__()
-
-    async def __aenter__(self) -> Server:
-        return await self
-
-    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        self.close()
-        await self.wait_closed()
+    def _wire(self, hub: Hub) -> AcceptedWire:
+        return ServerWire(self, hub)
 
 
 def serve(
@@ -347,23 +175,22 @@ def serve(
         keepalive_timeout=keepalive_timeout,
     )
     options.logger = logger
+    options.websockets = bool(handler or on_message)
     admission = Admission(
         logger,
         max_connections=max_connections,
         max_connections_per_address=max_connections_per_address,
         memory_budget=memory_budget,
     )
-    start = {
-        "host": host,
-        "port": port,
-        "ssl": options.ssl,
-        "backlog": backlog,
-        "ping_interval": ping_interval,
-        "ping_timeout": ping_timeout,
-        **kwargs,
-    }
-    if ssl is not None:
-        if open_timeout is not None:
-            start.setdefault("ssl_handshake_timeout", open_timeout)
-        start.setdefault("ssl_shutdown_timeout", tls.shutdown_timeout(close_timeout))
+    start = start_from(
+        options,
+        host=host,
+        port=port,
+        backlog=backlog,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        open_timeout=open_timeout,
+        close_timeout=close_timeout,
+        others=kwargs,
+    )
     return Server(options, admission, start)

@@ -6,27 +6,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..engine import Connection, Role
 from ..engine.constants import (
     CANCEL,
-    ENHANCE_YOUR_CALM,
-    INADEQUATE_SECURITY,
     INTERNAL_ERROR,
-    NO_ERROR,
 )
 from ..engine.endpoint import Endpoint
-from ..engine.events import Requested, Reset, SinkFailed, Terminated
+from ..engine.events import Reset
 from ..errors import NegotiationError, StreamClosed, StreamReset
 from ..printable import printable
-from . import tls
+from .accepted import AcceptedWire
 from .admission import peer_of
 from .exchange import Exchange, answer
 from .h1 import H1Connection
 from .http import Request, Response, fields_of, text_response
 from .origins import is_allowed
-from .pace import PacedWire
-from .protocol import Hub
-from .sniff import Sniffer
 from .tunnel import Tunnel, reset
 from .websocket import WebSocket, new_websocket, open_websocket
 
@@ -40,148 +33,17 @@ REFUSAL_S = 1.0  # what a newcomer has to say what it speaks, to learn that it m
 NOBODY = Endpoint()  # before it is known what is spoken
 
 
-class ServerWire(PacedWire, asyncio.BufferedProtocol):
+class ServerWire(AcceptedWire):
     """One connection of a Server."""
 
-    __slots__ = ("_refusal", "handlers", "server")
+    __slots__ = ()
 
     server: Server
-    # Tasks that work on a stream, open or not: a request that is reset counts until its work ends.
-    handlers: int
-
-    def __init__(self, server: Server, hub: Hub) -> None:
-        super().__init__(hub, NOBODY, server.options.limits.write_high)
-        self.server = server
-        self._refusal: str | None = None  # why this newcomer may not come in
-        self.handlers = 0
-
-    def _opened(self) -> bool:
-        server = self.server
-        limit = server._admit(self)
-        if limit is not None:
-            if not server.admission.hear(self):
-                self.refuse()
-                return False
-            self._refusal = f"{limit} is reached"
-        options = server.options
-        if options.ssl is not None:
-            tls_object = self.transport.get_extra_info("ssl_object")
-            selected = tls_object.selected_alpn_protocol()
-            # RFC 9113 section 3.3: over TLS, HTTP/2 is what ALPN says and not what a client tries.
-            if selected == "h2" and "h2" in options.http:
-                self._speak(True)
-                problem = tls.check_negotiated(tls_object)
-                if problem is not None:
-                    self.conn.abort(INADEQUATE_SECURITY, problem.encode())
-            elif selected in (None, "http/1.1") and "h1" in options.http:
-                self._speak(False)
-            else:
-                server.admission.note(
-                    "%s was refused: ALPN over TLS chose %s", peer_of(self), selected
-                )
-                self.refuse()
-                return False
-        elif len(options.http) > 1:
-            patience = options.limits.preface_timeout_s if limit is None else REFUSAL_S
-            self.become(Sniffer(patience, self._speak))
-        else:
-            self._speak("h2" in options.http)
-        if server.closing:
-            self.conn.shutdown()
-        return True
-
-    def _speak(self, h2: bool) -> Endpoint:
-        # From here on it is HTTP/2, or HTTP/1.1.
-        options = self.server.options
-        conn: Endpoint
-        if h2:
-            conn = Connection(Role.SERVER, options.settings, options.limits, pool=self.hub.pool)
-            if self._refusal is not None:
-                conn.abort(ENHANCE_YOUR_CALM, self._refusal.encode())
-        else:
-            conn = H1Connection(
-                options.limits,
-                "http" if options.ssl is None else "https",
-                self._upgraded,
-                websockets=options.handler is not None or options.on_message is not None,
-                pool=self.hub.pool,
-            )
-            self.watched = True
-            if self._refusal is not None:
-                conn.turn_away(self._refusal)
-        self.become(conn)
-        return conn
-
-    def _upgraded(self, octets: bytes, conn: Endpoint, early: bytes) -> None:
-        # A request over HTTP/1.1 became a WebSocket; `early` came behind it.
-        if self.transport is None or self.closing:
-            raise StreamClosed("the connection is closing")
-        self.transport.write(octets)
-        self.become(conn)
-        if early:
-            for event in conn.receive_data(early, self.hub.time()):
-                self._event(event)
-
-    def _lost(self, exc: BaseException | None) -> None:
-        self.server._forget(self)
-
-    def _limit_reached(self, name: str) -> None:
-        self.server.admission.warn("%s reached the limit %s", peer_of(self), name)
-
-    def _own(self, task: asyncio.Task[Any]) -> None:
-        self.handlers += 1
-        self.server._tasks.add(task)
-        task.add_done_callback(self._task_done)
-
-    def _task_done(self, task: asyncio.Task[Any]) -> None:
-        self.handlers -= 1
-        self.server._task_done(task)
-
-    def _event(self, event: Any) -> None:
-        kind = type(event)
-        if kind is Requested:
-            try:
-                self._requested(event)
-            except StreamClosed:
-                pass  # the client went away in the same read
-            except Exception:
-                self.server.logger.exception("answering a request failed")
-                self.conn.reset(event.stream_id, INTERNAL_ERROR)
-        elif kind is SinkFailed:
-            self.server.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
-        elif kind is Terminated:
-            self.over = True
-            # The peer may still be sending, though its GOAWAY came first: RFC 9113 section 6.8.
-            # Not to one who has said nothing.
-            self.patient = event.error_code != NO_ERROR or getattr(
-                self.conn, "settings_received", True
-            )
-            if event.error_code != NO_ERROR:
-                self.server.admission.note(
-                    "the connection of %s ended with error %#x: %s",
-                    peer_of(self),
-                    event.error_code,
-                    printable(event.reason),
-                )
-        else:
-            # What came in one read with the request: its stream had no receiver yet.
-            routes = self.routes
-            receiver = None if routes is None else routes.get(getattr(event, "stream_id", 0))
-            if receiver is not None:
-                receiver(event)
 
     def _requested(self, event: Any) -> None:
-        server = self.server
-        options = server.options
-        if self.handlers >= options.settings.max_concurrent_streams and self.http_version == "2":
-            # CVE-2023-44487: as many handlers are at work as there may be streams, though some of
-            # their streams are over. The request may be tried again when one of them has ended.
-            self.conn.refuse(event.stream_id, "max_handlers")
+        if not self._may_begin(event):
             return
-        if server.admission.over_budget():
-            server.admission.refuse("memory_budget", self, "a stream")
-            answer(self, event.stream_id, Response(503), event.method)
-            return
+        options = self.server.options
         token = event.protocol
         if token is None:
             if type(self.conn) is H1Connection and (

@@ -1,0 +1,186 @@
+"""Listening, and coming to an end: what every kind of server does."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Generator
+from typing import Any, Self
+
+from .._twins import warn_if_pure
+from ..engine.constants import NO_ERROR
+from .accepted import AcceptedWire
+from .admission import Admission
+from .options import CommonOptions
+from .protocol import Hub, limit_unsent, running_hub
+from .roster import Roster
+from .websocket import Keeper, WebSocket
+
+__all__ = ["Listener"]
+
+
+class Listener(Roster):
+    """A server: await it, or use it with `async with`, to start it.
+
+    `close()` begins the graceful shutdown, `wait_closed()` waits for its end, `serve_forever()`
+    runs until cancelled, `stats()` counts.
+    """
+
+    def __init__(self, options: CommonOptions, admission: Admission, start: dict[str, Any]) -> None:
+        super().__init__(options, admission)
+        self.server: asyncio.Server | None = None
+        self._start = start
+        self._hub: Hub | None = None
+        self._closer: asyncio.Task[None] | None = None
+        self._closed: asyncio.Future[None] | None = None
+
+    @property
+    def connections(self) -> set[WebSocket]:
+        """The WebSockets that are open now."""
+        return {ws for wire in self._wires for ws in wire.websockets}
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets."""
+        return () if self.server is None else tuple(self.server.sockets)
+
+    def stats(self) -> dict[str, Any]:
+        """Counters by name.
+
+        `connections` that are open, `accepted` so far, `handlers` at work (tasks), `octets_held`:
+        what `memory_budget` limits; `refused`: newcomers, by the limit that refused them; `limits`:
+        how often each limit of a connection was reached, by all connections so far.
+        """
+        admission = self.admission
+        return {
+            "connections": len(admission.wires),
+            "accepted": admission.accepted,
+            "handlers": len(self._tasks),
+            "octets_held": admission.held(),
+            "refused": dict(admission.refused),
+            "limits": admission.limits(),
+        }
+
+    def is_serving(self) -> bool:
+        """Does it accept connections?"""
+        return self.server is not None and self.server.is_serving()
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop it runs on."""
+        if self.server is None:
+            raise RuntimeError("the server was not started: await it first")
+        return self.server.get_loop()
+
+    async def start_serving(self) -> None:
+        """Begin to accept, where `serve(start_serving=False)` did not."""
+        await self
+        assert self.server is not None
+        await self.server.start_serving()
+
+    async def serve_forever(self) -> None:
+        """Serve until cancelled, or until `close()`; then shut down gracefully."""
+        await self
+        if not self.is_serving() and not self.closing:
+            await self.start_serving()
+        try:
+            await self.wait_closed()
+        except asyncio.CancelledError:
+            self.close()
+            await self.wait_closed()
+            raise
+
+    def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
+        """Stop accepting, and end connections gracefully; `wait_closed()` tells when it is done.
+
+        Each connection gets a GOAWAY, so that no client opens streams that would be lost, each
+        WebSocket a Close with `code`, and requests under way their time: `close_timeout` seconds.
+        With `close_connections=False` connections live on until their clients leave.
+        """
+        if self._closer is None and self.server is not None:
+            self.closing = True
+            self._closer = self.get_loop().create_task(self._close(close_connections, code, reason))
+
+    async def _close(self, close_connections: bool, code: int, reason: str) -> None:
+        assert self.server is not None
+        self.logger.info("server closing")
+        self.server.close()
+        self._quiet = self.get_loop().create_future()
+        self._check_quiet()
+        grace: float | None = None
+        if close_connections:
+            grace = self.options.limits.close_timeout_s
+            for wire in list(self._wires):
+                wire.leave(code, reason)
+        try:
+            async with asyncio.timeout(grace):
+                await asyncio.shield(self._quiet)
+        except TimeoutError:
+            for task in list(self._tasks):
+                task.cancel()
+            for wire in list(self._wires):
+                wire.conn.abort(NO_ERROR, b"server shut down")
+                wire.touch()
+            await asyncio.sleep(0.05)
+            for wire in list(self._wires):
+                wire.abort()
+            await self._quiet
+        if hasattr(self.server, "wait_closed"):
+            await self.server.wait_closed()
+        await self._ending()
+        assert self._closed is not None
+        self._closed.set_result(None)
+        self.logger.info("server closed")
+
+    def _wire(self, hub: Hub) -> AcceptedWire:
+        """Make a connection that has no transport yet."""
+        raise NotImplementedError
+
+    async def _starting(self) -> None:
+        """What comes before the first connection."""
+
+    async def _ending(self) -> None:
+        """What comes after the last connection."""
+
+    async def wait_closed(self) -> None:
+        """Wait until every connection is gone and every handler has returned."""
+        await self
+        assert self._closed is not None
+        await asyncio.shield(self._closed)
+
+    async def _await(self) -> Self:
+        if self.server is not None:
+            return self
+        warn_if_pure(self.logger)
+        hub = running_hub()
+        self._hub = hub
+        self.admission.start(hub.time)
+        self._closed = hub.loop.create_future()
+        start = dict(self._start)
+        interval = start.pop("ping_interval")
+        timeout = start.pop("ping_timeout")
+        if interval is not None:
+            self._keeper = Keeper(hub, interval, timeout, self._wires)
+
+        def factory() -> AcceptedWire:
+            return self._wire(hub)
+
+        await self._starting()
+        try:
+            self.server = await hub.loop.create_server(factory, **start)
+        except BaseException:
+            await self._ending()
+            raise
+        for listener in self.server.sockets:
+            limit_unsent(listener)
+            self.logger.info("server listening on %s", listener.getsockname())
+        return self
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._await().__await__()
+
+    async def __aenter__(self) -> Self:
+        return await self
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        self.close()
+        await self.wait_closed()
