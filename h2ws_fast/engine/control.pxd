@@ -24,8 +24,9 @@ cdef class Control(Heads):
     cdef void _receive_window_update(self, unsigned int stream_id, int64_t increment) except *
     @cython.locals(stream=Stream, layer=Layer, complete=bint, pending=bint, how=int)
     cdef void _receive_reset(self, unsigned int stream_id, unsigned int error_code) except *
+    @cython.locals(guard=Guard)
     cdef void _receive_ping(self, unsigned int flags, bytes data) except *
-    @cython.locals(identifier="unsigned int", value=int64_t, end="Py_ssize_t")
+    @cython.locals(guard=Guard, identifier="unsigned int", value=int64_t, end="Py_ssize_t")
     cdef void _receive_settings(self, octets p, Py_ssize_t pos, Py_ssize_t n) except *
     @cython.locals(outbox=Outbox)
     cdef bint _apply_setting(self, unsigned int identifier, int64_t value) except -1

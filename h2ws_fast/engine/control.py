@@ -150,7 +150,9 @@ class Control(Heads):
 
     def _receive_ping(self, flags, data):
         if not flags & ACK:
-            self._reached(self.guard.control_frame())
+            guard = self.guard
+            if not self._reached(guard.control_frame()):
+                self._reached(guard.ping(self.outbox.data_frames, self.now))
             if self.phase != DEAD:
                 self.outbox.control.head(8, PING, ACK, 0)
                 self.outbox.control.put(data)
@@ -165,9 +167,13 @@ class Control(Heads):
                 self.pinged_at = -1.0
             else:
                 self.queue.append(PingAcknowledged(data))
+        else:
+            self._reached(self.guard.glitch(self.now))
 
     def _receive_settings(self, p, pos, n):
-        self._reached(self.guard.control_frame())
+        guard = self.guard
+        if not self._reached(guard.control_frame()) and self.greeted_settings:
+            self._reached(guard.settings(self.now))
         if n // 6 > self.limits.max_settings:
             self.reached("max_settings", "too many settings in a frame")
         if self.phase == DEAD:

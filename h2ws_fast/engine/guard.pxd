@@ -17,10 +17,11 @@ cdef class Bucket:
 cdef class Guard:
     cdef Limits limits
     cdef Bucket _reset_bucket, _glitch_bucket, _dribble_bucket
-    cdef int64_t _dribble_mark, dribbles
+    cdef Bucket _settings_bucket, _ping_bucket
+    cdef int64_t _dribble_mark, _ping_mark, dribbles
     cdef object notify
     cdef int64_t control_frames, data_frames_sent, empty_frames, glitches, local_resets
-    cdef int64_t pending_resets, pings, priority_frames, resets, small_data, streams
+    cdef int64_t pending_resets, priority_frames, resets, small_data, streams
     cdef int64_t window_updates
     cdef dict hits
 
@@ -32,6 +33,8 @@ cdef class Guard:
     cdef object dribble(self, int64_t n, int64_t data_frames, double now)
     cdef object glitch(self, double now)
     cdef object control_frame(self)
+    cdef object settings(self, double now)
+    cdef object ping(self, int64_t data_frames, double now)
     cdef object empty_frame(self)
     @cython.locals(allowed=int64_t)
     cdef object window_update(self)

@@ -47,7 +47,6 @@ class Guard:
         "local_resets",
         "notify",
         "pending_resets",
-        "pings",
         "priority_frames",
         "resets",
         "small_data",
@@ -56,7 +55,10 @@ class Guard:
         "_dribble_bucket",
         "_dribble_mark",
         "_glitch_bucket",
+        "_ping_bucket",
+        "_ping_mark",
         "_reset_bucket",
+        "_settings_bucket",
     )
 
     def __init__(self, limits):
@@ -65,6 +67,9 @@ class Guard:
         self._glitch_bucket = Bucket(limits.glitch_burst, limits.glitch_rate)
         self._dribble_bucket = None  # made on need
         self._dribble_mark = 0
+        self._settings_bucket = None
+        self._ping_bucket = None
+        self._ping_mark = 0
         self.dribbles = 0
         self.notify = None
         self.control_frames = 0
@@ -73,7 +78,6 @@ class Guard:
         self.glitches = 0
         self.local_resets = 0
         self.pending_resets = 0
-        self.pings = 0
         self.priority_frames = 0
         self.resets = 0
         self.small_data = limits.small_data
@@ -135,6 +139,20 @@ class Guard:
         if self.control_frames > self.limits.max_control_frames:
             return self.hit("max_control_frames")
         return None
+
+    def settings(self, now):
+        """SETTINGS that are not the peer's first."""
+        if self._settings_bucket is None:
+            self._settings_bucket = Bucket(self.limits.settings_burst, self.limits.settings_rate)
+        return None if self._settings_bucket.take(now) else self.hit("settings_burst")
+
+    def ping(self, data_frames, now):
+        """A PING to answer; `data_frames` were sent, and each of them gives one back."""
+        if self._ping_bucket is None:
+            self._ping_bucket = Bucket(self.limits.ping_burst, self.limits.ping_rate)
+        self._ping_bucket.give(data_frames - self._ping_mark)
+        self._ping_mark = data_frames
+        return None if self._ping_bucket.take(now) else self.hit("ping_burst")
 
     def empty_frame(self):
         """An empty frame without END_STREAM."""

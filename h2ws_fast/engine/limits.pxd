@@ -30,6 +30,10 @@ cdef class Limits:
     cdef readonly int64_t glitch_rate
     cdef readonly int64_t dribble_burst
     cdef readonly int64_t dribble_rate
+    cdef readonly int64_t settings_burst
+    cdef readonly int64_t settings_rate
+    cdef readonly int64_t ping_burst
+    cdef readonly int64_t ping_rate
     cdef readonly int64_t min_body_rate
     cdef readonly double preface_timeout_s
     cdef readonly double settings_timeout_s

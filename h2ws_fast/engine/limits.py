@@ -58,6 +58,10 @@ class Limits:
         "glitch_rate",
         "dribble_burst",
         "dribble_rate",
+        "settings_burst",
+        "settings_rate",
+        "ping_burst",
+        "ping_rate",
         "min_body_rate",
         "preface_timeout_s",
         "settings_timeout_s",
@@ -144,6 +148,17 @@ class Limits:
         dribble_burst=1000,
         # ... and the number a second that are forgiven.
         dribble_rate=33,
+        # SETTINGS after the first, in a burst, though their acknowledgements are read: CVE-2019-9515.
+        # Whoever adapts a window or makes room says so now and then (Jetty 128 a second, with PING
+        # and PRIORITY) ...
+        settings_burst=100,
+        # ... and the number a second that are forgiven.
+        settings_rate=10,
+        # PINGs, in a burst, though their answers are read: CVE-2019-9512. Each DATA frame that was
+        # sent gives one back: gRPC measures the path it downloads by with one for each round trip ...
+        ping_burst=10000,
+        # ... and the number a second that are forgiven.
+        ping_rate=330,
         # Octets a second that the body of a request must bring over each `body_timeout_s`, until its
         # answer begins; the stream is reset otherwise, over HTTP/1.1 answered with 408: slow POST
         # (Kestrel 240). 0: one octet does.
@@ -208,6 +223,10 @@ class Limits:
         self.glitch_rate = _number("glitch_rate", glitch_rate, 0)
         self.dribble_burst = _number("dribble_burst", dribble_burst, 1)
         self.dribble_rate = _number("dribble_rate", dribble_rate, 0)
+        self.settings_burst = _number("settings_burst", settings_burst, 1)
+        self.settings_rate = _number("settings_rate", settings_rate, 0)
+        self.ping_burst = _number("ping_burst", ping_burst, 1)
+        self.ping_rate = _number("ping_rate", ping_rate, 0)
         self.min_body_rate = _number("min_body_rate", min_body_rate, 0)
         self.preface_timeout_s = _seconds("preface_timeout_s", preface_timeout_s)
         self.settings_timeout_s = _seconds("settings_timeout_s", settings_timeout_s)

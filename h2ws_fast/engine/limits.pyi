@@ -25,6 +25,10 @@ class Limits:
     glitch_rate: int
     dribble_burst: int
     dribble_rate: int
+    settings_burst: int
+    settings_rate: int
+    ping_burst: int
+    ping_rate: int
     min_body_rate: int
     preface_timeout_s: float
     settings_timeout_s: float
@@ -69,6 +73,10 @@ class Limits:
         glitch_rate: int | None = 330,
         dribble_burst: int | None = 1000,
         dribble_rate: int | None = 33,
+        settings_burst: int | None = 100,
+        settings_rate: int | None = 10,
+        ping_burst: int | None = 10000,
+        ping_rate: int | None = 330,
         min_body_rate: int | None = 240,
         preface_timeout_s: float | None = 10.0,
         settings_timeout_s: float | None = 10.0,

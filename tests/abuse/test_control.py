@@ -4,43 +4,79 @@ import pytest
 
 import h2ws_fast
 from tests.support import frames as f
+from tests.support.target import Target
 
 row = pytest.mark.row
 
 CALM = f.ENHANCE_YOUR_CALM
 MIB = 2**20
-QUEUED = (CALM, "limit reached: max_control_frames")
 FULL = 1_000_000 if h2ws_fast.COMPILED else 100_000
 
-ANSWERED = {"settings": f.settings(), "ping": f.ping()}
+# What makes us answer, and which limit is the first to be reached by many at once.
+ANSWERED = {
+    "settings": (f.settings(), "settings_burst"),
+    "ping": (f.ping(), "max_control_frames"),
+}
 
 
 @row("SEC-1-5")
 @pytest.mark.parametrize("name", ANSWERED)
 def test_a_peer_that_never_reads_the_answers(target, siege, name):
-    """CVE-2019-9512, 9515: a thousand wait in the engine, and it is over."""
+    """CVE-2019-9512, 9515: a thousand wait in the engine at most, and it is over."""
+    frame, limit = ANSWERED[name]
     with (
-        siege(target, "max_control_frames", cpu=2.0),
+        siege(target, limit, cpu=2.0),
         target.attack(receive_buffer=4096) as attacker,
     ):
         # What the kernel takes is its own: so many that both sides' buffers are full.
-        frames = ANSWERED[name] * 10_000
+        frames = frame * 10_000
         for _ in range(200):
             if not attacker.send(frames, reads=False):
                 break
         attacker.read_to_the_end()
         # Its own kernel may have refused the GOAWAY, since nobody read: then it is only closed.
-        assert attacker.goaway is None or attacker.end == QUEUED
+        assert attacker.goaway is None or attacker.end == (CALM, f"limit reached: {limit}")
 
 
 @row("SEC-1-5")
 @pytest.mark.parametrize("name", ANSWERED)
 def test_floods_of_a_peer_that_reads(target, siege, name):
     """More in one read than anybody has reason for."""
-    with siege(target, "max_control_frames"), target.attack() as attacker:
-        attacker.send(ANSWERED[name] * 100_000)
+    frame, limit = ANSWERED[name]
+    with siege(target, limit), target.attack() as attacker:
+        attacker.send(frame * 100_000)
         attacker.read_to_the_end()
-        assert attacker.end == QUEUED
+        assert attacker.end == (CALM, f"limit reached: {limit}")
+
+
+# How many at once, and how many there may have been when it is over.
+PATIENT = {"settings": (20, 100, 400), "ping": (500, 10_000, 15_000)}
+
+
+@row("SEC-1-5")
+@pytest.mark.parametrize("name", ANSWERED)
+def test_floods_of_a_peer_that_reads_each_answer(target, siege, name):
+    """CVE-2019-9512, 9515: none ever waits in the engine, so that their rate must be limited."""
+    frame, limit = ANSWERED[name][0], f"{name}_burst"
+    batch, least, most = PATIENT[name]
+    with siege(target, limit, cpu=1.0), target.attack() as attacker:
+        before = attacker.acks
+        for number in range(1, 2 * most // batch):
+            if not attacker.send(frame * batch):
+                break
+            if not attacker.read_until(lambda n=before + number * batch: attacker.acks >= n):
+                break
+        attacker.read_to_the_end()
+        assert attacker.end == (CALM, f"limit reached: {limit}")
+        assert least - batch <= attacker.acks - before <= most
+
+
+def test_answers_to_nothing(target, siege):
+    """PINGs with ACK that answer none of ours: read over, so many of them."""
+    with siege(target, "glitch_burst"), target.attack() as attacker:
+        attacker.send(f.ping(ack=True) * 100_000)
+        attacker.read_to_the_end()
+        assert attacker.end == (CALM, "limit reached: glitch_burst")
 
 
 @row("SEC-1-5")
@@ -138,10 +174,14 @@ def test_unknown_frames(target, siege):
 
 
 @row("SEC-4-4")
-def test_windows_thrashed_by_settings(target, siege):
+def test_windows_thrashed_by_settings(siege):
     """10 000 SETTINGS that move the windows of 1000 streams: no stream is looked at."""
     count = 10_000 if h2ws_fast.COMPILED else 1000
-    with siege(target, memory=32 * MIB, cpu=3.0), target.attack() as attacker:
+    with (
+        Target(limits={"settings_burst": None}) as target,
+        siege(target, memory=32 * MIB, cpu=3.0),
+        target.attack() as attacker,
+    ):
         block = attacker.repeated(attacker.connect)
         attacker.send(*(f.headers(i, block) for i in range(3, 2001, 2)))
         assert attacker.read_until(lambda: attacker.statuses["200"] == 1000, 30)

@@ -154,6 +154,32 @@ def test_a_browser(target, siege):
         assert browser.goaway is None and not browser.resets, browser.resets
 
 
+@row("SEC-9-1")
+def test_settings_and_pings_now_and_then(target, siege):
+    """A peer that finds its window in fifteen steps, and pings with each read of a download."""
+    with siege(target, memory=8 * MIB, cpu=4.0), target.attack() as peer:
+        peer.send(f.window_update(0, 2**30))
+        peer.send(f.headers(1, peer.block(peer.fields("GET", "/bytes/20000000")), True))
+        window = 65535
+        pings = changes = came = credited = 0
+        before = peer.acks
+        while came < 20_000_000 // PART:
+            assert peer.read_until(lambda n=came: peer.octets[1] > n)
+            came = peer.octets[1]
+            peer.data.clear()
+            if peer.acks - before == pings + changes:  # one under way
+                peer.send(f.ping())
+                pings += 1
+            if changes < 15 and came > changes * 500_000 // PART:
+                window += 65535
+                changes += 1
+                peer.send(f.settings((f.INITIAL_WINDOW_SIZE, window)))
+            peer.send(f.window_update(1, came - credited))
+            credited = came
+        assert pings >= 20 and changes >= 10
+        assert peer.goaway is None
+
+
 @pytest.mark.measures  # too much for a sanitized build
 @row("SEC-9-1")
 def test_ten_million_messages_of_five_octets():

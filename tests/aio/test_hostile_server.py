@@ -24,7 +24,7 @@ BOMB = b"\x40\x01a\x7f" + bytes((4000 - 127 & 127 | 128, 4000 - 127 >> 7)) + b"v
 
 FLOODS = {
     "pings": (f.ping() * 5000, "max_control_frames"),
-    "settings": (f.settings() * 5000, "max_control_frames"),
+    "settings": (f.settings() * 5000, "settings_burst"),
     "settings-entries": (f.settings(*((0xF000 + i, i) for i in range(100))), "many settings"),
     "empty-data": (f.data(1) * 20, "max_empty_frames"),
     "padding": (f.data(1, pad=200) * 20, "max_empty_frames"),

@@ -49,6 +49,10 @@ DEFAULTS = {
     "glitch_rate": 330,
     "dribble_burst": 1000,
     "dribble_rate": 33,
+    "settings_burst": 100,
+    "settings_rate": 10,
+    "ping_burst": 10000,
+    "ping_rate": 330,
     "max_continuations": 8,
     "max_header_fields": 128,
     "max_settings": 32,
@@ -311,6 +315,66 @@ def test_octets_held(make):
     assert peer.conn.octets_held >= 16000
     peer.feed(f.frame(f.CONTINUATION, 0, 5, bytes(5000), length=16000))
     assert peer.conn.octets_held >= 21000
+
+
+@row("SEC-1-5")
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_settings_whose_acknowledgements_are_read(make, role):
+    """CVE-2019-9515 of a peer that reads: none of them ever waits."""
+    peer = make(role, limits={"settings_burst": 5, "settings_rate": 2})
+    change = f.settings((f.INITIAL_WINDOW_SIZE, 70_000))
+    for _ in range(5):
+        peer.feed(change)
+        assert peer.pull() == f.settings_ack()
+    peer.now += 1.5  # three are forgiven
+    for _ in range(3):
+        peer.feed(change)
+        assert peer.pull() == f.settings_ack()
+    assert peer.conn.stats()["limits"] == {} and not peer.conn.terminated
+    peer.feed(change)
+    calm(peer, "settings_burst")
+
+
+@row("SEC-1-5")
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_pings_whose_answers_are_read(make, role):
+    peer = make(role, limits={"ping_burst": 5, "ping_rate": 2})
+    for _ in range(5):
+        peer.feed(f.ping())
+        assert peer.pull() == f.ping(ack=True)
+    peer.now += 1.5
+    for _ in range(3):
+        peer.feed(f.ping())
+        assert peer.pull() == f.ping(ack=True)
+    assert peer.conn.stats()["limits"] == {} and not peer.conn.terminated
+    peer.feed(f.ping())
+    calm(peer, "ping_burst")
+
+
+@row("SEC-9-1")
+def test_a_ping_for_each_frame_that_was_read_measures_the_path(make):
+    """As gRPC does it: one under way while a download comes, however short the path is."""
+    peer = make("server", limits={"ping_burst": 5, "ping_rate": 0})
+    stream_id = peer.websocket()
+    for _ in range(100):
+        peer.conn.send_message(stream_id, b"some of the download")
+        assert f.DATA in [x.kind for x in peer.sent()]
+        peer.feed(f.window_update(stream_id, 22), f.window_update(0, 22), f.ping())
+        assert peer.pull() == f.ping(ack=True)
+    untouched(peer)
+
+
+def test_answers_to_pings_that_were_never_sent(make):
+    peer = make("server", limits={"glitch_burst": 5, "glitch_rate": 0})
+    peer.conn.ping(0, b"8 octets")
+    peer.sent()
+    peer.feed(f.ping(b"8 octets", ack=True))
+    assert kinds(peer.events) == ["PingAcknowledged"]
+    for _ in range(5):
+        peer.feed(f.ping(b"8 octets", ack=True))
+    assert peer.conn.stats()["glitches"] == 5 and not peer.conn.terminated
+    peer.feed(f.ping(b"8 octets", ack=True))
+    calm(peer, "glitch_burst")
 
 
 @row("SEC-9-1")
