@@ -6,8 +6,9 @@ from .aio.dialer import Dialer
 from .aio.http import Headers, Request, Response
 from .aio.server import SAME_ORIGIN, Server, serve
 from .aio.session import Session
+from .aio.state import State
 from .aio.tunnel import Tunnel
-from .aio.websocket import State, WebSocket, broadcast
+from .aio.websocket import WebSocket, broadcast
 from .errors import (
     AlpnError,
     ConcurrencyError,

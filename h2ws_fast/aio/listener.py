@@ -11,10 +11,11 @@ from .._twins import warn_if_pure
 from ..engine.constants import NO_ERROR
 from .accepted import AcceptedWire
 from .admission import Admission
+from .keeper import Keeper
 from .options import CommonOptions
 from .protocol import Hub, limit_unsent, running_hub
 from .roster import Roster
-from .websocket import Keeper, WebSocket
+from .websocket import WebSocket
 
 __all__ = ["Listener"]
 

@@ -7,7 +7,8 @@ from typing import Any
 from ..engine.connection import AnyEvent
 from ..engine.endpoint import Endpoint
 from ..engine.kernels import Pool
-from .websocket import Keeper, WebSocket
+from .keeper import Keeper
+from .websocket import WebSocket
 
 WRITE_HIGH: int
 

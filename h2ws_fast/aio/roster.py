@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from .admission import Admission
+from .keeper import Keeper
 from .options import CommonOptions
-from .websocket import Keeper
 
 if TYPE_CHECKING:
     from .accepted import AcceptedWire

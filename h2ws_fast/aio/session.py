@@ -27,10 +27,11 @@ from . import tls, uri
 from .client_wire import ClientWire, Fetch, Opening
 from .fallback import is_remembered, open_upgraded, probe
 from .http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
+from .keeper import Keeper
 from .options import limits_from
 from .protocol import Hub, limit_unsent, running_hub
 from .tunnel import Tunnel, iterating
-from .websocket import Keeper, WebSocket, new_websocket, open_websocket
+from .websocket import WebSocket, new_websocket, open_websocket
 
 __all__ = ["Session"]
 

@@ -8,228 +8,30 @@ ones exist already: a message that is ready, or a send below `write_limit`, allo
     send()              READY; or, above `write_limit`, an Awaited that ends when the peer caught up
     ping(), close()     an Awaited
 
-All of them pass for coroutines: `asyncio.create_task(ws.recv())` works.
+All of them pass for coroutines: `asyncio.create_task(ws.recv())` works. Reading is inherited from
+Inbox, what keepalive needs from Kept.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import os
-import random
 import uuid
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
 
-from ..engine.constants import NEVER
+from ..engine.constants import GOING_AWAY, NORMAL_CLOSURE, WS_INTERNAL_ERROR
 from ..engine.events import Closed, Drained, Ponged
-from ..engine.sink import Sink
-from ..errors import (
-    Close,
-    ConcurrencyError,
-    ConnectionClosed,
-    ConnectionClosedError,
-    ConnectionClosedOK,
-    LocalProtocolError,
-    StreamClosed,
-)
-from .protocol import _raise, new_waiter
+from ..errors import ConcurrencyError, ConnectionClosed, LocalProtocolError, StreamClosed
+from .awaitable import READY, failed, finished, following, pending
+from .keeper import Kept
+from .protocol import _raise
+from .state import CLOSED, CLOSING, CONNECTING, OPEN, State
 
 logger = logging.getLogger("h2ws_fast.aio.websocket")
 
-
-class State(enum.IntEnum):
-    """The state of a WebSocket: RFC 6455."""
-
-    CONNECTING = 0
-    OPEN = 1
-    CLOSING = 2
-    CLOSED = 3
-
-
-CONNECTING = 0
-OPEN = 1
-CLOSING = 2
-CLOSED = 3
-
 _STATES = tuple(State)
-
-PENDING = object()  # nothing to read now, or nothing to yield
-
-# Messages that carry no credit (empty ones) do not fill the flow-control window: so many may wait.
-MAX_EMPTY = 65536
-
-NORMAL_CLOSURE = 1000
-GOING_AWAY = 1001
-NO_STATUS_RCVD = 1005
-INTERNAL_ERROR = 1011
-TRY_AGAIN_LATER = 1013
-
-
-class Receiver:
-    """The next message of one WebSocket, as often as it is awaited."""
-
-    __slots__ = ("iterating", "ws")
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        message = self._step()
-        if message is PENDING:
-            return self.ws._waiter
-        raise StopIteration(message)
-
-    def send(self, value):
-        message = self._step()
-        if message is PENDING:
-            return self.ws._waiter
-        raise StopIteration(message)
-
-    def throw(self, kind, value=None, traceback=None):
-        self.close()
-        if value is None:
-            value = kind() if isinstance(kind, type) else kind
-        raise value if traceback is None else value.with_traceback(traceback)
-
-    def close(self):
-        # A waiter that has its callback belongs to the task that waits, which is not this one: a
-        # task ends its own wait before it throws. It may be another that was cancelled at once.
-        waiter = self.ws._waiter
-        if waiter is not None and waiter.state == 1:  # YIELDED
-            waiter.reset()
-
-    def _step(self):
-        # The message, or PENDING once the waiter is ready to be yielded; raises at the end.
-        ws = self.ws
-        waiter = ws._waiter
-        if waiter is not None and waiter.state != 0:
-            raise ConcurrencyError("another task already waits for a message of this WebSocket")
-        if ws._first is not None:
-            return ws._take()
-        if ws._state == CLOSED:
-            if self.iterating and ws._is_ok():
-                raise StopAsyncIteration
-            raise ws._error()
-        if waiter is None:
-            waiter = new_waiter(ws.wire.hub)
-            ws._waiter = waiter
-        waiter.begin()
-        return PENDING
-
-
-def new_receiver(ws, iterating):
-    receiver = Receiver.__new__(Receiver)
-    receiver.ws = ws
-    receiver.iterating = iterating
-    return receiver
-
-
-class Awaited:
-    """A coroutine without a body: it has its result or error already, or waits for one future.
-
-    `source()` makes that future when the first `await` comes, or returns None where there is no
-    need to wait any more.
-    """
-
-    __slots__ = ("error", "source", "value", "waiting")
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        result = self._step()
-        if result is PENDING:
-            raise StopIteration(self.value)
-        return result
-
-    def send(self, value):
-        result = self._step()
-        if result is PENDING:
-            raise StopIteration(self.value)
-        return result
-
-    def _step(self):
-        # What is to be yielded; PENDING says that nothing is, and that `value` is the result.
-        waiting = self.waiting
-        if waiting is None:
-            if self.error is not None:
-                raise self.error
-            if self.source is None:
-                return PENDING
-            future = self.source()
-            if future is None:
-                return PENDING
-            waiting = future.__await__()
-            self.waiting = waiting
-        try:
-            return next(waiting)
-        except StopIteration as stop:
-            self.value = stop.value
-            return PENDING
-
-    def throw(self, kind, value=None, traceback=None):
-        waiting = self.waiting
-        if waiting is not None:
-            if value is None and traceback is None:
-                return waiting.throw(kind)
-            return waiting.throw(kind, value, traceback)
-        if value is None:
-            value = kind() if isinstance(kind, type) else kind
-        raise value
-
-    def close(self):
-        waiting = self.waiting
-        if waiting is not None:
-            self.waiting = None
-            waiting.close()
-
-    def done(self):
-        """Is there nothing to wait for? After a `send` that need not wait this is true."""
-        return self._is_ready()
-
-    def _is_ready(self):
-        return self.waiting is None and self.error is None and self.source is None
-
-
-def _awaited():
-    result = Awaited.__new__(Awaited)
-    result.value = None
-    result.error = None
-    result.source = None
-    result.waiting = None
-    return result
-
-
-def finished(value):
-    """An Awaited that has its result."""
-    result = _awaited()
-    result.value = value
-    return result
-
-
-def failed(error):
-    """An Awaited that raises."""
-    result = _awaited()
-    result.error = error
-    return result
-
-
-def pending(source):
-    """An Awaited that waits for the future which `source` makes."""
-    result = _awaited()
-    result.source = source
-    return result
-
-
-READY = finished(None)
 
 
 def _waiting(futures):
@@ -257,7 +59,7 @@ class Extra:
         self.sending = None  # a future, while a fragmented message is being sent
 
 
-class WebSocket(Sink):
+class WebSocket(Kept):
     """A WebSocket over one HTTP/2 stream, or over an upgraded HTTP/1.1 connection.
 
     Receive with `async for message in ws` or `await ws.recv()`, send with `await ws.send(message)`,
@@ -272,119 +74,26 @@ class WebSocket(Sink):
         "__dict__",
         "__weakref__",
         "_callback",
-        "_closed",
-        "_credit",
-        "_due",
-        "_empty",
         "_extra",
-        "_first",
-        "_inbox",
-        "_inbox_at",
         "_index",
-        "_iterator",
-        "_latency",
         "_on_closed",
-        "_pinged",
-        "_receiver",
-        "_state",
-        "_waiter",
         "request",
         "response",
-        "stream_id",
         "subprotocol",
-        "wire",
     )
 
-    def __init__(self) -> None:
-        raise TypeError("a WebSocket comes from connect(), serve() or Session.websocket()")
-
-    # -- receiving --------------------------------------------------------------------------------
-
-    def recv(self, decode: bool | None = None) -> Any:
-        """Await the next message: `str` or `bytes`.
-
-        `decode=True` makes binary messages `str`, `decode=False` makes text `bytes`. Cancelling
-        loses no message. Raises ConnectionClosed (ConnectionClosedOK, ConnectionClosedError) when
-        the WebSocket is closed and everything was read, ConcurrencyError where another task is
-        receiving.
-        """
-        if decode is not None:
-            return self._recv_as(decode)
-        if self._receiver is None:
-            self._receiver = new_receiver(self, False)
-        return self._receiver
-
-    async def _recv_as(self, decode):
-        message = await self.recv()
-        if decode and isinstance(message, bytes):
-            return message.decode()
-        if not decode and isinstance(message, str):
-            return message.encode()
-        return message
-
-    def __aiter__(self) -> WebSocket:
-        """Iterate over messages until the WebSocket is closed; raise ConnectionClosedError where
-        that was not proper."""
-        if self._iterator is None:
-            self._iterator = new_receiver(self, True)
-        return self
-
-    def __anext__(self) -> Any:
-        if self._iterator is None:
-            self._iterator = new_receiver(self, True)
-        return self._iterator
-
-    def _take(self):
-        # The oldest message that waits; its credit goes back to the peer.
-        message = self._first
-        credit = self._credit
-        inbox = self._inbox
-        if inbox is None:
-            self._first = None
-        else:
-            at = self._inbox_at
-            self._first = inbox[at]
-            self._credit = inbox[at + 1]
-            at += 2
-            if at == len(inbox):
-                self._inbox = None
-                self._inbox_at = 0
-            else:
-                self._inbox_at = at
-        if credit:
-            self.wire.conn.consumed(self.stream_id, credit)
-            self.wire._touch()
-        else:
-            self._empty -= 1
-        return message
+    # -- callbacks --------------------------------------------------------------------------------
 
     def _message(self, data, credit):
         # The engine delivers a message, by direct call.
-        if self._callback is not None:
-            try:
-                self._callback(self, data)
-            except BaseException as error:
-                self._callback_failed(error)
-            if credit:
-                self.wire.conn.consumed(self.stream_id, credit)
-            return None
-        if self._first is None:
-            self._first = data
-            self._credit = credit
-        else:
-            inbox = self._inbox
-            if inbox is None:
-                inbox = []
-                self._inbox = inbox
-            inbox.append(data)
-            inbox.append(credit)
-        if not credit:
-            self._empty += 1
-            if self._empty > MAX_EMPTY:
-                self._start_closing(TRY_AGAIN_LATER, "too many messages are waiting")
-        waiter = self._waiter
-        if waiter is not None:
-            waiter.wake()
+        if self._callback is None:
+            return self._put(data, credit)
+        try:
+            self._callback(self, data)
+        except BaseException as error:
+            self._callback_failed(error)
+        if credit:
+            self.wire.conn.consumed(self.stream_id, credit)
         return None
 
     def pause_reading(self) -> None:
@@ -415,7 +124,7 @@ class WebSocket(Sink):
             self.wire.hub.loop.call_soon(_raise, error)
         else:
             logger.error("a callback of %r failed", self, exc_info=error)
-        self._start_closing(INTERNAL_ERROR, "")
+        self._start_closing(WS_INTERNAL_ERROR, "")
 
     # -- sending ----------------------------------------------------------------------------------
 
@@ -504,9 +213,7 @@ class WebSocket(Sink):
         if self._state != OPEN:
             return self._not_open()
         if self._extra is not None and self._extra.sending is not None:
-            result = _awaited()
-            result.waiting = self._send_after(message).__await__()
-            return result
+            return following(self._send_after(message))
         return self._send(message)
 
     def _not_open(self):
@@ -547,7 +254,7 @@ class WebSocket(Sink):
         except BaseException as error:
             # Half a message is out and the rest will not come: the WebSocket is of no use.
             if begun and not isinstance(error, ConnectionClosed):
-                self._start_closing(INTERNAL_ERROR, "error in fragmented message")
+                self._start_closing(WS_INTERNAL_ERROR, "error in fragmented message")
             raise
         finally:
             sending = extra.sending
@@ -659,7 +366,7 @@ class WebSocket(Sink):
         """
         if self._state == OPEN:
             if self._extra is not None and self._extra.sending is not None:
-                code = INTERNAL_ERROR
+                code = WS_INTERNAL_ERROR
                 reason = "close during fragmented message"
             self._start_closing(code, reason)
         return self.wait_closed()
@@ -700,7 +407,7 @@ class WebSocket(Sink):
         return self
 
     async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        await self.close(NORMAL_CLOSURE if kind is None else INTERNAL_ERROR)
+        await self.close(NORMAL_CLOSURE if kind is None else WS_INTERNAL_ERROR)
 
     def _event(self, event):
         # The engine delivers any other event, by direct call.
@@ -804,38 +511,18 @@ class WebSocket(Sink):
         else:
             error = task.exception()
             if isinstance(error, ConnectionClosed):
-                code = INTERNAL_ERROR
+                code = WS_INTERNAL_ERROR
                 logger.debug("the handler of %r ended with its connection: %s", self, error)
             elif error is not None:
-                code = INTERNAL_ERROR
+                code = WS_INTERNAL_ERROR
                 logger.error("the handler of %r failed", self, exc_info=error)
         self._start_closing(code, "")
-        self._first = None
-        self._inbox = None
-        self._inbox_at = 0
+        self._clear()
 
     def _extras(self):
         if self._extra is None:
             self._extra = Extra()
         return self._extra
-
-    def _is_ok(self):
-        event = self._closed
-        return (
-            event.received is not None
-            and event.sent is not None
-            and event.received[0] in (NORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RCVD)
-            and event.sent[0] in (NORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RCVD)
-        )
-
-    def _error(self):
-        # A new ConnectionClosed that tells how this WebSocket ended.
-        event = self._closed
-        received = None if event.received is None else Close(*event.received)
-        sent = None if event.sent is None else Close(*event.sent)
-        order = event.received_first if received is not None and sent is not None else None
-        kind = ConnectionClosedOK if self._is_ok() else ConnectionClosedError
-        return kind(received, sent, order)
 
     # -- what it is -------------------------------------------------------------------------------
 
@@ -910,8 +597,8 @@ def new_websocket(wire, stream_id, request):
     ws._closed = None
     ws._first = None
     ws._credit = 0
-    ws._inbox = None
-    ws._inbox_at = 0
+    ws._rest = None
+    ws._rest_at = 0
     ws._empty = 0
     ws._waiter = None
     ws._receiver = None
@@ -935,122 +622,6 @@ def open_websocket(ws):
     keeper = wire.keeper
     if keeper is not None:
         keeper._opened(ws)
-
-
-EARLY = 0.25  # of the interval: so much sooner may a ping go, with others or by chance
-
-
-class Keeper:
-    """Pings every WebSocket each `interval` seconds and fails those without an answer in time.
-
-    One timer for all of a server's connections: it looks at a connection only when the earliest
-    of its WebSockets is due. Nothing is allocated for a WebSocket but the time it is due. Those of
-    one connection are pinged together, in one write; when, differs between connections by chance,
-    so that those who came together do not stay so. The engines' own far deadlines are its too.
-    """
-
-    __slots__ = ("hub", "interval", "payload", "step", "timeout", "timer", "wires")
-
-    def __init__(self, hub, interval, timeout, wires):
-        self.hub = hub
-        self.interval = interval
-        self.timeout = 0.0 if timeout is None else timeout
-        self.step = (interval if timeout is None else min(interval, timeout)) / 8
-        self.wires = wires  # a server's own set of its connections
-        self.timer = None
-        self.payload = b""
-
-    def add(self, wire):
-        """Watch over a connection."""
-        wire.keeper = self
-        wire.keep_due = NEVER
-        self.wires.add(wire)
-
-    def discard(self, wire):
-        """Forget a connection."""
-        self.wires.discard(wire)
-        if not self.wires and self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-
-    def waits(self, wire, now):
-        """Is the engine's deadline so far away that this timer may look after it?"""
-        if wire.due <= now + 2 * self.step:
-            return False
-        self._run()
-        return True
-
-    def _run(self):
-        if self.timer is None:
-            self.timer = self.hub.loop.call_later(self.step, self._tick)
-
-    def _opened(self, ws):
-        self._due(ws, self.hub.time() + self.interval * (1 - EARLY * random.random()))
-        self._run()
-
-    def _due(self, ws, when):
-        ws._due = when
-        wire = ws.wire
-        if when < wire.keep_due:
-            wire.keep_due = when
-
-    def _answered(self, ws):
-        # `_due` was when the ping went out, plus the time it had.
-        now = self.hub.time()
-        sent = ws._due - self.timeout
-        ws._latency = now - sent
-        self._due(ws, max(now, sent + self.interval))
-
-    def _tick(self):
-        self.timer = self.hub.loop.call_later(self.step, self._tick)
-        now = self.hub.time()
-        self.payload = os.urandom(4)
-        idle = True
-        for wire in list(self.wires):
-            if self._look(wire, now):
-                idle = False
-        if idle:
-            # The next WebSocket starts it again.
-            self.timer.cancel()
-            self.timer = None
-
-    def _look(self, wire, now):
-        # Is there anything to wait for on this connection?
-        waits = False
-        if wire.timer is None and wire.due != NEVER:
-            waits = True
-            if wire.due <= now + 2 * self.step:
-                wire.due = NEVER
-                wire._arm(now)
-        if wire.websockets:
-            waits = True
-            if wire.keep_due <= now:
-                self._walk(wire, now)
-        return waits
-
-    def _walk(self, wire, now):
-        earliest = NEVER
-        soon = now + self.interval * EARLY
-        for ws in list(wire.websockets):
-            if ws._due <= (soon if ws._pinged is None else now) and ws._state == OPEN:
-                # A peer whose messages wait here, unread, may have no window left for its pong.
-                if ws._pinged is not None and ws._first is None:
-                    ws._pinged = None
-                    ws._start_closing(INTERNAL_ERROR, "keepalive ping timeout")
-                    continue
-                try:
-                    wire.conn.ping(ws.stream_id, self.payload)
-                except StreamClosed:
-                    continue
-                if self.timeout:
-                    ws._pinged = self.payload
-                    ws._due = now + self.timeout
-                else:
-                    ws._due = now + self.interval
-            if ws._due < earliest and ws._state == OPEN:
-                earliest = ws._due
-        wire.keep_due = earliest
-        wire._touch()
 
 
 def broadcast(websockets: Iterable[WebSocket], message: Any, text: bool | None = None) -> None:
@@ -1079,9 +650,3 @@ def broadcast(websockets: Iterable[WebSocket], message: Any, text: bool | None =
     for wire, stream_ids in groups.items():
         wire.conn.send_many(stream_ids, message)
         wire._touch()
-
-
-if hasattr(Receiver, "__pyx_vtable__"):
-    # Compiled: the interpreter asks for a message by C slots, `am_send` up to 3.11 (Cython has no
-    # name for it), `tp_iternext` since. A message that is ready then costs 55 ns instead of 190.
-    _set_slots()  # noqa: F821  # stands in the .pxd

@@ -1,60 +1,27 @@
 import asyncio
-import enum
 import uuid
-from collections.abc import (
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Generator,
-    Iterable,
-)
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, TypeVar, final, overload
+from typing import Any, TypeAlias, final, overload
 
-from ..engine.sink import Sink
+from .awaitable import Awaited
 from .http import Request, Response
-from .protocol import Hub, Wire
+from .keeper import Kept
+from .protocol import Wire
+from .state import State as State
 
 Octets: TypeAlias = bytes | bytearray | memoryview
-Message: TypeAlias = str | bytes
-
-Result_co = TypeVar("Result_co", covariant=True)
-
-# A call acts at once; awaiting the result waits for what is left to wait for.
-class Awaited(Coroutine[Any, Any, Result_co]):
-    def done(self) -> bool: ...
-    def __await__(self) -> Generator[Any, Any, Result_co]: ...
-    def send(self, value: Any, /) -> Any: ...
-    def throw(self, kind: Any, value: Any = None, traceback: Any = None, /) -> Any: ...
-    def close(self) -> None: ...
-
-class State(enum.IntEnum):
-    CONNECTING = 0
-    OPEN = 1
-    CLOSING = 2
-    CLOSED = 3
 
 @final
-class WebSocket(Sink):
+class WebSocket(Kept):
     request: Request
     response: Response | None
-    stream_id: int
     subprotocol: str | None
-    wire: Wire
 
     # Attributes of an application's own may be set; they are not typed.
     def __setattr__(self, name: str, value: Any) -> None: ...
 
-    # receiving
-    @overload
-    def recv(self, decode: None = None) -> Coroutine[Any, Any, Message]: ...
-    @overload
-    def recv(self, decode: Literal[True]) -> Coroutine[Any, Any, str]: ...
-    @overload
-    def recv(self, decode: Literal[False]) -> Coroutine[Any, Any, bytes]: ...
-    def __aiter__(self) -> AsyncIterator[Message]: ...
+    # receiving: see Inbox
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 
@@ -109,11 +76,6 @@ class WebSocket(Sink):
     def _start_closing(self, code: int, reason: str) -> None: ...
     def _handled(self, task: asyncio.Task[Any]) -> None: ...
     def _when_closed(self, callback: Callable[[WebSocket], Any]) -> None: ...
-
-class Keeper:
-    def __init__(self, hub: Hub, interval: float, timeout: float | None, wires: Any) -> None: ...
-    def add(self, wire: Wire) -> None: ...
-    def discard(self, wire: Wire) -> None: ...
 
 def new_websocket(wire: Wire, stream_id: int, request: Request) -> WebSocket: ...
 def open_websocket(ws: WebSocket) -> None: ...
