@@ -9,7 +9,7 @@ from ..engine.constants import CANCEL, INTERNAL_ERROR
 from ..engine.events import Reset
 from ..errors import StreamClosed, StreamReset
 from .http import Body, Request, Response, fields_of, octets_of, text_response
-from .tunnel import Receiving, Sending, iterating, reset
+from .tunnel import Receiving, Sending, reset
 
 if TYPE_CHECKING:
     from .server_wire import ServerWire
@@ -78,22 +78,13 @@ class Exchange:
         sending = self.sending
         method = self.request.method
         body = octets_of(response.body)
-        whole = isinstance(body, bytes)
-        end = method == "HEAD" or (whole and not body and not response.trailers)
+        end = method == "HEAD" or (body == b"" and not response.trailers)
         wire.conn.respond(sending.stream_id, _head(wire, response, body, method), end)
         wire.touch()
         if end:
             sending.ended = True
-            return
-        if whole:
-            if body:
-                await sending.write(body, end=not response.trailers)
         else:
-            async with iterating(body) as pieces:
-                async for piece in pieces:
-                    if piece:
-                        await sending.write(piece)
-        sending.finish(response.trailers)
+            await sending.write_body(body, lambda: response.trailers)
 
 
 def answer(wire: ServerWire, stream_id: int, response: Response, method: str) -> None:

@@ -17,7 +17,6 @@ from ..errors import (
     AlpnError,
     ConnectionTerminated,
     ExtendedConnectUnsupported,
-    H2WSError,
     InvalidStatus,
     LocalProtocolError,
     NoAvailableStreams,
@@ -30,7 +29,7 @@ from .http import Body, Headers, HeadersLike, Request, Response, fields_of, octe
 from .keeper import Keeper
 from .options import limits_from
 from .protocol import Hub, limit_unsent, running_hub
-from .tunnel import Tunnel, iterating
+from .tunnel import Tunnel, reset
 from .websocket import WebSocket, new_websocket, open_websocket
 
 __all__ = ["Session"]
@@ -528,19 +527,12 @@ class Session:
         try:
             await opening.future
         except asyncio.CancelledError:
-            self._reset(wire, stream_id)
+            reset(wire, stream_id, CANCEL)
             refusal = opening.refusal()
             if refusal is not None and opening.future.cancelled():
                 # It is refused; only the refusal's body did not come to its end in time.
                 raise refusal from None
             raise
-
-    def _reset(self, wire: ClientWire, stream_id: int) -> None:
-        try:
-            wire.conn.reset(stream_id, CANCEL)
-        except H2WSError:
-            return
-        wire.touch()
 
     async def tunnel(
         self,
@@ -687,21 +679,13 @@ class Session:
         try:
             return await fetch.future
         except asyncio.CancelledError:
-            self._reset(wire, stream_id)
+            reset(wire, stream_id, CANCEL)
             raise
 
     async def _upload(self, fetch: Fetch, body: Any, trailers: Headers | None) -> None:
         sending = fetch.sending
         try:
-            if isinstance(body, bytes):
-                if body:
-                    await sending.write(body, end=not trailers)
-            else:
-                async with iterating(body) as pieces:
-                    async for piece in pieces:
-                        if piece:
-                            await sending.write(piece)
-            sending.finish(trailers)
+            await sending.write_body(body, lambda: trailers)
         except StreamReset:
             return  # the response tells
         except Exception as error:
@@ -710,7 +694,7 @@ class Session:
                 fetch.future.set_exception(error)
             else:
                 self.logger.exception("the body of a request failed")
-            self._reset(sending.wire, sending.stream_id)  # type: ignore[arg-type]  # a ClientWire
+            reset(sending.wire, sending.stream_id, CANCEL)
 
     def __repr__(self) -> str:
         return f"<Session {self.target.scheme}://{self.target.authority}>"

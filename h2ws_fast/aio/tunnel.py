@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -239,6 +239,23 @@ class Sending:
             return int(self.wire.conn.waiting(self.stream_id))
         except StreamClosed:
             return 0
+
+    async def write_body(
+        self, body: bytes | AsyncIterable[bytes], trailers: Callable[[], Headers | None]
+    ) -> None:
+        """Send a whole body, and end this side. `trailers` is asked when the body is at its end.
+
+        Raises StreamReset as `write` does, and what an iterable raises.
+        """
+        if isinstance(body, bytes):
+            if body:
+                await self.write(body, end=not trailers())
+        else:
+            async with iterating(body) as pieces:
+                async for piece in pieces:
+                    if piece:
+                        await self.write(piece)
+        self.finish(trailers())
 
     def finish(self, trailers: Headers | None = None) -> None:
         """End this side."""
