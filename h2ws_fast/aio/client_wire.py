@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,13 @@ from ..engine.events import (
     SinkFailed,
     Terminated,
 )
-from ..errors import AlpnError, InvalidHandshake, InvalidStatus, StreamReset
+from ..errors import (
+    AlpnError,
+    ConnectionTerminated,
+    InvalidHandshake,
+    InvalidStatus,
+    StreamReset,
+)
 from . import tls
 from .http import Request, Response
 from .protocol import Hub, Wire
@@ -38,17 +45,21 @@ NOBODY = Endpoint()
 class ClientWire(Wire, asyncio.BufferedProtocol):
     """The connection of a Session."""
 
-    __slots__ = ("gone", "retired", "session")
+    __slots__ = ("failure", "gone", "retired", "session", "waiting")
 
     session: Session
     gone: asyncio.Future[None]
     retired: bool  # another connection has taken its place: it ends with its last stream
+    failure: BaseException | None  # why it came to nothing, or is over
+    waiting: deque[asyncio.Future[None]]  # for SETTINGS, or for a free stream
 
     def __init__(self, session: Session, hub: Hub) -> None:
         conn = Connection(Role.CLIENT, session._settings, session._limits, pool=hub.pool)
         super().__init__(hub, conn, session._limits.write_high)
         self.session = session
         self.retired = False
+        self.failure = None
+        self.waiting = deque()
         self.gone = hub.loop.create_future()
 
     @property
@@ -68,12 +79,12 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
                 return False
             if selected != "h2":
                 # RFC 9113 section 3.2: without ALPN's word no preface goes out.
-                session._failure = AlpnError(selected)
+                self.failure = AlpnError(selected)
                 self.refuse()
                 return False
             problem = tls.check_negotiated(tls_object)
             if problem is not None:
-                session._failure = InvalidHandshake(problem)
+                self.failure = InvalidHandshake(problem)
                 self.conn.abort(INADEQUATE_SECURITY, problem.encode())
         if session._keeper is not None:
             session._keeper.add(self)
@@ -84,24 +95,96 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
             self.over = True
             self.patient = not event.remote and event.error_code != NO_ERROR
             if not self.retired:
-                self.session._terminated(event)
+                if self.failure is None:
+                    self.failure = ConnectionTerminated(event.error_code, _text(event.reason))
+                self.wake_all()
         elif type(event) is GoawayReceived:
             if not self.retired:
-                self.session._wake_all()
+                self.wake_all()
         elif type(event) is SinkFailed:
             self.session.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
 
     def _settled(self) -> None:
-        if not self.retired:
-            self.session._settled()
-        elif self.conn.open_streams == 0 and not self.conn.terminated:
-            self.watched = False
-            self.conn.shutdown()
-            self.touch()
+        # After each batch while it is watched.
+        conn = self.conn
+        if self.retired:
+            if conn.open_streams == 0 and not conn.terminated:
+                self.watched = False
+                conn.shutdown()
+                self.touch()
+        elif conn.settings_received:
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        # To those who wait, as many streams as are free.
+        waiting = self.waiting
+        most = self.conn.peer_max_concurrent_streams
+        free = len(waiting) if most is None else most - self.conn.open_streams
+        while waiting and free > 0:
+            future = waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                free -= 1
+        self.watched = bool(waiting)
 
     def _lost(self, exc: BaseException | None) -> None:
-        self.session._lost(self, exc)
+        self.session._forget(self)
+        if self.failure is None or (
+            exc is not None and isinstance(self.failure, ConnectionTerminated)
+        ):
+            self.failure = ConnectionTerminated(NO_ERROR, "the connection was lost")
+            self.failure.__cause__ = exc
+        self.wake_all()
         self.gone.set_result(None)
+
+    async def wait(self, *, first: bool = False) -> None:
+        """Wait until SETTINGS have come, a stream is free, or the connection changed its state.
+
+        Look at it again then. `first`: before all others who wait.
+        """
+        future: asyncio.Future[None] = self.hub.loop.create_future()
+        if first:
+            self.waiting.appendleft(future)
+        else:
+            self.waiting.append(future)
+        self.watched = True
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self._settled()  # the free stream is for the next
+            elif future in self.waiting:
+                self.waiting.remove(future)
+            raise
+
+    def wake_all(self) -> None:
+        """Have everybody who waits look again."""
+        for future in self.waiting:
+            if not future.done():
+                future.set_result(None)
+        self.waiting.clear()
+        self.watched = False
+
+    def leave(self) -> None:
+        """Another connection is there: who waits goes to that one, and this ends when it is empty."""
+        self.wake_all()
+        self.watched = True
+        self.touch()
+
+    def why(self) -> BaseException:
+        """Why it is over: an error of its own for each caller, or one would collect their frames."""
+        failure = self.failure
+        if failure is None:
+            return ConnectionTerminated()
+        if type(failure) is not ConnectionTerminated:
+            return failure.with_traceback(None)
+        error = ConnectionTerminated(failure.error_code, failure.reason)
+        error.__cause__ = failure.__cause__
+        return error
+
+
+def _text(reason: Any) -> str:
+    return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason or "")
 
 
 class Opening:

@@ -56,7 +56,7 @@ async def probe(session: Session) -> None:
     try:
         async with asyncio.timeout(patience):
             while not session._live().conn.settings_received:
-                await session._wait()
+                await wire.wait()
         return
     except (TimeoutError, ConnectionTerminated):
         if wire.conn.settings_received:
@@ -64,7 +64,6 @@ async def probe(session: Session) -> None:
     wire.abort()
     await asyncio.shield(wire.gone)
     session._wire = None
-    session._failure = None
     session._over_h1 = True
 
 

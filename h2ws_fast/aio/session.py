@@ -6,7 +6,6 @@ import asyncio
 import logging
 import ssl as ssl_module
 import weakref
-from collections import deque
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from typing import Any
 
@@ -120,10 +119,8 @@ class Session:
         self._spare: Any = None  # a transport over which the server chose HTTP/1.1
         self._others: set[Any] = set()  # connections over HTTP/1.1, and those that were replaced
         self._keeper: Keeper | None = None
-        self._failure: BaseException | None = None
         self._used = False
         self._hub: Hub | None = None
-        self._slots: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._exchanges: weakref.WeakSet[Fetch | Tunnel] = weakref.WeakSet()
 
@@ -170,7 +167,6 @@ class Session:
     async def _dial(self, hub: Hub) -> None:
         wire = self._make_wire(hub)
         http = ("h2", "h1") if self._http == "auto" else ("h2",)
-        self._failure = None
         self._use_socket()
         try:
             transport, _ = await hub.loop.create_connection(lambda: wire, **self._dialled(http))
@@ -184,8 +180,8 @@ class Session:
             self._over_h1 = True
             return
         self._wire = wire
-        if self._failure is not None:
-            raise self._failure
+        if wire.failure is not None:
+            raise wire.failure
 
     async def _replace(self) -> None:
         # A fresh connection takes the place of this one, which ends with its last stream.
@@ -200,10 +196,10 @@ class Session:
             if self._wire is wire:
                 wire.retired = False
                 self._others.discard(wire)
+            else:
+                wire.leave()
             raise
-        self._wake_all()
-        wire.watched = True
-        wire.touch()
+        wire.leave()
 
     def _use_socket(self) -> None:
         # `sock` is there for one connection.
@@ -301,71 +297,15 @@ class Session:
                 wire.pull()
                 wire.abort()
 
-    def _terminated(self, event: Any) -> None:
-        if self._failure is None:
-            self._failure = ConnectionTerminated(event.error_code, _text(event.reason))
-        self._wake_all()
-
     def _forget(self, wire: Any) -> None:
         # A connection is gone.
         self._others.discard(wire)
         if self._keeper is not None:
             self._keeper.discard(wire)
-
-    def _lost(self, wire: ClientWire, exc: BaseException | None) -> None:
-        self._forget(wire)
-        if wire.transport is self._spare:
+        if self._spare is not None and wire.transport is self._spare:
             self._spare = None
-        if wire is not self._wire:
-            return
-        if self._failure is None or (
-            exc is not None and isinstance(self._failure, ConnectionTerminated)
-        ):
-            failure = ConnectionTerminated(NO_ERROR, "the connection was lost")
-            failure.__cause__ = exc
-            self._failure = failure
-        self._wake_all()
 
     # -- streams ----------------------------------------------------------------------------------
-
-    def _wake_all(self) -> None:
-        for future in self._slots:
-            if not future.done():
-                future.set_result(None)
-        self._slots.clear()
-        if self._wire is not None:
-            self._wire.watched = False
-
-    def _settled(self) -> None:
-        # After each batch while somebody waits for SETTINGS or for a free stream.
-        wire = self._wire
-        if wire is None or not wire.conn.settings_received:
-            return
-        free = wire.conn.peer_max_concurrent_streams
-        free = len(self._slots) if free is None else free - wire.conn.open_streams
-        while self._slots and free > 0:
-            future = self._slots.popleft()
-            if not future.done():
-                future.set_result(None)
-                free -= 1
-        wire.watched = bool(self._slots)
-
-    async def _wait(self, *, first: bool = False) -> None:
-        assert self._wire is not None
-        future: asyncio.Future[None] = self._wire.hub.loop.create_future()
-        if first:
-            self._slots.appendleft(future)
-        else:
-            self._slots.append(future)
-        self._wire.watched = True
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                self._settled()  # the free stream is for the next
-            elif future in self._slots:
-                self._slots.remove(future)
-            raise
 
     def _live(self) -> ClientWire:
         wire = self._wire
@@ -374,25 +314,14 @@ class Session:
         if wire is None:
             raise LocalProtocolError("the session is not connected: use async with, or connect()")
         if wire.lost or wire.conn.terminated:
-            raise self._why()
+            raise wire.why()
         return wire
-
-    def _why(self) -> BaseException:
-        # Why it is over: an error of its own for each caller, or one would collect their frames.
-        failure = self._failure
-        if failure is None:
-            return ConnectionTerminated()
-        if type(failure) is not ConnectionTerminated:
-            return failure.with_traceback(None)
-        error = ConnectionTerminated(failure.error_code, failure.reason)
-        error.__cause__ = failure.__cause__
-        return error
 
     async def _start(self, attempt: Callable[[], int]) -> int:
         # Open a stream as soon as the server allows one more.
         wire = self._live()
-        if self._slots:
-            await self._wait()
+        if wire.waiting:
+            await wire.wait()
         while True:
             wire = self._live()
             try:
@@ -400,13 +329,13 @@ class Session:
             except NoAvailableStreams:
                 if wire.conn.draining:
                     raise
-            await self._wait(first=True)
+            await wire.wait(first=True)
 
     async def _extended(self) -> None:
         # RFC 8441 section 3: no `:protocol` before the server has sent the setting.
-        while not self._live().conn.settings_received:
-            await self._wait()
-        if not self._live().conn.can_connect:
+        while not (wire := self._live()).conn.settings_received:
+            await wire.wait()
+        if not wire.conn.can_connect:
             raise ExtendedConnectUnsupported(
                 "the server does not take WebSockets over HTTP/2: it has not sent "
                 "SETTINGS_ENABLE_CONNECT_PROTOCOL = 1"
@@ -698,7 +627,3 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.target.scheme}://{self.target.authority}>"
-
-
-def _text(reason: Any) -> str:
-    return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason or "")
