@@ -1,44 +1,24 @@
-"""A client's HTTP/2 connection, and what waits for the answers to its streams."""
+"""A client's HTTP/2 connection, and who waits for streams on it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..engine import Connection, Role
 from ..engine.constants import INADEQUATE_SECURITY, NO_ERROR
 from ..engine.endpoint import Endpoint
-from ..engine.events import (
-    Data,
-    Ended,
-    GoawayReceived,
-    Informed,
-    Opened,
-    Reset,
-    Responded,
-    SinkFailed,
-    Terminated,
-)
-from ..errors import (
-    AlpnError,
-    ConnectionTerminated,
-    InvalidHandshake,
-    InvalidStatus,
-    StreamReset,
-)
+from ..engine.events import GoawayReceived, SinkFailed, Terminated
+from ..errors import AlpnError, ConnectionTerminated, InvalidHandshake
 from . import tls
-from .http import Request, Response
 from .protocol import Hub, Wire
-from .tunnel import Receiving, Sending
 
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["ClientWire", "Fetch", "Opening"]
+__all__ = ["ClientWire"]
 
-MAX_REFUSAL = 65536  # octets of a refusal's body that are kept
 NOBODY = Endpoint()
 
 
@@ -185,119 +165,3 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
 
 def _text(reason: Any) -> str:
     return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason or "")
-
-
-class Opening:
-    """A stream that the server has not answered yet, or that it refuses."""
-
-    __slots__ = ("body", "future", "opened", "response", "size", "wire")
-
-    def __init__(self, wire: ClientWire, opened: Callable[[Any], None]) -> None:
-        self.wire = wire
-        self.future: asyncio.Future[None] = wire.hub.loop.create_future()
-        self.opened = opened
-        self.response: Response | None = None
-        self.body: list[bytes] = []
-        self.size = 0
-
-    def feed(self, event: Any) -> None:
-        kind = type(event)
-        if kind is Opened:
-            self.opened(event)
-            self._finish(None)
-        elif kind is Responded:
-            self.response = Response.received(event, None, None)
-            if event.ended:
-                self._refused()
-        elif kind is Data:
-            self.wire.conn.consumed(event.stream_id, event.credit)
-            self.wire.touch()
-            if self.size < MAX_REFUSAL:
-                self.body.append(event.data[: MAX_REFUSAL - self.size])
-                self.size += len(event.data)
-                if self.size >= MAX_REFUSAL:
-                    self._refused()
-        elif kind is Ended:
-            self._refused()
-        elif kind is Reset:
-            if self.response is not None:
-                self._refused()
-            else:
-                error = StreamReset(event.error_code, event.reason, event.retryable)
-                self._finish(error)
-
-    def refusal(self) -> InvalidStatus | None:
-        """What the server has said so far, if it was a refusal."""
-        if self.response is None:
-            return None
-        self.response.body = b"".join(self.body)
-        return InvalidStatus(self.response)
-
-    def _refused(self) -> None:
-        self._finish(self.refusal())
-
-    def _finish(self, error: BaseException | None) -> None:
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(None)
-        else:
-            self.future.set_exception(error)
-
-
-class Fetch:
-    """A request that was sent: where the events of its stream go."""
-
-    __slots__ = (
-        "__weakref__",
-        "future",
-        "informed",
-        "receiving",
-        "request",
-        "sending",
-        "upload",
-    )
-
-    def __init__(
-        self,
-        wire: ClientWire,
-        stream_id: int,
-        request: Request,
-        informed: Callable[[Response], Any] | None,
-    ) -> None:
-        self.receiving = Receiving(wire, stream_id)
-        self.sending = Sending(wire, stream_id)
-        self.request = request
-        self.informed = informed
-        self.future: asyncio.Future[Response] = wire.hub.loop.create_future()
-        self.upload: asyncio.Task[None] | None = None
-
-    def feed(self, event: Any) -> None:
-        kind = type(event)
-        if kind is Responded:
-            if event.ended:
-                self.receiving._ended = True
-            if not self.future.done():
-                response = Response.received(event, self.receiving, self.request)
-                self.future.set_result(response)
-        elif kind is Informed:
-            if self.informed is not None:
-                self.informed(Response.received(event, None, self.request))
-        else:
-            self.receiving.feed(event)
-            self.sending.feed(event)
-            if kind is Reset:
-                if self.upload is not None:
-                    self.upload.cancel()  # its next piece may never come
-                if not self.future.done():
-                    error = StreamReset(event.error_code, event.reason, event.retryable)
-                    self.future.set_exception(error)
-
-    def _leave(self) -> None:
-        # The session is being closed: it may still come to its end.
-        pass
-
-    def _give_up(self) -> None:
-        # The session is closed: reset, unless somebody waits for the response or reads it.
-        if self.future.done() and not self.receiving.awaited:
-            self.receiving.abort()

@@ -7,15 +7,14 @@ origin needs it is remembered by the event loop for a while.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionTerminated, LocalProtocolError
-from .http import Request, Response
-from .protocol import Hub, limit_unsent
+from .opening import Wanted
+from .protocol import Hub
 from .upgrade import UpgradeWire, dialling
 from .uri import Target
-from .websocket import WebSocket, new_websocket, open_websocket
+from .websocket import WebSocket
 
 if TYPE_CHECKING:
     from .session import Session
@@ -67,39 +66,16 @@ async def probe(session: Session) -> None:
     session._over_h1 = True
 
 
-async def open_upgraded(
-    session: Session,
-    path: str,
-    subprotocols: Sequence[str],
-    headers: list[tuple[str, str]],
-    on_message: Callable[[WebSocket, Any], Any] | None,
-    on_close: Callable[[WebSocket], Any] | None,
-) -> WebSocket:
+async def open_upgraded(session: Session, wanted: Wanted) -> WebSocket:
     """Open a WebSocket over HTTP/1.1 for a session."""
     hub = session._hub
     if hub is None:
         raise LocalProtocolError("the session is not connected: use async with, or connect()")
-    request = Request(
-        path,
-        headers,
-        method="GET",
-        scheme=session.target.scheme,
-        authority=session.target.authority,
-        protocol="websocket",
+    request = session._make_request("GET", wanted.path, wanted.headers, "websocket")
+    wire = UpgradeWire(
+        hub, session._limits, request, wanted.subprotocols, wanted.opened, session._forget
     )
-    made: list[WebSocket] = []
-
-    def opened(conn: Any, response: Response, subprotocol: str | None) -> None:
-        ws = made[0]
-        ws.response = response
-        ws.subprotocol = subprotocol
-        conn.attach(1, ws)
-        open_websocket(ws)
-        if on_message is not None:
-            ws._deliver(None, on_message, on_close)
-
-    wire = UpgradeWire(hub, session._limits, request, subprotocols, opened, session._forget)
-    made.append(new_websocket(wire, 1, request))
+    wanted.make(wire, 1, request)
     if session._keeper is not None:
         session._keeper.add(wire)
     session._others.add(wire)
@@ -114,7 +90,7 @@ async def open_upgraded(
         raise
     if session._http == "auto":
         remember(hub, session.target)
-    return made[0]
+    return wanted.ws
 
 
 async def _dial(session: Session, hub: Hub, wire: UpgradeWire) -> None:
@@ -126,9 +102,5 @@ async def _dial(session: Session, hub: Hub, wire: UpgradeWire) -> None:
             spare.set_protocol(wire)
             wire.connection_made(spare)
         else:
-            session._use_socket()
-            transport, _ = await hub.loop.create_connection(lambda: wire, **kwargs)
-            sock = transport.get_extra_info("socket")
-            if sock is not None:
-                limit_unsent(sock)
+            await session._open_transport(wire, kwargs)
         await wire.opening

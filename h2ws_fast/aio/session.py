@@ -22,14 +22,17 @@ from ..errors import (
     StreamReset,
 )
 from . import tls, uri
-from .client_wire import ClientWire, Fetch, Opening
+from .client_wire import ClientWire
 from .fallback import is_remembered, open_upgraded, probe
+from .fetch import Fetch
 from .http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
 from .keeper import Keeper
+from .opening import Opening, Wanted
 from .options import limits_from
 from .protocol import Hub, limit_unsent, running_hub
 from .tunnel import Tunnel, reset
-from .websocket import WebSocket, new_websocket, open_websocket
+from .upgrade import UpgradeWire
+from .websocket import WebSocket
 
 __all__ = ["Session"]
 
@@ -59,7 +62,7 @@ class Session:
 
     Where the server's limit on concurrent streams is reached, opening waits for a free stream.
     Connecting raises OSError, AlpnError where the server does not speak HTTP/2, TimeoutError after
-    `open_timeout` seconds. Other keyword arguments (`sock`, `local_addr` ...) go to
+    `open_timeout` seconds, ConnectionTerminated where the server ends it at once. Other keyword arguments (`sock`, `local_addr` ...) go to
     `create_connection`; `host` and `port` connect elsewhere than `uri` says.
     """
 
@@ -167,15 +170,11 @@ class Session:
     async def _dial(self, hub: Hub) -> None:
         wire = self._make_wire(hub)
         http = ("h2", "h1") if self._http == "auto" else ("h2",)
-        self._use_socket()
         try:
-            transport, _ = await hub.loop.create_connection(lambda: wire, **self._dialled(http))
+            await self._open_transport(wire, self._dialled(http))
         except BaseException:
             hub.loop.call_soon(wire.forsake)
             raise
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            limit_unsent(sock)
         if self._spare is not None:
             self._over_h1 = True
             return
@@ -201,11 +200,14 @@ class Session:
             raise
         wire.leave()
 
-    def _use_socket(self) -> None:
-        # `sock` is there for one connection.
-        if self._used and "sock" in self._kwargs:
+    async def _open_transport(self, wire: ClientWire | UpgradeWire, kwargs: dict[str, Any]) -> None:
+        if self._used and "sock" in kwargs:
             raise LocalProtocolError("another connection is needed, and sock is for one")
         self._used = True
+        transport, _ = await wire.hub.loop.create_connection(lambda: wire, **kwargs)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            limit_unsent(sock)
 
     def _make_wire(self, hub: Hub) -> ClientWire:
         return ClientWire(self, hub)
@@ -331,6 +333,22 @@ class Session:
                     raise
             await wire.wait(first=True)
 
+    def _make_request(
+        self,
+        method: str,
+        path: str,
+        headers: list[tuple[str, str]],
+        protocol: str | None = None,
+    ) -> Request:
+        return Request(
+            path,
+            headers,
+            method=method,
+            scheme=self.target.scheme,
+            authority=self.target.authority,
+            protocol=protocol,
+        )
+
     async def _extended(self) -> None:
         # RFC 8441 section 3: no `:protocol` before the server has sent the setting.
         while not (wire := self._live()).conn.settings_received:
@@ -364,33 +382,26 @@ class Session:
         """
         if isinstance(subprotocols, str):
             raise TypeError("subprotocols is a list of str, not one str")
-        offered = list(subprotocols or ())
         headers = [*self.target.headers, *fields_of(additional_headers)]
         if user_agent_header is not None:
             headers.append(("user-agent", user_agent_header))
         if origin is not None:
             headers.append(("origin", origin))
+        wanted = Wanted(path, list(subprotocols or ()), headers, on_message, on_close)
         async with asyncio.timeout(self._open_timeout if open_timeout is None else open_timeout):
             try:
-                return await self._websocket(path, offered, headers, on_message, on_close)
+                return await self._websocket(wanted)
             except InvalidStatus as error:
                 if error.response.status != MISDIRECTED:
                     raise
             # RFC 9110 section 15.5.20: once more, on a connection that is fresh.
             await self._replace()
-            return await self._websocket(path, offered, headers, on_message, on_close)
+            return await self._websocket(wanted)
 
-    async def _websocket(
-        self,
-        path: str,
-        offered: list[str],
-        headers: list[tuple[str, str]],
-        on_message: Callable[[WebSocket, Any], Any] | None,
-        on_close: Callable[[WebSocket], Any] | None,
-    ) -> WebSocket:
+    async def _websocket(self, wanted: Wanted) -> WebSocket:
         if not self._over_h1:
             try:
-                return await self._websocket_h2(path, offered, headers, on_message, on_close)
+                return await self._websocket_h2(wanted)
             except ExtendedConnectUnsupported:
                 if self._http != "auto":
                     raise
@@ -398,70 +409,33 @@ class Session:
                 if self._http != "auto" or error.error_code != HTTP_1_1_REQUIRED:
                     raise
             self._over_h1 = True
-        return await open_upgraded(self, path, offered, headers, on_message, on_close)
+        return await open_upgraded(self, wanted)
 
-    async def _websocket_h2(
-        self,
-        path: str,
-        offered: list[str],
-        headers: list[tuple[str, str]],
-        on_message: Callable[[WebSocket, Any], Any] | None,
-        on_close: Callable[[WebSocket], Any] | None,
-    ) -> WebSocket:
-        request = Request(
-            path,
-            headers,
-            method="CONNECT",
-            scheme=self.target.scheme,
-            authority=self.target.authority,
-            protocol="websocket",
-        )
-        if offered:
-            request.headers.add("sec-websocket-protocol", ", ".join(offered))
-        made: list[WebSocket] = []
+    async def _websocket_h2(self, wanted: Wanted) -> WebSocket:
+        request = self._make_request("CONNECT", wanted.path, wanted.headers, "websocket")
+        if wanted.subprotocols:
+            request.headers.add("sec-websocket-protocol", ", ".join(wanted.subprotocols))
 
         def opened(event: Any) -> None:
-            ws = made[0]
-            ws.response = Response.received(event, None, request)
-            ws.subprotocol = event.subprotocol
-            ws.wire.conn.attach(ws.stream_id, ws)
-            open_websocket(ws)
-            if on_message is not None:
-                ws._deliver(None, on_message, on_close)
+            wanted.opened(Response.received(event, None, request), event.subprotocol)
 
         def attempt() -> int:
             return int(
                 self._live().conn.connect_websocket(
                     self.target.authority,
-                    path,
+                    wanted.path,
                     scheme=self.target.scheme,
-                    headers=headers,
-                    subprotocols=offered,
+                    headers=wanted.headers,
+                    subprotocols=wanted.subprotocols,
                 )
             )
 
         await self._extended()
         stream_id = await self._start(attempt)
         wire = self._live()
-        made.append(new_websocket(wire, stream_id, request))
-        await self._until_opened(wire, stream_id, opened)
-        return made[0]
-
-    async def _until_opened(
-        self, wire: ClientWire, stream_id: int, opened: Callable[[Any], None]
-    ) -> None:
-        opening = Opening(wire, opened)
-        wire.conn.attach(stream_id, opening.feed)
-        wire.touch()
-        try:
-            await opening.future
-        except asyncio.CancelledError:
-            reset(wire, stream_id, CANCEL)
-            refusal = opening.refusal()
-            if refusal is not None and opening.future.cancelled():
-                # It is refused; only the refusal's body did not come to its end in time.
-                raise refusal from None
-            raise
+        wanted.make(wire, stream_id, request)
+        await Opening(wire, stream_id, opened).until_opened()
+        return wanted.ws
 
     async def tunnel(
         self,
@@ -481,14 +455,7 @@ class Session:
             *self.target.headers,
             *fields_of(headers),
         ]
-        request = Request(
-            path,
-            fields[5:],
-            method="CONNECT",
-            scheme=self.target.scheme,
-            authority=self.target.authority,
-            protocol=protocol,
-        )
+        request = self._make_request("CONNECT", path, fields[5:], protocol)
         return await self._tunnel(request, fields, open_timeout)
 
     async def connect_tcp(
@@ -525,7 +492,7 @@ class Session:
             )
             wire = self._live()
             made.append(Tunnel(wire, stream_id, request.protocol or "", request))
-            await self._until_opened(wire, stream_id, opened)
+            await Opening(wire, stream_id, opened).until_opened()
         self._exchanges.add(made[0])
         return made[0]
 
@@ -563,13 +530,7 @@ class Session:
         ]
         if priority is not None:
             fields.append(("priority", priority))
-        request = Request(
-            path,
-            fields[4:],
-            method=method,
-            scheme=self.target.scheme,
-            authority=self.target.authority,
-        )
+        request = self._make_request(method, path, fields[4:])
         ending = None if trailers is None else Headers(trailers)
         alone = whole and not octets and not ending
         if whole and octets and "content-length" not in request.headers:
@@ -601,7 +562,7 @@ class Session:
         wire.conn.attach(stream_id, fetch.feed)
         wire.touch()
         if not alone:
-            task = wire.hub.loop.create_task(self._upload(fetch, octets, ending))
+            task = wire.hub.loop.create_task(fetch.run_upload(octets, ending, self.logger))
             fetch.upload = task
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -610,20 +571,6 @@ class Session:
         except asyncio.CancelledError:
             reset(wire, stream_id, CANCEL)
             raise
-
-    async def _upload(self, fetch: Fetch, body: Any, trailers: Headers | None) -> None:
-        sending = fetch.sending
-        try:
-            await sending.write_body(body, lambda: trailers)
-        except StreamReset:
-            return  # the response tells
-        except Exception as error:
-            # The body's own iterator failed: neither side gets to its end.
-            if not fetch.future.done():
-                fetch.future.set_exception(error)
-            else:
-                self.logger.exception("the body of a request failed")
-            reset(sending.wire, sending.stream_id, CANCEL)
 
     def __repr__(self) -> str:
         return f"<Session {self.target.scheme}://{self.target.authority}>"

@@ -249,8 +249,8 @@ def _response(event: Any) -> Response:
 class UpgradeWire(PacedWire, asyncio.BufferedProtocol):
     """The connection of one WebSocket over HTTP/1.1.
 
-    `opening` ends when the handshake does, `gone` when the transport is. `on_open(upgraded,
-    response, subprotocol)` makes the WebSocket ready; what came behind the 101 is received then.
+    `opening` ends when the handshake does, `gone` when the transport is. `on_open(response,
+    subprotocol)` makes the WebSocket ready; what came behind the 101 is received then.
     """
 
     __slots__ = ("_handshake", "_on_open", "_on_over", "gone", "opening")
@@ -261,7 +261,7 @@ class UpgradeWire(PacedWire, asyncio.BufferedProtocol):
         limits: Limits,
         request: Request,
         subprotocols: Iterable[str],
-        on_open: Opened,
+        on_open: Callable[[Response, str | None], None],
         on_over: Callable[[UpgradeWire], None],
     ) -> None:
         handshake = Handshake(
@@ -280,7 +280,7 @@ class UpgradeWire(PacedWire, asyncio.BufferedProtocol):
         assert handshake is not None
         self._handshake = None
         self.become(conn)
-        self._on_open(conn, response, subprotocol)
+        self._on_open(response, subprotocol)
         if handshake.early:
             for event in conn.receive_data(handshake.early, self.hub.time()):
                 self._event(event)

@@ -1,0 +1,138 @@
+"""WebSockets and tunnels that a client opens, until they are open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..engine.constants import CANCEL
+from ..engine.events import Data, Ended, Opened, Reset, Responded
+from ..errors import InvalidStatus, StreamReset
+from .http import Request, Response
+from .tunnel import reset
+from .websocket import WebSocket, new_websocket, open_websocket
+
+if TYPE_CHECKING:
+    from .client_wire import ClientWire
+    from .protocol import Wire
+
+__all__ = ["Opening", "Wanted"]
+
+MAX_REFUSAL = 65536  # octets of a refusal's body that are kept
+
+
+class Wanted:
+    """A WebSocket that a session asks for, over HTTP/2 or HTTP/1.1.
+
+    `make` it when it is asked for, again for each attempt; it is `opened` when the server agrees.
+    """
+
+    __slots__ = ("headers", "on_close", "on_message", "path", "subprotocols", "ws")
+
+    ws: WebSocket
+
+    def __init__(
+        self,
+        path: str,
+        subprotocols: list[str],
+        headers: list[tuple[str, str]],
+        on_message: Callable[[WebSocket, Any], Any] | None,
+        on_close: Callable[[WebSocket], Any] | None,
+    ) -> None:
+        self.path = path
+        self.subprotocols = subprotocols
+        self.headers = headers
+        self.on_message = on_message
+        self.on_close = on_close
+
+    def make(self, wire: Wire, stream_id: int, request: Request) -> None:
+        """It was asked for, with this request on this stream."""
+        self.ws = new_websocket(wire, stream_id, request)
+
+    def opened(self, response: Response, subprotocol: str | None) -> None:
+        """The server agreed. What comes on the stream goes to the WebSocket from here on."""
+        ws = self.ws
+        ws.response = response
+        ws.subprotocol = subprotocol
+        ws.wire.conn.attach(ws.stream_id, ws)
+        open_websocket(ws)
+        if self.on_message is not None:
+            ws._deliver(None, self.on_message, self.on_close)
+
+
+class Opening:
+    """A stream that the server has not answered yet, or that it refuses.
+
+    `await until_opened()`; on a 2xx `opened(event)` was called.
+    """
+
+    __slots__ = ("body", "future", "opened", "response", "size", "stream_id", "wire")
+
+    def __init__(self, wire: ClientWire, stream_id: int, opened: Callable[[Any], None]) -> None:
+        self.wire = wire
+        self.stream_id = stream_id
+        self.future: asyncio.Future[None] = wire.hub.loop.create_future()
+        self.opened = opened
+        self.response: Response | None = None
+        self.body: list[bytes] = []
+        self.size = 0
+
+    async def until_opened(self) -> None:
+        """Raise InvalidStatus where it is refused, StreamReset where it is reset."""
+        self.wire.conn.attach(self.stream_id, self.feed)
+        self.wire.touch()
+        try:
+            await self.future
+        except asyncio.CancelledError:
+            reset(self.wire, self.stream_id, CANCEL)
+            refusal = self._refusal()
+            if refusal is not None and self.future.cancelled():
+                # It is refused; only the refusal's body did not come to its end in time.
+                raise refusal from None
+            raise
+
+    def feed(self, event: Any) -> None:
+        """An event of the stream."""
+        kind = type(event)
+        if kind is Opened:
+            self.opened(event)
+            self._finish(None)
+        elif kind is Responded:
+            self.response = Response.received(event, None, None)
+            if event.ended:
+                self._refused()
+        elif kind is Data:
+            self.wire.conn.consumed(event.stream_id, event.credit)
+            self.wire.touch()
+            if self.size < MAX_REFUSAL:
+                self.body.append(event.data[: MAX_REFUSAL - self.size])
+                self.size += len(event.data)
+                if self.size >= MAX_REFUSAL:
+                    self._refused()
+        elif kind is Ended:
+            self._refused()
+        elif kind is Reset:
+            if self.response is not None:
+                self._refused()
+            else:
+                error = StreamReset(event.error_code, event.reason, event.retryable)
+                self._finish(error)
+
+    def _refusal(self) -> InvalidStatus | None:
+        # What the server has said so far, if it was a refusal.
+        if self.response is None:
+            return None
+        self.response.body = b"".join(self.body)
+        return InvalidStatus(self.response)
+
+    def _refused(self) -> None:
+        self._finish(self._refusal())
+
+    def _finish(self, error: BaseException | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
