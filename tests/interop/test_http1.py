@@ -5,6 +5,7 @@ import asyncio
 import json
 import ssl
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,23 +16,11 @@ from tests.interop.test_browser import OPEN
 from tests.support.browser import Chromium
 from tests.support.certificates import write_certificate
 from tests.support.programs import Echo, module, program, read_line, running
+from tests.support.within import within
 
 HERE = Path(__file__).parent
 MESSAGES = ["text", "na\u00efve \u2603", "", "x" * 100_000, b"", bytes(range(256)) * 4096]
-
-
-def run(coroutine):
-    async def bounded():
-        async with asyncio.timeout(60):
-            return await coroutine
-
-    return asyncio.run(bounded())
-
-
-@pytest.fixture(scope="module", params=["tls", "cleartext"])
-def echo(request):
-    with Echo(*(["--cleartext"] if request.param == "cleartext" else [])) as server:
-        yield server
+run = partial(within, 60)
 
 
 def unverified():

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,26 +17,14 @@ from h2ws_fast import (
 )
 from h2ws_fast.aio import tls
 from tests.support.certificates import write_certificate
-from tests.support.programs import Echo, program, read_line, running
+from tests.support.programs import program, read_line, running
+from tests.support.within import within
 
 HERE = Path(__file__).parent
-
-
-def run(coroutine):
-    async def bounded():
-        async with asyncio.timeout(30):
-            return await coroutine
-
-    return asyncio.run(bounded())
+run = partial(within, 30)
 
 
 # -- Node as the client ---------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module", params=["tls", "cleartext"])
-def echo(request):
-    with Echo(*(["--cleartext"] if request.param == "cleartext" else [])) as server:
-        yield server
 
 
 def node(echo, path, messages, code):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import subprocess
+from functools import partial
 
 import pytest
 import wsproto
@@ -10,6 +11,7 @@ import wsproto.events
 
 from h2ws_fast import ConnectionClosed, InvalidStatus, Session
 from tests.support.programs import Echo, free_port, program, running, wait_for_port
+from tests.support.within import within
 
 HAPROXY = """
 global
@@ -107,12 +109,7 @@ class Http1Client:
         await self.writer.wait_closed()
 
 
-def run(coroutine):
-    async def bounded():
-        async with asyncio.timeout(30):
-            await coroutine
-
-    asyncio.run(bounded())
+run = partial(within, 30)
 
 
 def test_an_http1_client_reaches_an_http2_server(proxy):
