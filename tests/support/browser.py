@@ -17,7 +17,7 @@ from pathlib import Path
 import wsproto
 import wsproto.events
 
-from .programs import free_port, program, wait_for_port
+from .programs import end, free_port, program, wait_for_port
 
 FLAGS = (
     "--headless",
@@ -111,12 +111,7 @@ class Chromium:
             if self._session is not None:
                 self._ask("DELETE", "")
         finally:
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            end(self._process, 10)
             self._folder.cleanup()
 
     def __enter__(self):
@@ -236,12 +231,7 @@ class Firefox:
         """End the browser."""
         if self._socket is not None:
             self._socket.close()
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process, 10)
         self._folder.cleanup()
 
     def __enter__(self):

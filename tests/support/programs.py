@@ -50,13 +50,24 @@ def free_port():
 
 def wait_for_port(port, process, seconds=20):
     """Wait until something accepts on a port; fail where the process ends before."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    due = time.monotonic() + seconds
+    while time.monotonic() < due:
         assert process.poll() is None, f"{process.args[0]} ended with {process.returncode}"
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
     raise AssertionError(f"{process.args[0]} does not accept on port {port}")
+
+
+def end(process, patience_s):
+    """End a process that may be over; kill it where it takes longer."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @contextlib.contextmanager
@@ -66,13 +77,7 @@ def running(arguments, **options):
     try:
         yield process
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end(process, 5)
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
@@ -135,13 +140,7 @@ class Echo:
         return self
 
     def __exit__(self, *exc_info):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end(self.process, 10)
         for stream in (self.process.stdout, self.process.stderr):
             if not stream.closed:
                 stream.close()

@@ -17,7 +17,7 @@ import tempfile
 import pytest
 
 from tests.support.attacker import Attacker
-from tests.support.programs import read_line
+from tests.support.programs import end, read_line
 
 TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
@@ -83,13 +83,7 @@ class Target:
             file.write("5")
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(3)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end(self.process, 3)
         self.process.stdout.close()
         self._log.close()
 
