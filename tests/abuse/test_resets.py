@@ -21,6 +21,13 @@ def odd(count, first=3):
     return range(first, first + 2 * count, 2)
 
 
+def opening(attacker, kind):
+    """How a stream of a kind begins: its header block, and whether it ends there."""
+    if kind == "websocket":
+        return attacker.repeated(attacker.connect), False
+    return attacker.repeated(attacker.request, **KINDS[kind]), KINDS[kind].get("end_stream", False)
+
+
 @row("SEC-1-1", "SEC-1-3")
 @pytest.mark.parametrize("kind", [*KINDS, "websocket"])
 def test_rapid_reset(target, siege, kind):
@@ -30,11 +37,7 @@ def test_rapid_reset(target, siege, kind):
         siege(target, "reset_burst", also={"max_handlers"}, memory=16 << 20),
         target.attack() as attacker,
     ):
-        if kind == "websocket":
-            block = attacker.repeated(attacker.connect)
-        else:
-            block = attacker.repeated(attacker.request, **KINDS[kind])
-        end = KINDS.get(kind, {}).get("end_stream", False)
+        block, end = opening(attacker, kind)
         attacker.send(*(f.headers(i, block, end) + f.rst_stream(i) for i in odd(COUNT)))
         attacker.read_to_the_end()
         assert attacker.end == RESET
@@ -85,11 +88,7 @@ def test_made_you_reset(target, siege, trigger):
         siege(target, "reset_burst", also={"max_handlers"}, memory=16 << 20),
         target.attack() as attacker,
     ):
-        if kind == "websocket":
-            block = attacker.repeated(attacker.connect)
-        else:
-            block = attacker.repeated(attacker.request, **KINDS[kind])
-        end = KINDS.get(kind, {}).get("end_stream", False)
+        block, end = opening(attacker, kind)
         attacker.send(*(f.headers(i, block, end) + fault(i) for i in odd(COUNT)))
         attacker.read_to_the_end()
         assert attacker.end == RESET

@@ -129,9 +129,22 @@ class Pair:
         self.pump()
         return ids
 
+    def within_a_message(self, n):
+        """WebSockets on which both ends have begun a message."""
+        ids = self.websockets(n)
+        for i in ids:
+            self.server.send_fragment(i, "begun", False)
+            self.client.send_fragment(i, b"begun", False)
+        self.pump()
+        return ids
+
     @property
     def ends(self):
         return self.client, self.server
+
+    def by_turns(self, ids):
+        """Every stream with one of the ends: the client, the server, the client ..."""
+        return [(self.ends[at & 1], i) for at, i in enumerate(ids)]
 
     def check(self):
         for conn in self.ends:
@@ -282,8 +295,8 @@ def reset_while_blocked_by_flow_control(pair, n):
             conn.send_message(i, b"y" * 900)  # waits: nobody takes the first
             conn.ping(i, b"behind it")
     pair.pump()
-    for at, i in enumerate(ids):
-        pair.ends[at & 1].reset(i)
+    for end, i in pair.by_turns(ids):
+        end.reset(i)
     pair.pump()
 
 
@@ -301,25 +314,17 @@ def closed_while_blocked_by_flow_control(pair, n):
 
 @paired
 def reset_within_a_message(pair, n):
-    ids = pair.websockets(n)
-    for i in ids:
-        pair.server.send_fragment(i, "begun", False)
-        pair.client.send_fragment(i, b"begun", False)
-    pair.pump()
-    for at, i in enumerate(ids):
-        pair.ends[at & 1].reset(i)
+    ids = pair.within_a_message(n)
+    for end, i in pair.by_turns(ids):
+        end.reset(i)
     pair.pump()
 
 
 @paired
 def closed_within_a_message(pair, n):
-    ids = pair.websockets(n)
-    for i in ids:
-        pair.server.send_fragment(i, "begun", False)
-        pair.client.send_fragment(i, b"begun", False)
-    pair.pump()
-    for at, i in enumerate(ids):
-        pair.ends[at & 1].close_websocket(i)
+    ids = pair.within_a_message(n)
+    for end, i in pair.by_turns(ids):
+        end.close_websocket(i)
     pair.pump()
 
 
@@ -465,8 +470,8 @@ def requests_reset(pair, n):
     for i in ids:
         pair.client.send_data(i, b"some")
     pair.pump()
-    for at, i in enumerate(ids):
-        pair.ends[at & 1].reset(i)
+    for end, i in pair.by_turns(ids):
+        end.reset(i)
     pair.pump()
 
 
@@ -501,8 +506,8 @@ def tunnels_reset(pair, n):
         pair.client.send_data(i, b"to")
         pair.server.send_data(i, b"x" * 3000)
     pair.pump()
-    for at, i in enumerate(ids):
-        pair.ends[at & 1].reset(i)
+    for end, i in pair.by_turns(ids):
+        end.reset(i)
     pair.pump()
 
 
