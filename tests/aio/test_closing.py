@@ -393,15 +393,7 @@ async def test_messages_that_come_with_the_handshake_are_delivered(clear):
     async with clear.serve(handler):
         peer = await RawClient.connect(clear.port, greet=False)
         peer.send(f.MAGIC, f.settings())
-        fields = [
-            (":method", "CONNECT"),
-            (":protocol", "websocket"),
-            (":scheme", "http"),
-            (":authority", "x"),
-            (":path", "/"),
-            ("sec-websocket-version", "13"),
-        ]
-        peer.headers(1, fields)
+        peer.ask_for_websocket()
         peer.ws(1, TEXT, b"early")
         peer.close_frame(1, 1000)
         await peer.expect(f.HEADERS, 1)

@@ -462,17 +462,7 @@ async def test_a_client_that_never_reads_is_bounded_in_memory(clear):
         peer = await RawClient.connect(clear.port)
         # It lets us send for ever as far as HTTP/2 goes, and never reads the socket.
         peer.send(f.settings((f.INITIAL_WINDOW_SIZE, 2**31 - 1)), f.window_update(0, 2**31 - 70000))
-        peer.headers(
-            1,
-            [
-                (":method", "CONNECT"),
-                (":protocol", "websocket"),
-                (":scheme", "http"),
-                (":authority", "x"),
-                (":path", "/"),
-                ("sec-websocket-version", "13"),
-            ],
-        )
+        peer.ask_for_websocket()
         peer.writer.transport.pause_reading()
         before = -1
         async with asyncio.timeout(20):

@@ -67,6 +67,14 @@ def test_without_the_setting_it_is_not_sent_and_cannot_be_later(make):
         assert peer.sent() == []
 
 
+def expect_reset_here(peer, stream_id):
+    """A stream error that was told to the application."""
+    assert [(e.error_code, e.remote) for e in of(peer.events, "Reset")] == [
+        (f.PROTOCOL_ERROR, False)
+    ]
+    peer.expect_stream_error(stream_id, f.PROTOCOL_ERROR)
+
+
 @row("9113-6.2-3")
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "continued"])
 def test_headers_that_depend_on_themselves_are_a_stream_error(server, whole):
@@ -87,10 +95,7 @@ def test_trailers_that_depend_on_themselves_are_a_stream_error(server):
     peer = server(settings=HEED)
     stream_id = peer.post()
     peer.feed(peer.headers(stream_id, [("x-a", "b")], True, priority=ON_ONE))
-    assert [(e.error_code, e.remote) for e in of(peer.events, "Reset")] == [
-        (f.PROTOCOL_ERROR, False)
-    ]
-    peer.expect_stream_error(stream_id, f.PROTOCOL_ERROR)
+    expect_reset_here(peer, stream_id)
 
 
 @row("9113-6.2-3")
@@ -108,10 +113,7 @@ def test_priority_on_itself_is_a_stream_error(server):
     peer = server(settings=HEED)
     stream_id = peer.post()
     peer.feed(f.priority(stream_id, stream_id, exclusive=True))
-    assert [(e.error_code, e.remote) for e in of(peer.events, "Reset")] == [
-        (f.PROTOCOL_ERROR, False)
-    ]
-    peer.expect_stream_error(stream_id, f.PROTOCOL_ERROR)
+    expect_reset_here(peer, stream_id)
 
 
 @row("9113-6.2-3")

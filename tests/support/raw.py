@@ -101,8 +101,8 @@ class RawClient(RawPeer):
             self.send(f.settings_ack())
         return self
 
-    async def websocket(self, stream_id=1, path="/", *extra):
-        """Ask for a WebSocket and read the answer."""
+    def ask_for_websocket(self, stream_id=1, path="/", *extra):
+        """Send the request for a WebSocket."""
         fields = [
             (":method", "CONNECT"),
             (":protocol", "websocket"),
@@ -113,6 +113,10 @@ class RawClient(RawPeer):
             *extra,
         ]
         self.headers(stream_id, fields)
+
+    async def websocket(self, stream_id=1, path="/", *extra):
+        """Ask for a WebSocket and read the answer."""
+        self.ask_for_websocket(stream_id, path, *extra)
         return await self.expect(f.HEADERS, stream_id)
 
 
