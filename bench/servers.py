@@ -1,7 +1,6 @@
 """Echo servers in processes of their own, each on a port of its own."""
 
 import contextlib
-import datetime
 import importlib.util
 import os
 import select
@@ -11,6 +10,8 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from h2ws_fast.cli.certificate import make_certificate
 
 
 @dataclass(frozen=True)
@@ -90,32 +91,8 @@ class Server:
 @contextlib.contextmanager
 def certificate():
     """A certificate for 127.0.0.1 and its key, made on the spot: (path, path)."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
     with tempfile.TemporaryDirectory() as folder:
         paths = Path(folder, "cert.pem"), Path(folder, "key.pem")
-        paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-        paths[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
+        for path, octets in zip(paths, make_certificate("127.0.0.1"), strict=True):
+            path.write_bytes(octets)
         yield paths
