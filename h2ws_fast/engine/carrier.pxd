@@ -44,7 +44,6 @@ cdef class Carrier(FrameReader):
     cdef bint peer_no_priorities
     cdef object secure
     cdef readonly object settings
-    cdef object interrupt
     cdef ClosedStreams closed
     cdef Decoder decoder
     cdef Encoder encoder
@@ -56,7 +55,6 @@ cdef class Carrier(FrameReader):
     cdef str last_authority
     cdef Timers timers
     cdef Window window
-    cdef list queue
     cdef list pings
     cdef dict pongs
     cdef dict trailers
@@ -107,14 +105,8 @@ cdef class Carrier(FrameReader):
     cdef int keep(self, Stream stream, int64_t n) except -1
     @cython.locals(sink=Sink, layer=Layer)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
-    @cython.final
-    @cython.locals(sink=Sink, layer=Layer)
-    cdef void _deliver_to(self, Stream stream, object data, int64_t credit) except *
     @cython.locals(sink=Sink, credit=int64_t)
     cdef int deliver_data(self, Stream stream, bytes data) except -1
-    @cython.locals(sink=Sink)
-    cdef int emit(self, Stream stream, object event) except -1
-    cdef void _sink_failed(self, Stream stream, object error) except *
     @cython.locals(layer=Layer)
     cdef int fail_application(self, Stream stream) except -1
     @cython.locals(worst=Stream, stream=Stream, layer=Layer)

@@ -50,7 +50,7 @@ from .constants import (
     WS_INTERNAL_ERROR,
     WS_PONG,
 )
-from .events import SinkFailed, Terminated
+from .events import Terminated
 from .frames import FrameReader
 from .kernels import Raised, bytes_message, data_event, text_message, u32
 from .layers import DISCARDED
@@ -72,7 +72,6 @@ class Carrier(FrameReader):
         "goaway_last",
         "greeted_settings",
         "guard",
-        "interrupt",
         "keys",
         "last_authority",
         "last_peer_id",
@@ -97,7 +96,6 @@ class Carrier(FrameReader):
         "pinged_at",
         "pings",
         "pongs",
-        "queue",
         "round_trip",
         "secure",
         "settings",
@@ -373,30 +371,17 @@ class Carrier(FrameReader):
             sink = stream.sink  # held: it may attach another
             answer = sink._direct(data, credit)
             if type(answer) is Raised:
-                self._sink_failed(stream, answer.error)
+                self.sink_failed(stream, answer.error)
             elif answer is not None:
                 layer = stream.layer
                 error = layer.answer(self, stream, answer)
                 if error is not None:
-                    self._sink_failed(stream, error)
+                    self.sink_failed(stream, error)
         else:
-            self._deliver_to(stream, data, credit)
+            self.deliver_to(stream, data, credit)
         if self.buffered > self.shed_at:
             self._shed()
         return 0
-
-    def _deliver_to(self, stream, data, credit):
-        # Apart, since a `try` costs 30 instructions wherever it stands.
-        sink = stream.sink
-        try:
-            answer = sink._message(data, credit)
-            if answer is not None:
-                layer = stream.layer
-                error = layer.answer(self, stream, answer)
-                if error is not None:
-                    self._sink_failed(stream, error)
-        except BaseException as error:
-            self._sink_failed(stream, error)
 
     def deliver_data(self, stream, data):
         credit = 0
@@ -411,31 +396,10 @@ class Carrier(FrameReader):
             try:
                 sink._data(data, credit)
             except BaseException as error:
-                self._sink_failed(stream, error)
+                self.sink_failed(stream, error)
         if self.buffered > self.shed_at:
             self._shed()
         return 0
-
-    def emit(self, stream, event):
-        sink = stream.sink
-        if sink is None:
-            self.queue.append(event)
-        else:
-            try:
-                sink._event(event)
-            except BaseException as error:
-                self._sink_failed(stream, error)
-        return 0
-
-    def _sink_failed(self, stream, error):
-        # Only this stream suffers. What is no Exception (Ctrl-C) leaves once everything was read.
-        if not isinstance(error, Exception):
-            if self.interrupt is None:
-                self.interrupt = error
-            return
-        self.queue.append(SinkFailed(stream.id, error))
-        if stream.state != CLOSED and not stream.flags & OVER:
-            self.fail_application(stream)
 
     def fail_application(self, stream):
         """The application failed on a stream: 1011 for a WebSocket, else INTERNAL_ERROR."""

@@ -37,7 +37,6 @@ cdef class Connection(Deadlines):
     cdef int _write_settings(self, list entries) except -1
     @cython.locals(n="Py_ssize_t", events=list)
     cpdef list receive_data(self, data, double now=*)
-    cpdef list events(self)
     @cython.locals(buffers=list, outbox=Outbox, out=OutBuffer, n="Py_ssize_t")
     cpdef list data_to_send(self, int64_t max_bytes=*, double now=*)
     @cython.locals(n=int64_t)

@@ -293,19 +293,6 @@ class Connection(Deadlines):
         self.terminate(NO_ERROR, "the transport was closed", True)
         return self.events()
 
-    def events(self):
-        """Return what verbs, timeouts and drained streams caused since the last call.
-
-        Raises what a sink raised that is no Exception (Ctrl-C), once; no event is lost by it.
-        """
-        if self.interrupt is not None:
-            error = self.interrupt
-            self.interrupt = None
-            raise error
-        events = self.queue
-        self.queue = []
-        return events
-
     def data_to_send(self, max_bytes=65536, now=0.0):
         """Return what is to be written now, as a list of buffers of at most `max_bytes` in all.
 

@@ -1,8 +1,9 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
+from .delivery cimport Delivery
 from .kernels cimport Buffer, address, octets, take, u24, u32
-from .stream cimport Channel, Layer, Stream
+from .stream cimport Layer, Stream
 
 cdef unsigned int ACK, CLOSED, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM
 cdef unsigned int FRAME_SIZE_ERROR, GOAWAY, HEADERS, MAX_STREAM_ID, PADDED, PING, PRIORITY
@@ -12,7 +13,7 @@ cdef int AWAIT_PREFACE, READ_HEAD, READ_PAD, READ_PAYLOAD, READ_SKIP, READ_WHOLE
 cdef bytes PREFACE
 
 
-cdef class FrameReader(Channel):
+cdef class FrameReader(Delivery):
     cdef int phase
     cdef unsigned int kind, flags, stream_id
     cdef Py_ssize_t left, padding, max_frame, max_block

@@ -46,11 +46,11 @@ from .constants import (
     SETTINGS,
     WINDOW_UPDATE,
 )
+from .delivery import Delivery
 from .kernels import Buffer, address, take, u24, u32
-from .stream import Channel
 
 
-class FrameReader(Channel):
+class FrameReader(Delivery):
     """The state of reading; what a frame means is for the subclass to say."""
 
     __slots__ = (

@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from .delivery cimport Delivery
 from .guard cimport Guard
 from .kernels cimport (
     Chunks,
@@ -16,7 +17,7 @@ from .limits cimport Limits
 from .masking cimport MaskKeys
 from .messages cimport MessageLayer, new_message_layer, payload
 from .sink cimport Sink
-from .stream cimport Channel, Layer, Stream, new_stream
+from .stream cimport Layer, Stream, new_stream
 from .timers cimport Timers
 
 cdef unsigned int BINARY, CLOSED, CLOSING, DIRECT, FIN, GOING_AWAY, HALF_CLOSED_LOCAL
@@ -30,7 +31,7 @@ cdef Layer DISCARDED
 cdef Limits DEFAULTS
 
 
-cdef class Upgraded(Channel):
+cdef class Upgraded(Delivery):
     cdef readonly object role
     cdef readonly bint terminated
     cdef Chunks _chunks
@@ -40,10 +41,8 @@ cdef class Upgraded(Channel):
     cdef Pool _pool
     cdef Stream _stream
     cdef Timers _timers
-    cdef list _queue
     cdef int64_t _partial
     cdef bytes _pong
-    cdef object _interrupt
     cdef bint _receiving, _sending
     cdef int64_t _sent_mark
     cdef double _sent_since
@@ -54,7 +53,6 @@ cdef class Upgraded(Channel):
     cdef int _read(self, octets p, Py_ssize_t n) except -1
     @cython.locals(stream=Stream, layer=Layer)
     cdef void _end_of_input(self) except *
-    cpdef list events(self)
     @cython.locals(buffers=list, stream=Stream, out=OutBuffer, n=int64_t)
     cpdef list data_to_send(self, int64_t max_bytes=*, double now=*)
     @cython.locals(stream=Stream)
@@ -86,11 +84,7 @@ cdef class Upgraded(Channel):
     cdef int hold(self, Stream stream, int64_t n) except -1
     @cython.locals(sink=Sink)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
-    @cython.locals(layer=Layer)
-    cdef void _answer(self, Stream stream, object answer) except *
-    @cython.locals(sink=Sink)
-    cdef int emit(self, Stream stream, object event) except -1
-    cdef void _sink_failed(self, Stream stream, object error) except *
+    cdef int fail_application(self, Stream stream) except -1
     cdef int end(self, Stream stream) except -1
     cdef int over(self, Stream stream) except -1
     cdef int start_closing(self, Stream stream) except -1

@@ -28,7 +28,8 @@ from .constants import (
     WS_PING,
     WS_PONG,
 )
-from .events import Drained, SinkFailed, Terminated
+from .delivery import Delivery
+from .events import Drained, Terminated
 from .guard import Guard
 from .kernels import NONE, Chunks, Pool, Raised, address, bytes_message, text_message
 from .layers import DISCARDED
@@ -36,7 +37,7 @@ from .limits import Limits
 from .masking import MaskKeys
 from .messages import check_close, new_message_layer, payload
 from .sink import make_sink
-from .stream import Channel, new_stream
+from .stream import new_stream
 from .timers import Timers
 
 DEFAULTS = Limits()
@@ -44,7 +45,7 @@ ROUNDING_S = 0.001  # see `deadlines`
 STREAM_ID = 1
 
 
-class Upgraded(Channel):
+class Upgraded(Delivery):
     """The carrier of one WebSocket. `role` as in `Connection`; the arguments mean the same.
 
     `Terminated` says that the transport is to be closed, once `data_to_send` holds nothing more.
@@ -53,13 +54,11 @@ class Upgraded(Channel):
     __slots__ = (
         "_chunks",
         "_guard",
-        "_interrupt",
         "_keys",
         "_messages",
         "_partial",
         "_pong",
         "_pool",
-        "_queue",
         "_receiving",
         "_sending",
         "_sent_mark",
@@ -83,7 +82,7 @@ class Upgraded(Channel):
         self._chunks = Chunks()
         self._guard = Guard(DEFAULTS)
         self._timers = Timers(DEFAULTS)
-        self._queue = []
+        self.queue = []
 
     def __init__(self, role, limits=None, *, auto_credit=False, pool=None):
         if limits is None:
@@ -103,10 +102,10 @@ class Upgraded(Channel):
         self._keys = MaskKeys()
         self._pool = Pool() if pool is None else pool
         self._timers = Timers(limits)
-        self._queue = []
+        self.queue = []
         self._partial = 0  # octets held of messages that are not complete
         self._pong = None
-        self._interrupt = None
+        self.interrupt = None
         self._receiving = False
         self._sending = False
         self._sent_mark = 0
@@ -156,16 +155,6 @@ class Upgraded(Channel):
         layer = stream.layer
         layer.ended(self, stream)
         self._finish(True)
-
-    def events(self):
-        """See `Connection.events`."""
-        if self._interrupt is not None:
-            error = self._interrupt
-            self._interrupt = None
-            raise error
-        events = self._queue
-        self._queue = []
-        return events
 
     def data_to_send(self, max_bytes=65536, now=0.0):
         """See `Connection.data_to_send`."""
@@ -268,7 +257,7 @@ class Upgraded(Channel):
         self.terminated = True
         self._timers.cancel(CLOSE_TIMER, STREAM_ID)
         stream.state = CLOSED
-        self._queue.append(Terminated(NO_ERROR, "the WebSocket is closed", remote))
+        self.queue.append(Terminated(NO_ERROR, "the WebSocket is closed", remote))
 
     # -- verbs ---------------------------------------------------------------------------------
 
@@ -465,49 +454,22 @@ class Upgraded(Channel):
         sink = stream.sink
         if sink is None:
             if type(data) is str:
-                self._queue.append(text_message(STREAM_ID, data, credit))
+                self.queue.append(text_message(STREAM_ID, data, credit))
             else:
-                self._queue.append(bytes_message(STREAM_ID, data, credit))
+                self.queue.append(bytes_message(STREAM_ID, data, credit))
         elif stream.flags & DIRECT:
             answer = sink._direct(data, credit)
             if type(answer) is Raised:
-                self._sink_failed(stream, answer.error)
+                self.sink_failed(stream, answer.error)
             elif answer is not None:
-                self._answer(stream, answer)
+                self.take_answer(stream, answer)
         else:
-            try:
-                answer = sink._message(data, credit)
-                if answer is not None:
-                    self._answer(stream, answer)
-            except BaseException as error:
-                self._sink_failed(stream, error)
+            self.deliver_to(stream, data, credit)
         return 0
 
-    def _answer(self, stream, answer):
-        layer = stream.layer
-        error = layer.answer(self, stream, answer)
-        if error is not None:
-            self._sink_failed(stream, error)
-
-    def emit(self, stream, event):
-        sink = stream.sink
-        if sink is None:
-            self._queue.append(event)
-        else:
-            try:
-                sink._event(event)
-            except BaseException as error:
-                self._sink_failed(stream, error)
+    def fail_application(self, stream):
+        self._messages.fail(self, stream, WS_INTERNAL_ERROR, "")
         return 0
-
-    def _sink_failed(self, stream, error):
-        if not isinstance(error, Exception):
-            if self._interrupt is None:
-                self._interrupt = error
-            return
-        self._queue.append(SinkFailed(STREAM_ID, error))
-        if not stream.flags & OVER:
-            self._messages.fail(self, stream, WS_INTERNAL_ERROR, "")
 
     def end(self, stream):
         stream.state |= HALF_CLOSED_LOCAL
