@@ -45,9 +45,17 @@ FLAGS = {
     c.CONTINUATION: {c.END_HEADERS: "END_HEADERS"},
 }
 SETTINGS = {
-    value: name
-    for name, value in vars(c).items()
-    if name.startswith("SETTINGS_") and name != "SETTINGS_TIMEOUT"
+    getattr(c, name): name
+    for name in (
+        "SETTINGS_HEADER_TABLE_SIZE",
+        "SETTINGS_ENABLE_PUSH",
+        "SETTINGS_MAX_CONCURRENT_STREAMS",
+        "SETTINGS_INITIAL_WINDOW_SIZE",
+        "SETTINGS_MAX_FRAME_SIZE",
+        "SETTINGS_MAX_HEADER_LIST_SIZE",
+        "SETTINGS_ENABLE_CONNECT_PROTOCOL",
+        "SETTINGS_NO_RFC7540_PRIORITIES",
+    )
 }
 OPCODES = {
     c.CONTINUATION_FRAME: "continuation",

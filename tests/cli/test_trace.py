@@ -49,6 +49,22 @@ def test_the_preface_and_settings_in_any_split(tracer, lines):
     ]
 
 
+def test_every_setting_has_its_name(tracer, lines):
+    tracer.received(f.settings(*((identifier, 0) for identifier in range(1, 11))))
+    assert details(lines) == [
+        "[SETTINGS_HEADER_TABLE_SIZE(0x01):0]",
+        "[SETTINGS_ENABLE_PUSH(0x02):0]",
+        "[SETTINGS_MAX_CONCURRENT_STREAMS(0x03):0]",
+        "[SETTINGS_INITIAL_WINDOW_SIZE(0x04):0]",
+        "[SETTINGS_MAX_FRAME_SIZE(0x05):0]",
+        "[SETTINGS_MAX_HEADER_LIST_SIZE(0x06):0]",
+        "[UNKNOWN(0x07):0]",
+        "[SETTINGS_ENABLE_CONNECT_PROTOCOL(0x08):0]",
+        "[SETTINGS_NO_RFC7540_PRIORITIES(0x09):0]",
+        "[UNKNOWN(0x0a):0]",
+    ]
+
+
 @pytest.mark.parametrize(
     ("octets", "said"),
     [
