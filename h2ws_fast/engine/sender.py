@@ -87,9 +87,11 @@ class Sender(Control):
         protocol = None
         head_only = False
         connect = False
-        for field in fields:
+        for index, field in enumerate(fields):
             if field[0] == b":protocol":
+                # RFC 9110 section 7.8: tokens compare without case; they leave in lower case.
                 protocol = field[1].decode("ascii").lower()
+                fields[index] = (b":protocol", protocol.encode("ascii"))
             elif field[0] == b":method":
                 head_only = field[1] == b"HEAD"
                 connect = field[1] == b"CONNECT"

@@ -167,6 +167,23 @@ def test_server_never_takes_the_setting_back(server):
     assert values == [1]
 
 
+@pytest.mark.row("8441-3-5")
+@pytest.mark.parametrize("later", [False, True])
+def test_server_cannot_be_told_to_take_the_setting_back(server, later):
+    peer = server(settings={"enable_connect_protocol": not later})
+    if later:
+        peer.conn.update_settings({SETTING: 0})  # nothing is taken back yet
+        peer.conn.update_settings({SETTING: 1})
+        assert [dict(one.settings) for one in peer.sent()] == [{SETTING: 0}, {SETTING: 1}]
+    for values in ({SETTING: 0}, {f.INITIAL_WINDOW_SIZE: 5, SETTING: 0}):
+        with pytest.raises(peer.errors.LocalProtocolError, match="cannot be withdrawn"):
+            peer.conn.update_settings(values)
+        assert peer.sent() == []
+    peer.conn.update_settings({SETTING: 1})
+    assert [dict(one.settings) for one in peer.sent()] == [{SETTING: 1}]
+    peer.open(CONNECT)
+
+
 @pytest.mark.row("8441-3-6")
 @pytest.mark.parametrize("value", [0, 1])
 @pytest.mark.parametrize("before", [True, False])
@@ -385,13 +402,13 @@ def test_token_is_compared_without_case(server, spelled):
 @pytest.mark.parametrize("name", ["websocket/13", "foo/1.0"])
 def test_version_in_a_token_is_part_of_it(server, name):
     peer = server()
-    events = peer.feed(peer.headers(1, token(name)))
-    if events:  # a slash divides name and version in RFC 9110 section 7.8
-        assert [e.protocol for e in events] == [name]
-        with pytest.raises((ValueError, peer.errors.LocalProtocolError)):
-            peer.conn.accept_websocket(1)
-    else:
-        expect_malformed(peer)
+    # A slash divides name and version in RFC 9110 section 7.8.
+    (event,) = peer.feed(peer.headers(1, token(name)))
+    assert event.protocol == name
+    with pytest.raises(peer.errors.LocalProtocolError, match="does not ask for a WebSocket"):
+        peer.conn.accept_websocket(1)
+    assert peer.sent() == []
+    peer.expect_alive()
 
 
 @pytest.mark.row("8441-4-7")
@@ -399,8 +416,9 @@ def test_client_sends_the_token_in_lower_case(client):
     peer = client()
     peer.conn.connect_websocket("example.com", "/")
     assert peer.sent()[0].get(":protocol") == "websocket"
-    peer.conn.request(token("WebSocket"), end_stream=False)
-    assert peer.sent()[0].get(":protocol") in ("websocket", "WebSocket")
+    for given in ("WebSocket", "CONNECT-UDP", "Foo/1.1", "echo"):
+        peer.conn.request(token(given), end_stream=False)
+        assert peer.sent()[0].get(":protocol") == given.lower()
 
 
 # -- the answer --------------------------------------------------------------------------------
