@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import frames as f
 from tests.support.peer import CONNECT, GET, OK, POST, kinds, of
-from tests.support.ws_frames import BINARY, CLOSE, ws_frame
+from tests.support.ws_frames import BINARY, CLOSE, CONTINUATION, TEXT, ws_frame
 
 
 def granted(frames, stream_id):
@@ -125,6 +125,27 @@ def test_early_data_is_credited_whole_once_it_is_answered(make, answer, pad):
         peer.conn.respond(stream_id, [(":status", "403")])
     peer.feed(octets[100:])
     assert granted(peer.sent(), stream_id) == len(octets) - 9
+
+
+@pytest.mark.parametrize("auto_credit", [True, False])
+@pytest.mark.parametrize("final", [True, False])
+def test_a_fragment_that_is_no_text_is_credited_as_what_came_before_it(make, auto_credit, final):
+    # The window must take the peer's Close, and whatever it sends until it hears of ours.
+    peer = make("server", settings={"initial_window_size": 1000}, auto_credit=auto_credit)
+    stream_id = peer.websocket()
+    begun = f.data(stream_id, ws_frame(TEXT, b"x" * 100, fin=False))
+    wrong = f.data(stream_id, ws_frame(CONTINUATION, b"y" * 699 + b"\xff", fin=final))
+    peer.feed(begun, wrong)
+    frames = peer.sent()
+    (close,) = (x for x in frames if x.kind == f.DATA)
+    assert close.payload[2:4] == (1007).to_bytes(2, "big")
+    assert peer.conn.stats()["octets_buffered"] == 0
+    sent = len(begun) + len(wrong) - 2 * 9
+    assert (1000 - sent + granted(frames, stream_id)) * 2 >= 1000
+    for _ in range(20):
+        frames = f.data(stream_id, ws_frame(CONTINUATION, b"z" * 400, fin=False))
+        peer.feed(frames)
+    assert not [x for x in peer.sent() if x.kind == f.RST_STREAM]
 
 
 def test_a_close_does_not_wait_for_a_reader_who_has_gone(make):

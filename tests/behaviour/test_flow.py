@@ -642,6 +642,38 @@ def test_a_window_made_smaller_later_binds_after_its_acknowledgement(server):
     peer.expect_stream_error(other, f.FLOW_CONTROL_ERROR)
 
 
+@row("9113-6.9.3-2")
+def test_the_largest_of_what_is_not_acknowledged_yet_binds(server):
+    """The peer may have applied both when it acknowledges the first, the smaller one."""
+    peer = server(settings={"initial_window_size": 10_000})
+    ids = [peer.post() for _ in range(3)]
+    peer.conn.update_settings({f.INITIAL_WINDOW_SIZE: 1000, f.MAX_CONCURRENT_STREAMS: 1})
+    peer.conn.update_settings({f.INITIAL_WINDOW_SIZE: 5000, f.MAX_CONCURRENT_STREAMS: 4})
+    peer.feed(f.settings_ack())
+    peer.feed(f.data(ids[0], bytes(5000)))
+    ids.append(peer.post())
+    assert not of(peer.events, "Reset") and not peer.conn.terminated
+    peer.feed(f.data(ids[0], b"x"))
+    peer.expect_stream_error(ids[0], f.FLOW_CONTROL_ERROR)
+    peer.feed(f.settings_ack(), f.data(ids[1], bytes(5000)))
+    assert [event.stream_id for event in of(peer.events, "Reset")] == [ids[0]]
+
+
+@row("9113-6.9.3-2")
+def test_the_smallest_binds_after_the_last_acknowledgement(server):
+    peer = server(settings={"initial_window_size": 10_000})
+    first, second, third = (peer.post() for _ in range(3))
+    peer.conn.update_settings({f.INITIAL_WINDOW_SIZE: 5000})
+    peer.conn.update_settings({f.INITIAL_WINDOW_SIZE: 1000})
+    peer.feed(f.data(first, bytes(10_000)))
+    peer.feed(f.settings_ack(), f.data(second, bytes(5000)))
+    assert not of(peer.events, "Reset")
+    peer.feed(f.settings_ack(), f.data(third, bytes(1000)))
+    assert not of(peer.events, "Reset")
+    peer.feed(f.data(third, b"x"))
+    peer.expect_stream_error(third, f.FLOW_CONTROL_ERROR)
+
+
 @row("9113-6.9.3-2", "9113-6.9.2-2")
 def test_a_window_made_larger_later_holds_as_soon_as_it_is_sent(server):
     peer = server(settings={"initial_window_size": 1000})

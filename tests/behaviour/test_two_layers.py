@@ -81,7 +81,6 @@ def test_a_websocket_inside_a_connect_to_the_origin(twin):
     assert outer.client.open_streams == 1  # the tunnel outlives what ran in it
 
 
-@pytest.mark.row("8441-7-2")
 def test_the_setting_of_one_hop_says_nothing_about_the_next(twin):
     behind = Pair(twin)  # a backend that supports extended CONNECT
     front = Pair(twin, enable_connect_protocol=False)  # a hop that cannot fulfil it
