@@ -30,7 +30,6 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol):
 
     __slots__ = ("_refusal", "handlers", "server")
 
-    server: Roster
     # Tasks that work on a stream, open or not: a request that is reset counts until its work ends.
     handlers: int
 

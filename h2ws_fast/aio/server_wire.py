@@ -10,7 +10,6 @@ from ..engine.constants import (
     CANCEL,
     INTERNAL_ERROR,
 )
-from ..engine.endpoint import Endpoint
 from ..engine.events import Reset
 from ..errors import NegotiationError, StreamClosed, StreamReset
 from ..printable import printable
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from .server import Server
 
 __all__ = ["ServerWire"]
-
-REFUSAL_S = 1.0  # what a newcomer has to say what it speaks, to learn that it may not come in
-NOBODY = Endpoint()  # before it is known what is spoken
 
 
 class ServerWire(AcceptedWire):
