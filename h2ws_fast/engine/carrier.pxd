@@ -70,7 +70,8 @@ cdef class Carrier(FrameReader):
     cdef int64_t round_trip  # in ticks; -1 until it was measured
     cdef int64_t messages_received
     cdef int64_t octets_received, octets_sent
-    cdef double pinged_at  # when the PING of keepalive left, or -1
+    cdef int64_t alive_asked, alive_answered  # numbers of the last PINGs of keepalive
+    cdef double pinged_at  # when the last of them left
     cdef double latency_s  # how long its answer took, or -1
     cdef int shutdown_state
     cdef double now

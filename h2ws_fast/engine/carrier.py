@@ -60,6 +60,8 @@ class Carrier(FrameReader):
     """The state of a connection, and the channel of its streams."""
 
     __slots__ = (
+        "alive_answered",
+        "alive_asked",
         "answer_malformed",
         "can_connect",
         "client",

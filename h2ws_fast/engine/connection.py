@@ -216,6 +216,10 @@ class Connection(Deadlines):
         self.messages_sent = 0
         self.octets_received = 0
         self.octets_sent = 0
+        self.heard_at = 0.0
+        self.heard_mark = 0
+        self.alive_asked = 0
+        self.alive_answered = 0
         self.alive_mark = 0
         self.pinged_at = -1.0
         self.latency_s = -1.0

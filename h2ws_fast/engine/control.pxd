@@ -26,6 +26,8 @@ cdef class Control(Heads):
     cdef void _receive_reset(self, unsigned int stream_id, unsigned int error_code) except *
     @cython.locals(guard=Guard)
     cdef void _receive_ping(self, unsigned int flags, bytes data) except *
+    @cython.locals(number=int64_t)
+    cdef bint _is_sign_of_life(self, bytes data) except -1
     @cython.locals(guard=Guard, identifier="unsigned int", value=int64_t, end="Py_ssize_t")
     cdef void _receive_settings(self, octets p, Py_ssize_t pos, Py_ssize_t n) except *
     @cython.locals(outbox=Outbox)

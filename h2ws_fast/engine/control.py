@@ -48,8 +48,8 @@ from .priority import DEFAULT_RANK, replaced
 
 # The PING that tells when the peer has seen the first GOAWAY of a graceful shutdown.
 SHUTDOWN_PING = b"shutdown"
-# The PING that looks whether a silent peer is still there.
-KEEPALIVE_PING = b"alive? \0"
+# The PINGs that look whether a silent peer is still there begin so; a number follows.
+KEEPALIVE_PING = b"keep"
 
 
 class Control(Heads):
@@ -162,13 +162,20 @@ class Control(Heads):
             pings.remove(data)
             if self.shutdown_state == 1 and data == SHUTDOWN_PING:
                 self._shut_down()
-            elif self.pinged_at >= 0 and data == KEEPALIVE_PING:
-                self.latency_s = self.now - self.pinged_at
-                self.pinged_at = -1.0
             else:
                 self.queue.append(PingAcknowledged(data))
-        else:
+        elif not self._is_sign_of_life(data):
             self._reached(self.guard.glitch(self.now))
+
+    def _is_sign_of_life(self, data):
+        # The answer to a PING of keepalive; to an earlier one, where other octets came before it.
+        number = int.from_bytes(data[4:], "big")
+        if data[:4] != KEEPALIVE_PING or not self.alive_answered < number <= self.alive_asked:
+            return False
+        self.alive_answered = number
+        if number == self.alive_asked:
+            self.latency_s = self.now - self.pinged_at
+        return True
 
     def _receive_settings(self, p, pos, n):
         guard = self.guard

@@ -18,7 +18,9 @@ cdef bytes KEEPALIVE_PING
 
 
 cdef class Deadlines(Sender):
-    cdef int64_t alive_mark  # octets_received when keepalive last looked
+    cdef int64_t alive_mark  # octets_received when the last PING of keepalive left
+    cdef double heard_at  # when the last octets came, as far as a timeout has looked ...
+    cdef int64_t heard_mark  # ... and octets_received then
     cdef int64_t frame_start  # the octet at which the half frame begins, or -1
     cdef int64_t sent_mark  # octets_sent when the sweep last looked ...
     cdef double sent_since  # ... and since when it is that, or -1
@@ -29,6 +31,7 @@ cdef class Deadlines(Sender):
     @cython.locals(layer=Layer)
     cdef void _on_stream_timeout(self, int kind, Stream stream) except *
     cdef int _on_idle(self, str name, bytes reason) except -1
+    @cython.locals(due=double, forever=bint)
     cdef int _keep_alive(self) except -1
     cdef int _pong_due(self) except -1
     @cython.locals(start=int64_t)

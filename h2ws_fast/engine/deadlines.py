@@ -5,7 +5,7 @@ clock for each of them would cost every message or every stream:
 
     sweep      while octets wait or bodies arrive, all streams are looked at four times in each
                timeout: which of them has sent nothing since, whose body is too slow
-    keepalive  while streams are open: has anything at all come since the last look?
+    keepalive  while streams are open: when did the last octet come? The clock is set to go by that
     frames     at the end of a read: is half a frame held, and since which octet?
 """
 
@@ -48,7 +48,15 @@ ROUNDING_S = 0.001  # sweeps are quarters of a timeout: four of them must reach 
 class Deadlines(Sender):
     """The clocks of a connection."""
 
-    __slots__ = ("alive_mark", "frame_start", "sent_mark", "sent_since", "stalled")
+    __slots__ = (
+        "alive_mark",
+        "frame_start",
+        "heard_at",
+        "heard_mark",
+        "sent_mark",
+        "sent_since",
+        "stalled",
+    )
 
     def arm(self, now):
         """Give timers their time without taking octets: for when the transport takes none."""
@@ -67,6 +75,10 @@ class Deadlines(Sender):
 
     def handle_timeout(self, now):
         """Act on every deadline that has come. Then call `events()` and `data_to_send()`."""
+        if self.octets_received != self.heard_mark:
+            # Until now `now` is the time of the last read: no read has to note it.
+            self.heard_mark = self.octets_received
+            self.heard_at = self.now
         self.now = now
         for kind, stream_id in self.timers.expired(now):
             if self.phase != DEAD:
@@ -144,28 +156,30 @@ class Deadlines(Sender):
     def _keep_alive(self):
         if len(self.streams) == 0:
             return 0
-        if self.octets_received != self.alive_mark or self.pinged_at >= 0:
-            self.alive_mark = self.octets_received
-            self.timers.mark(KEEPALIVE_TIMER, 0)
+        due = self.heard_at + self.timers.silence_s()
+        if due > self.now:
+            self.timers.begin(KEEPALIVE_TIMER, due)
             return 0
-        if self.pings is None:
-            self.pings = []
-        self.pings.append(KEEPALIVE_PING)
-        self.outbox.control.head(8, PING, 0, 0)
-        self.outbox.control.put(KEEPALIVE_PING)
-        self.pinged_at = self.now
-        if self.limits.keepalive_timeout_s == NEVER:
-            self.timers.mark(KEEPALIVE_TIMER, 0)
-        else:
-            self.timers.mark(PONG_TIMER, 0)
+        forever = self.limits.keepalive_timeout_s == NEVER
+        if (
+            not forever
+            or self.octets_received != self.alive_mark
+            or self.alive_asked == self.alive_answered
+        ):
+            self.alive_asked += 1
+            self.outbox.control.head(8, PING, 0, 0)
+            self.outbox.control.put(KEEPALIVE_PING)
+            self.outbox.control.put_u32(self.alive_asked)
+            self.alive_mark = self.octets_received
+            self.pinged_at = self.now
+        self.timers.mark(KEEPALIVE_TIMER if forever else PONG_TIMER, 0)
         return 0
 
     def _pong_due(self):
-        # Any octet is a sign of life: the answer may stand behind a long frame.
+        # Any octet is a sign of life, since the answer may stand behind a long frame; and with the
+        # last of them a new silence began.
         if self.octets_received != self.alive_mark:
-            self.alive_mark = self.octets_received
-            self.timers.mark(KEEPALIVE_TIMER, 0)
-            return 0
+            return self._keep_alive()
         self.guard.hit("keepalive_timeout_s")
         self.fail_connection(NO_ERROR, "the peer gave no sign of life in time")
         return 0

@@ -184,7 +184,8 @@ class Limits:
         # took none at all, or that has no stream left then, is ended: slow reads, CVE-2016-1546
         # (nginx, Apache 60). Over HTTP/1.1 the connection is ended.
         write_timeout_s=60.0,
-        # While streams are open, silence of the peer after which a PING is sent (others: off) ...
+        # While streams are open, silence of the peer after which a PING is sent, on each connection
+        # up to a quarter sooner, by chance: not all of them at once (others: off) ...
         keepalive_interval_s=30.0,
         # ... and how long silence may last then, before the connection is given up (gRPC 20).
         keepalive_timeout_s=20.0,

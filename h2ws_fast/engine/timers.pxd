@@ -5,7 +5,7 @@ from .limits cimport Limits
 cdef int PREFACE_TIMER, SETTINGS_ACK_TIMER, FRAME_TIMER, HEADER_BLOCK_TIMER, FIRST_REQUEST_TIMER
 cdef int IDLE_TIMER, SWEEP_TIMER, KEEPALIVE_TIMER, PONG_TIMER, SHUTDOWN_TIMER, KINDS
 cdef int HANDSHAKE_TIMER, CLOSE_TIMER
-cdef double MARKED, NEVER
+cdef double EARLY, MARKED, NEVER
 
 
 @cython.final
@@ -14,11 +14,14 @@ cdef class Timers:
     cdef bint _client, _fresh
     cdef double[10] _at
     cdef double _earliest
+    cdef double _silence  # see `silence_s`; 0 until it was drawn
     cdef dict _marked
     cdef dict _queues
 
     cdef void mark(self, int kind, unsigned int stream_id) except *
+    cdef void begin(self, int kind, double deadline) noexcept
     cdef bint runs(self, int kind) noexcept
+    cdef double silence_s(self) except -1
     @cython.locals(limits=Limits)
     cdef double _duration(self, int kind) except -1
     cdef int _drop(self, int kind) except -1

@@ -7,6 +7,7 @@ constant time. There is none for a stream that waits for nothing.
 """
 
 from collections import OrderedDict
+from random import random
 
 from .constants import (
     CLOSE_TIMER,
@@ -25,12 +26,22 @@ from .constants import (
 )
 
 MARKED = -1.0  # a deadline that begins at the next `arm`
+EARLY = 0.25  # of `keepalive_interval_s`: connections that came together are not pinged together
 
 
 class Timers:
     """Which kinds of deadline run, for which stream (0: the connection)."""
 
-    __slots__ = ("_at", "_client", "_earliest", "_fresh", "_limits", "_marked", "_queues")
+    __slots__ = (
+        "_at",
+        "_client",
+        "_earliest",
+        "_fresh",
+        "_limits",
+        "_marked",
+        "_queues",
+        "_silence",
+    )
 
     def __init__(self, limits, client=False):
         self._limits = limits
@@ -40,6 +51,7 @@ class Timers:
         self._earliest = NEVER  # what `next` found, or MARKED where it must look again
         self._queues = None
         self._marked = None
+        self._silence = 0.0
 
     def mark(self, kind, stream_id):
         """Let a deadline begin at the next `arm`; one that runs already begins anew."""
@@ -50,6 +62,11 @@ class Timers:
         if self._marked is None:
             self._marked = {}
         self._marked[(kind, stream_id)] = None
+
+    def begin(self, kind, deadline):
+        """Let a deadline of the connection be at this time."""
+        self._at[kind] = deadline
+        self._earliest = MARKED
 
     def runs(self, kind):
         """Is a deadline of the connection marked or armed?"""
@@ -78,12 +95,18 @@ class Timers:
         if not self._queues:
             self._queues = None
 
+    def silence_s(self):
+        """How long a peer may say nothing before it is pinged; drawn once for each connection."""
+        if self._silence == 0:
+            self._silence = self._limits.keepalive_interval_s * (1 - EARLY * random())
+        return self._silence
+
     def _duration(self, kind):
         limits = self._limits
         if kind == SWEEP_TIMER:
             return min(limits.write_timeout_s, limits.body_timeout_s) / 4
         if kind == KEEPALIVE_TIMER:
-            return limits.keepalive_interval_s
+            return self.silence_s()
         if kind == PONG_TIMER:
             return limits.keepalive_timeout_s
         if kind == FRAME_TIMER:

@@ -8,9 +8,9 @@ test_ws_handshake_h2).
 import pytest
 
 from tests.support import frames as f
-from tests.support.peer import CONNECT, OK, POST, kinds, of
+from tests.support.peer import CONNECT, GET, OK, POST, kinds, of
 from tests.support.websocket import CLIENT, SERVER, WebSocket
-from tests.support.ws_frames import BINARY, KEY, ws_frame
+from tests.support.ws_frames import BINARY, KEY, PONG, ws_frame
 
 row = pytest.mark.row
 
@@ -462,22 +462,130 @@ def test_nothing_is_looked_at_where_nothing_waits(make):
 ALIVE = {"keepalive_interval_s": 10.0, "keepalive_timeout_s": 4.0}
 
 
+def next_ping(peer):
+    """Let time pass to the next PING of keepalive; return it, and when it was sent."""
+    before = len(peer.frames)
+    for _ in range(200):
+        pass_time(peer, 0.1)
+        if len(peer.frames) > before:
+            (ping,) = peer.frames[before:]
+            assert ping.kind == f.PING and not ping.ack
+            return ping, peer.now
+    raise AssertionError("no PING")
+
+
 @row("SEC-4-3")
 @pytest.mark.parametrize("role", ["server", "client"])
 def test_silent_peer_is_pinged_and_given_up(make, role):
     peer = make(role, limits=ALIVE)
     peer.websocket()
-    pass_time(peer, 10.1)  # the opening came since the last look
+    pass_time(peer, 7.4)
     assert peer.frames == []
-    pass_time(peer, 10.0)
-    (ping,) = peer.frames
-    assert ping.kind == f.PING and not ping.ack
+    _, sent_at = next_ping(peer)
+    assert 7.5 <= sent_at <= 10.1
     pass_time(peer, 3.8)
     assert not peer.conn.terminated
     pass_time(peer, 0.2)
     assert goaways(peer) == [f.NO_ERROR]
     assert kinds(peer.events) == ["Closed", "Terminated"]
     assert hits(peer) == {"keepalive_timeout_s": 1}
+
+
+@row("SEC-4-3")
+@pytest.mark.parametrize("spoke_at", [0.0, 1.0, 7.0, 8.5, 9.9, 10.5, 12.0, 18.0, 33.0])
+def test_silence_is_counted_from_the_last_octet(make, spoke_at):
+    # Whenever the clock looked last, and whatever PING was on its way.
+    peer = make("server", limits=ALIVE)
+    stream_id = peer.websocket()
+    while peer.now < spoke_at:
+        pass_time(peer, 0.5)
+        peer.feed(f.data(stream_id, ws_frame(PONG, b"", key=KEY)))
+    spoke_at = peer.now
+    _, sent_at = next_ping(peer)
+    assert 7.5 <= sent_at - spoke_at <= 10.1
+    pass_time(peer, spoke_at + 14.1 - peer.now)
+    assert peer.conn.terminated
+
+
+@row("SEC-4-3")
+@pytest.mark.parametrize("answers", [True, False])
+def test_an_octet_after_the_ping_and_then_silence(make, answers):
+    peer = make("server", limits=ALIVE)
+    stream_id = peer.websocket()
+    for _ in range(20):
+        # It was on its way when the PING left; the answer never comes, or did before it.
+        ping, sent_at = next_ping(peer)
+        peer.now += 0.01
+        if answers:
+            peer.feed(f.ping(ping.payload, ack=True))
+        peer.feed(f.data(stream_id, ws_frame(PONG, b"", key=KEY)))
+        _, again_at = next_ping(peer)
+        assert 7.5 <= again_at - sent_at <= 10.2
+        peer.feed(f.data(stream_id, ws_frame(PONG, b"", key=KEY)))
+    spoke_at = peer.now
+    pass_time(peer, 14.1)
+    assert peer.conn.terminated and peer.now - spoke_at < 14.2
+    assert hits(peer) == {"keepalive_timeout_s": 1}
+
+
+@row("SEC-4-3")
+def test_late_answers_are_matched_with_their_pings(make):
+    peer = make("server", limits={**ALIVE, "glitch_burst": 1, "glitch_rate": 0})
+    stream_id = peer.websocket()
+    pings = []
+    for _ in range(3):
+        ping, _ = next_ping(peer)
+        pings.append(ping.payload)
+        peer.feed(f.data(stream_id, ws_frame(PONG, b"", key=KEY)))
+    assert len(set(pings)) == 3
+    peer.now += 1.5
+    peer.feed(f.ping(pings[0], ack=True))
+    assert peer.conn.stats()["latency_s"] is None  # that one was asked long ago
+    peer.feed(f.ping(pings[2], ack=True))
+    assert peer.conn.stats()["latency_s"] == pytest.approx(1.5, abs=0.2)
+    assert hits(peer) == {} and not peer.conn.terminated
+    # What answers nothing is odd: a second time, one that was not asked, one of another's.
+    for odd in (pings[1], pings[2]):
+        peer.feed(f.ping(odd, ack=True))
+    assert hits(peer) == {"glitch_burst": 1}
+
+
+@row("SEC-4-3")
+def test_answer_to_a_ping_that_was_not_sent_is_odd(make):
+    for odd in (b"keep\0\0\0\0", b"keep\0\0\0\2", b"KEEP\0\0\0\1"):
+        peer = make("server", limits={**ALIVE, "glitch_burst": 1, "glitch_rate": 0})
+        peer.websocket()
+        next_ping(peer)
+        peer.feed(f.ping(odd, ack=True), f.ping(odd, ack=True))
+        assert hits(peer) == {"glitch_burst": 1}
+        assert peer.conn.stats()["latency_s"] is None
+
+
+@row("SEC-4-3")
+def test_ping_without_an_answer_is_forgotten_with_the_last_stream(make):
+    peer = make("client", limits=ALIVE)
+    peer.conn.reset(peer.websocket(), f.CANCEL)
+    stream_id = peer.websocket()
+    next_ping(peer)
+    peer.conn.reset(stream_id, f.CANCEL)
+    pass_time(peer, 100)
+    assert not peer.conn.terminated  # nobody waits for anything
+    peer.frames.clear()
+    peer.conn.request(GET)
+    peer.sent()
+    next_ping(peer)
+    pass_time(peer, 4.1)
+    assert peer.conn.terminated
+
+
+def test_connections_are_not_pinged_all_at_once(make):
+    silences = []
+    for _ in range(100):
+        peer = make("server", limits=ALIVE)
+        peer.websocket()
+        silences.append(round(next_ping(peer)[1], 1))
+    assert 7.5 <= min(silences) < 8.3 and 9.2 < max(silences) <= 10.1
+    assert len(set(silences)) > 10
 
 
 @row("SEC-4-3")
@@ -495,7 +603,7 @@ def test_peer_that_answers_lives_and_its_latency_is_known(make, role):
             pass_time(peer, 0.25)
             assert peer.feed(f.ping(frame.payload, ack=True)) == []  # nobody asked for it
         peer.frames.clear()
-    assert 25 < pings < 60
+    assert 40 < pings < 80
     assert peer.conn.stats()["latency_s"] == pytest.approx(0.5, abs=0.3)
     assert hits(peer) == {} and not peer.conn.terminated
 
@@ -532,6 +640,13 @@ def test_keepalive_may_be_off_or_without_an_end(make):
     pass_time(peer, 10000)
     assert [x.kind for x in peer.frames] == [f.PING]  # one is on its way: no second
     assert not peer.conn.terminated
+    peer.feed(f.settings())
+    pass_time(peer, 10000)
+    pings = [x for x in peer.frames if x.kind == f.PING]
+    assert len(pings) == 2  # it had come to life
+    peer.feed(f.ping(pings[1].payload, ack=True))
+    pass_time(peer, 10000)
+    assert len([x for x in peer.frames if x.kind == f.PING]) == 3
 
 
 # -- tunnels are exempt ------------------------------------------------------------------------
