@@ -516,6 +516,10 @@ class WebSocket(Kept):
             elif error is not None:
                 code = WS_INTERNAL_ERROR
                 logger.error("the handler of %r failed", self, exc_info=error)
+        self._abandon(code)
+
+    def _abandon(self, code):
+        # Nobody reads or writes any more.
         self._start_closing(code, "")
         self._clear()
 
