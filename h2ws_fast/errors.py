@@ -14,6 +14,7 @@ HTTP_1_1_REQUIRED = 0xD
 
 __all__ = [
     "AlpnError",
+    "ClientDisconnected",
     "Close",
     "ConcurrencyError",
     "ConnectionClosed",
@@ -230,3 +231,7 @@ class AlpnError(InvalidHandshake):
 
 class ConcurrencyError(H2WSError, RuntimeError):
     """Two tasks use one WebSocket in a way that only one may at a time."""
+
+
+class ClientDisconnected(H2WSError, OSError):
+    """An ASGI application sent something to a client that is gone: see ASGI 2.4."""

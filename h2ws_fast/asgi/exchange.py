@@ -1,0 +1,289 @@
+"""One stream and the application's task that works on it: what every kind of scope has in common."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..engine.constants import INTERNAL_ERROR
+from ..engine.events import Data, Drained, Ended, Reset
+from ..engine.sink import Sink
+from ..errors import ClientDisconnected, LocalProtocolError, StreamClosed
+
+if TYPE_CHECKING:
+    from .application import Message
+    from .wire import ASGIWire
+
+__all__ = ["Exchange", "outgoing"]
+
+# RFC 9113 section 8.2.2: HTTP/2 has no such fields, and applications written for HTTP/1.1 send
+# them. `te` belongs to requests.
+HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"te")
+)
+STATUSES = {status: (b":status", b"%d" % status) for status in range(100, 1000)}
+
+# So many octets of one message are given to the engine at once; the rest waits for the peer.
+PIECE = 262144
+
+
+def outgoing(fields: list[Any], headers: Iterable[Any]) -> int:
+    """Append an application's headers to `fields`; return its content-length, -1 without one."""
+    length = -1
+    for name, value in headers:
+        name = name.lower()
+        if name in HOP_BY_HOP:
+            continue
+        if name == b"content-length":
+            length = int(value)
+        fields.append((name, value))
+    return length
+
+
+class Exchange(Sink):
+    """The stream's receiver, and the `receive` and `send` of its application."""
+
+    __slots__ = (
+        "_credit",
+        "_drained",
+        "_ended",
+        "_gone",
+        "_pieces",
+        "_waiting",
+        "scope",
+        "stream_id",
+        "wire",
+    )
+
+    wire: ASGIWire
+    stream_id: int
+    scope: Any  # a dict; any, since the application may change what is in it
+
+    def __init__(self, wire: ASGIWire, stream_id: int, scope: Any, ended: bool) -> None:
+        self.wire = wire
+        self.stream_id = stream_id
+        self.scope = scope
+        self._ended = ended  # the peer's side has
+        self._gone = False  # the stream was reset, or its connection is lost
+        self._pieces: list[bytes] | None = None  # octets that the application has not taken ...
+        self._credit = 0  # ... and the window they hold
+        self._waiting: list[asyncio.Future[None]] | None = None  # of receive()
+        self._drained: asyncio.Future[None] | None = None  # of send()
+
+    def start(self) -> None:
+        """Take the stream's events from here on, and let the application work."""
+        wire = self.wire
+        wire.conn.attach(self.stream_id, self)
+        wire.route(self.stream_id, self._event)
+        task = wire.application.start(wire.hub.loop, self.scope, self.receive, self.send)
+        wire.employ(task)
+        task.add_done_callback(self._done)
+
+    async def receive(self) -> Message:
+        """What the application awaits to hear of its client."""
+        raise NotImplementedError
+
+    async def send(self, message: Message) -> None:
+        """What the application awaits to answer its client."""
+        raise NotImplementedError
+
+    # -- what the engine calls --------------------------------------------------------------------
+
+    def _data(self, data: bytes, credit: int) -> None:
+        if self._is_over():
+            self._consume(credit)
+            return
+        if self._pieces is None:
+            self._pieces = [data]
+        else:
+            self._pieces.append(data)
+        self._credit += credit
+        if self._waiting is not None:
+            self._wake()
+
+    def _event(self, event: Any) -> None:
+        kind = type(event)
+        if kind is Data:  # came with the request, or over HTTP/1.1
+            self._data(event.data, event.credit)
+        elif kind is Drained:
+            drained = self._drained
+            if drained is not None and not drained.done():
+                drained.set_result(None)
+        elif kind is Ended:
+            self._ended = True
+            self._wake()
+        elif kind is Reset:
+            self._gone = True
+            self._wake()
+            drained = self._drained
+            if drained is not None and not drained.done():
+                drained.set_result(None)
+
+    # -- receiving --------------------------------------------------------------------------------
+
+    def _is_over(self) -> bool:
+        # Is what still arrives of no interest?
+        return self._gone
+
+    def _wake(self) -> None:
+        waiting = self._waiting
+        self._waiting = None
+        if waiting is not None:
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
+    async def _wait(self) -> None:
+        # More than one task may: middleware listens for the end while the application reads.
+        future = self.wire.hub.loop.create_future()
+        if self._waiting is None:
+            self._waiting = [future]
+        else:
+            # Without those that were cancelled: somebody may wait again and again with a timeout.
+            self._waiting = [each for each in self._waiting if not each.done()]
+            self._waiting.append(future)
+        await future
+
+    def _take(self) -> bytes:
+        # What has arrived; the window opens as wide again.
+        pieces = self._pieces
+        if pieces is None:
+            return b""
+        self._pieces = None
+        credit = self._credit
+        self._credit = 0
+        self._consume(credit)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _consume(self, credit: int) -> None:
+        if credit:
+            self.wire.conn.consumed(self.stream_id, credit)
+            self.wire.touch()
+
+    def _drop(self) -> None:
+        # Nobody reads what is left.
+        self._pieces = None
+        credit = self._credit
+        self._credit = 0
+        if not self._gone:
+            self._consume(credit)
+
+    # -- sending ----------------------------------------------------------------------------------
+
+    def _respond(self, fields: list[Any], end: bool) -> None:
+        # An application's head. Whitespace around values is no fault in HTTP/1.1, and is here.
+        conn = self.wire.conn
+        try:
+            conn.respond(self.stream_id, fields, end)
+        except ValueError:
+            stripped = [(name, value.strip()) for name, value in fields]
+            if stripped == fields:
+                raise
+            conn.respond(self.stream_id, stripped, end)
+        self.wire.touch()
+
+    async def _write(self, data: Any, end: bool) -> None:
+        # Octets at the peer's pace.
+        wire = self.wire
+        conn = wire.conn
+        try:
+            if len(data) <= PIECE:
+                waiting = conn.send_data(self.stream_id, data, end)
+            else:
+                octets = memoryview(data)
+                while len(octets) > PIECE:
+                    waiting = conn.send_data(self.stream_id, octets[:PIECE])
+                    octets = octets[PIECE:]
+                    wire.touch()
+                    if waiting > wire.write_high:
+                        await self._drain()
+                waiting = conn.send_data(self.stream_id, octets, end)
+        except StreamClosed:
+            self._gone = True
+            raise ClientDisconnected("the client went away") from None
+        wire.touch()
+        if waiting > wire.write_high and not end:
+            await self._drain()
+
+    async def _drain(self) -> None:
+        wire = self.wire
+        wire.pull()
+        while not self._gone and wire.conn.waiting(self.stream_id) > wire.write_high:
+            future = self._drained
+            if future is None or future.done():
+                future = self._drained = wire.hub.loop.create_future()
+            # Shielded: more than one may wait, and one may be cancelled.
+            await asyncio.shield(future)
+        self._drained = None
+        if self._gone:
+            raise ClientDisconnected("the client went away")
+
+    def _reset(self) -> None:
+        # Fail the stream: its answer is not whole.
+        self._drop()
+        try:
+            self.wire.conn.reset(self.stream_id, INTERNAL_ERROR)
+        except (StreamClosed, LocalProtocolError):
+            return
+        self.wire.touch()
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        """The application's task has ended."""
+        self.wire.dismiss(task)
+        logger = self.wire.application.logger
+        failed = True
+        if task.cancelled():
+            logger.error("The ASGI application was cancelled")
+        else:
+            error = task.exception()
+            if error is None:
+                failed = False
+                if task.result() is not None:
+                    logger.error(
+                        "ASGI callable should return None, but returned '%s'.", task.result()
+                    )
+            elif self._is_gone() and came_of_disconnection(error):
+                logger.debug("the application ended as its client went away: %r", error)
+            else:
+                logger.error("Exception in ASGI application\n", exc_info=error)
+        try:
+            self._finish(failed)
+        except StreamClosed:
+            pass
+        except Exception:
+            logger.exception("ending an exchange failed")
+            self._reset()
+
+    def _is_gone(self) -> bool:
+        return self._gone
+
+    def _finish(self, failed: bool) -> None:
+        """Answer what the application left unanswered. `failed`: it raised."""
+        raise NotImplementedError
+
+    def _answer(self, status: int, text: bytes) -> None:
+        # Instead of the application.
+        fields: list[Any] = [STATUSES[status], *self.wire.application.default_headers]
+        if text:
+            fields.append((b"content-type", b"text/plain; charset=utf-8"))
+            fields.append((b"content-length", b"%d" % len(text)))
+        self.wire.conn.respond(self.stream_id, fields, not text)
+        if text:
+            self.wire.conn.send_data(self.stream_id, text, True)
+        self.wire.touch()
+
+
+def came_of_disconnection(error: BaseException | None) -> bool:
+    """Is ClientDisconnected among what led to this error?"""
+    seen = 0
+    while error is not None and seen < 20:
+        if isinstance(error, ClientDisconnected):
+            return True
+        if isinstance(error, BaseExceptionGroup):
+            return all(came_of_disconnection(each) for each in error.exceptions)
+        error = error.__cause__ or error.__context__
+        seen += 1
+    return False

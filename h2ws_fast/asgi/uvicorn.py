@@ -1,0 +1,183 @@
+"""HTTP/2 and its WebSockets for uvicorn: `uvicorn app:app --http h2ws_fast.asgi.uvicorn:Protocol`.
+
+HTTP/2 is served here, whether ALPN chose it or a client begins with its preface. HTTP/1.1 and its
+WebSockets are uvicorn's own: their connections are handed on, with every octet that was read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, ClassVar
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from ..aio.admission import Admission
+from ..aio.keeper import Keeper
+from ..aio.options import CommonOptions
+from ..aio.protocol import running_hub
+from ..aio.roster import Roster
+from ..engine import Limits, Settings
+from ..engine.endpoint import Endpoint
+from .application import Application, Fields
+from .wire import ASGIWire
+
+__all__ = ["Protocol"]
+
+
+class UvicornApplication(Application):
+    """The application as uvicorn's configuration and state tell of it."""
+
+    def __init__(self, config: Config, server_state: ServerState, state: dict[str, Any]) -> None:
+        access_logger = logging.getLogger("uvicorn.access")
+        super().__init__(
+            config.loaded_app,
+            state=state,
+            root_path=config.root_path,
+            websockets=config.ws_protocol_class is not None,
+            access_log=config.access_log and access_logger.hasHandlers(),
+            logger=logging.getLogger("uvicorn.error"),
+            access_logger=access_logger,
+            declaring=original(config.loaded_app),
+        )
+        self.fresh_context = config.reset_contextvars
+        self._limit = config.limit_concurrency
+        self._server_state = server_state
+
+    @property
+    def default_headers(self) -> Fields:
+        """uvicorn makes new ones each second."""
+        return self._server_state.default_headers
+
+    def is_crowded(self) -> bool:
+        """Is `limit_concurrency` reached?"""
+        limit = self._limit
+        state = self._server_state
+        return limit is not None and (len(state.connections) >= limit or len(state.tasks) >= limit)
+
+    def answered(self) -> None:
+        """Count for `limit_max_requests`."""
+        self._server_state.total_requests += 1
+
+
+def original(app: Any) -> Any:
+    """The application within the middleware that uvicorn itself puts around it."""
+    while type(app).__module__.startswith("uvicorn.middleware.") and hasattr(app, "app"):
+        app = app.app
+    return app
+
+
+class UvicornRoster(Roster):
+    """The HTTP/2 connections of one uvicorn server."""
+
+    def __init__(self, config: Config, server_state: ServerState, state: dict[str, Any]) -> None:
+        self.application = UvicornApplication(config, server_state, state)
+        options = CommonOptions()
+        options.http = ("h2", "h1")
+        options.ssl = config.ssl
+        options.websockets = self.application.websockets
+        # RFC 8441 section 3 is only advertised where something answers it.
+        answers = options.websockets or bool(self.application.tunnels)
+        options.settings = Settings() if answers else Settings(enable_connect_protocol=False)
+        options.limits = Limits(
+            max_message=config.ws_max_size,
+            # How long an application may take before it accepts is its own affair, as over HTTP/1.1.
+            handshake_timeout_s=None,
+            idle_timeout_s=config.timeout_keep_alive or None,
+            first_request_timeout_s=config.timeout_keep_alive or None,
+        )
+        options.logger = self.application.logger
+        admission = Admission(
+            options.logger,
+            max_connections=None,
+            max_connections_per_address=None,
+            memory_budget=None,
+        )
+        super().__init__(options, admission)
+        hub = running_hub()
+        admission.start(hub.time)
+        if config.ws_ping_interval:
+            self._keeper = Keeper(hub, config.ws_ping_interval, config.ws_ping_timeout, self._wires)
+        # uvicorn waits for these, and cancels them.
+        self._tasks = server_state.tasks
+
+
+class Nobody(Endpoint):
+    """What is left here of a connection that was handed on: it passes what was read."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def receive_data(self, data: Any, now: float = 0.0) -> list[Any]:
+        """See `Endpoint.receive_data`."""
+        self._protocol.data_received(bytes(data))
+        return []
+
+
+class Protocol(ASGIWire):
+    """The class for uvicorn's option `http`: one connection."""
+
+    __slots__ = ("_app_state", "_config", "_connections", "_loop", "_server_state")
+
+    alpn_protocols: ClassVar[list[str]] = ["h2", "http/1.1"]
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        if not config.loaded:
+            config.load()
+        roster: UvicornRoster | None = getattr(server_state, "h2ws_fast", None)
+        if roster is None:
+            roster = UvicornRoster(config, server_state, app_state)
+            vars(server_state)["h2ws_fast"] = roster
+        super().__init__(roster, running_hub(), roster.application)
+        self._config = config
+        self._server_state = server_state
+        self._connections: set[Any] = server_state.connections  # uvicorn waits for them
+        self._app_state = app_state
+        self._loop = _loop
+
+    def _opened(self) -> bool:
+        self._connections.add(self)
+        return super()._opened()
+
+    def _lost(self, exc: BaseException | None) -> None:
+        self._connections.discard(self)
+        super()._lost(exc)
+
+    def _speak(self, h2: bool) -> Endpoint:
+        if h2:
+            return super()._speak(True)
+        self._connections.discard(self)
+        self.server._forget(self)
+        protocol = _h1_class()(
+            config=self._config,
+            server_state=self._server_state,
+            app_state=self._app_state,
+            _loop=self._loop,
+        )
+        transport = self.transport
+        transport.set_write_buffer_limits()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        rest = Nobody(protocol)
+        self.become(rest)
+        return rest
+
+    def shutdown(self) -> None:
+        """End gracefully: uvicorn is about to."""
+        self.leave()
+
+
+def _h1_class() -> Any:
+    # What `--http auto` means.
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    return AutoHTTPProtocol

@@ -1,0 +1,132 @@
+"""A connection whose requests an ASGI application answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..aio.accepted import AcceptedWire
+from ..aio.protocol import Hub
+from ..aio.roster import Roster
+from .application import Application
+from .exchange import STATUSES
+from .http import HTTPExchange
+from .scope import client_of, http_scope, target_of
+from .tunnel import TunnelExchange
+from .websocket import WebSocketExchange
+
+__all__ = ["ASGIWire"]
+
+UNAVAILABLE = b"Service Unavailable"
+
+
+class ASGIWire(AcceptedWire):
+    """One connection of an ASGI server."""
+
+    __slots__ = ("application", "client_address", "leaving", "scheme", "server_address")
+
+    application: Application
+    # As scopes tell them; None where there is none, as of a UNIX socket's client.
+    client_address: tuple[str, int] | None
+    server_address: tuple[str, int | None] | None
+    scheme: str
+    leaving: bool  # the graceful shutdown has begun
+
+    def __init__(self, server: Roster, hub: Hub, application: Application) -> None:
+        super().__init__(server, hub)
+        self.application = application
+        self.client_address = None
+        self.server_address = None
+        self.scheme = "http"
+        self.leaving = False
+
+    def _opened(self) -> bool:
+        transport = self.transport
+        client = transport.get_extra_info("peername")
+        if isinstance(client, tuple):
+            self.client_address = (str(client[0]), int(client[1]))
+        server = transport.get_extra_info("sockname")
+        if isinstance(server, tuple):
+            self.server_address = (str(server[0]), int(server[1]))
+        elif isinstance(server, str) and server:
+            self.server_address = (server, None)
+        if self.secure:
+            self.scheme = "https"
+        return super()._opened()
+
+    def leave(self, code: int = 1012, reason: str = "") -> None:
+        """Begin the graceful shutdown; each WebSocket is closed with this code."""
+        self.leaving = True
+        super().leave(code, reason)
+
+    def employ(self, task: asyncio.Task[Any]) -> None:
+        """An application's task works for this connection, until `dismiss`."""
+        self.handlers += 1
+        self.server._tasks.add(task)
+
+    def dismiss(self, task: asyncio.Task[Any]) -> None:
+        """The task has ended."""
+        self.handlers -= 1
+        self.server._task_done(task)
+
+    def _requested(self, event: Any) -> None:
+        if not self._may_begin(event):
+            return
+        application = self.application
+        token = event.protocol
+        if token is None:
+            if event.method == "CONNECT":
+                self._decline(event, 501)
+            elif application.is_crowded():
+                self._turn_away(event)
+            else:
+                HTTPExchange(self, event).start()
+            return
+        token = token.lower()
+        if token == "websocket" and application.websockets:
+            if application.is_crowded():
+                self._turn_away(event)
+            else:
+                WebSocketExchange(self, event).start()
+        elif token in application.tunnels:
+            if application.is_crowded():
+                self._turn_away(event)
+            else:
+                TunnelExchange(self, event).start()
+        else:
+            # RFC 9220 section 3: "501 (Not Implemented)" for a `:protocol` that is not known.
+            self._decline(event, 501)
+
+    def _decline(self, event: Any, status: int) -> None:
+        fields: list[Any] = [STATUSES[status], *self.application.default_headers]
+        self.conn.respond(event.stream_id, fields, True)
+        self.touch()
+
+    def _turn_away(self, event: Any) -> None:
+        application = self.application
+        application.logger.warning("Exceeded concurrency limit.")
+        if event.protocol is not None:
+            self._decline(event, 503)
+        else:
+            fields: list[Any] = [
+                STATUSES[503],
+                *application.default_headers,
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", b"%d" % len(UNAVAILABLE)),
+            ]
+            alone = event.method == "HEAD"
+            self.conn.respond(event.stream_id, fields, alone)
+            if not alone:
+                self.conn.send_data(event.stream_id, UNAVAILABLE, True)
+            self.touch()
+        application.answered()
+        if application.access_log:
+            scope = http_scope(self, event)
+            application.access_logger.info(
+                '%s - "%s %s HTTP/%s" %d',
+                client_of(scope),
+                event.method,
+                target_of(scope),
+                self.http_version,
+                503,
+            )
