@@ -13,6 +13,7 @@ from ..errors import StreamClosed
 from ..printable import printable
 from . import tls
 from .admission import peer_of
+from .arrival import REFUSAL_S, Arrival
 from .h1 import H1Connection
 from .pace import PacedWire
 from .protocol import Hub
@@ -21,14 +22,13 @@ from .sniff import Sniffer
 
 __all__ = ["AcceptedWire"]
 
-REFUSAL_S = 1.0  # what a newcomer has to say what it speaks, to learn that it may not come in
 NOBODY = Endpoint()  # before it is known what is spoken
 
 
 class AcceptedWire(PacedWire, asyncio.BufferedProtocol):
     """One connection of a Roster. Who inherits from it says what becomes of requests."""
 
-    __slots__ = ("_refusal", "handlers", "server")
+    __slots__ = ("_refusal", "arrival", "handlers", "server")
 
     # Tasks that work on a stream, open or not: a request that is reset counts until its work ends.
     handlers: int
@@ -36,6 +36,7 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol):
     def __init__(self, server: Roster, hub: Hub) -> None:
         super().__init__(hub, NOBODY, server.options.limits.write_high)
         self.server = server
+        self.arrival: Arrival | None = None  # whose place it takes, in `connection_made`
         self._refusal: str | None = None  # why this newcomer may not come in
         self.handlers = 0
 

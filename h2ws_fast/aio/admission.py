@@ -1,6 +1,6 @@
 """Who may come in: the limits over all connections of a server.
 
-    max_connections               connections that are open
+    max_connections               connections that are open, or whose TLS handshake goes on
     max_connections_per_address   those of one address; of IPv6 one /64, which is what one site has
     memory_budget                 octets that the engines keep: received and not consumed, or not sent
 
@@ -77,6 +77,7 @@ class Admission:
         )
         self.memory_budget = check_limit("memory_budget", memory_budget)
         self.wires: set[Any] = set()
+        self.arriving: set[Any] = set()  # accepted, with a TLS handshake that goes on
         self._heard: set[Any] = set()
         self.accepted = 0
         self.refused: dict[str, int] = {}
@@ -98,31 +99,53 @@ class Admission:
 
     def enter(self, wire: Wire) -> str | None:
         """Count a new connection; return the name of the limit that it must be refused for."""
+        name = self.arrive(wire)
+        if name is None:
+            self.settle(wire, wire)
+        return name
+
+    def arrive(self, guest: Any) -> str | None:
+        """As `enter`, before its TLS handshake; `settle` or `depart` follows."""
         name = None
         key = None
-        if self.max_connections is not None and len(self.wires) >= self.max_connections:
+        count = len(self.wires) + len(self.arriving)
+        if self.max_connections is not None and count >= self.max_connections:
             name = "max_connections"
         elif self.max_connections_per_address is not None:
-            key = address_of(wire.transport.get_extra_info("peername"))
+            key = address_of(guest.transport.get_extra_info("peername"))
             if self._addresses.get(key, 0) >= self.max_connections_per_address:
                 name = "max_connections_per_address"
         if name is None and self.over_budget():
             name = "memory_budget"
         if name is not None:
-            self.refuse(name, wire, "a connection")
+            self.refuse(name, guest, "a connection")
             return name
         if key is not None:
             self._addresses[key] = self._addresses.get(key, 0) + 1
-            self._keys[wire] = key
-        self.wires.add(wire)
-        self.accepted += 1
+            self._keys[guest] = key
+        self.arriving.add(guest)
         return None
 
-    def hear(self, wire: Wire) -> bool:
+    def settle(self, guest: Any, wire: Wire) -> None:
+        """The handshake of a guest is over: from here on the connection counts in its place."""
+        self.arriving.discard(guest)
+        if guest in self._keys:
+            self._keys[wire] = self._keys.pop(guest)
+        self.wires.add(wire)
+        self.accepted += 1
+
+    def depart(self, guest: Any) -> None:
+        """The handshake of a guest came to nothing, or it was refused."""
+        self._heard.discard(guest)
+        if guest in self.arriving:
+            self.arriving.discard(guest)
+            self._free(guest)
+
+    def hear(self, guest: Any) -> bool:
         """May a connection that was refused stay until it has heard why?"""
         if len(self._heard) >= HEARD:
             return False
-        self._heard.add(wire)
+        self._heard.add(guest)
         return True
 
     def leave(self, wire: Wire) -> bool:
@@ -133,14 +156,17 @@ class Admission:
         self.wires.discard(wire)
         for name, count in wire.conn.stats()["limits"].items():
             self._limits[name] = self._limits.get(name, 0) + count
-        key = self._keys.pop(wire, None)
+        self._free(wire)
+        return True
+
+    def _free(self, guest: Any) -> None:
+        key = self._keys.pop(guest, None)
         if key is not None:
             count = self._addresses[key] - 1
             if count:
                 self._addresses[key] = count
             else:
                 del self._addresses[key]
-        return True
 
     def over_budget(self) -> bool:
         """Do all connections together keep more than `memory_budget` octets?"""

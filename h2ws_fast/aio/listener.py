@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 from collections.abc import Generator
 from typing import Any, Self
@@ -11,8 +12,9 @@ from .._twins import warn_if_pure
 from ..engine.constants import NO_ERROR
 from .accepted import AcceptedWire
 from .admission import Admission
+from .arrival import Arrival
 from .keeper import Keeper
-from .options import CommonOptions
+from .options import CommonOptions, secure_from
 from .protocol import Hub, limit_unsent, running_hub
 from .roster import Roster
 from .websocket import WebSocket
@@ -48,13 +50,14 @@ class Listener(Roster):
     def stats(self) -> dict[str, Any]:
         """Counters by name.
 
-        `connections` that are open, `accepted` so far, `handlers` at work (tasks), `octets_held`:
+        `connections` that are open, TLS `handshakes` under way, `accepted` so far, `handlers` at work (tasks), `octets_held`:
         what `memory_budget` limits; `refused`: newcomers, by the limit that refused them; `limits`:
         how often each limit of a connection was reached, by all connections so far.
         """
         admission = self.admission
         return {
             "connections": len(admission.wires),
+            "handshakes": len(admission.arriving),
             "accepted": admission.accepted,
             "handlers": len(self._tasks),
             "octets_held": admission.held(),
@@ -107,6 +110,8 @@ class Listener(Roster):
         self.server.close()
         self._quiet = self.get_loop().create_future()
         self._check_quiet()
+        for arrival in list(self._arrivals):
+            arrival.abort()
         grace: float | None = None
         if close_connections:
             grace = self.options.limits.close_timeout_s
@@ -162,8 +167,12 @@ class Listener(Roster):
         if interval is not None:
             self._keeper = Keeper(hub, interval, timeout, self._wires)
 
-        def factory() -> AcceptedWire:
-            return self._wire(hub)
+        secure = secure_from(start)
+
+        def factory() -> asyncio.BaseProtocol:
+            if secure is None:
+                return self._wire(hub)
+            return Arrival(self, hub, functools.partial(self._wire, hub), secure)
 
         await self._starting()
         try:

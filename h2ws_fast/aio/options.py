@@ -14,7 +14,9 @@ from .origins import Origins
 from .tunnel import Tunnel
 from .websocket import WebSocket
 
-__all__ = ["CommonOptions", "Options", "limits_from", "start_from"]
+__all__ = ["CommonOptions", "Options", "limits_from", "secure_from", "start_from"]
+
+HANDSHAKE_S = 60.0  # of TLS where no `open_timeout` is set, as asyncio has it
 
 OnMessage: TypeAlias = Callable[[WebSocket, Any], Any]
 OnWebSocket: TypeAlias = Callable[[WebSocket], Any]
@@ -108,3 +110,15 @@ def start_from(
             start.setdefault("ssl_handshake_timeout", open_timeout)
         start.setdefault("ssl_shutdown_timeout", tls.shutdown_timeout(close_timeout))
     return start
+
+
+def secure_from(start: dict[str, Any]) -> dict[str, Any] | None:
+    """Take what concerns TLS out of what `start_from` returned: the arguments of `start_tls`."""
+    context = start.pop("ssl")
+    if context is None:
+        return None
+    return {
+        "sslcontext": context,
+        "ssl_handshake_timeout": start.pop("ssl_handshake_timeout", HANDSHAKE_S),
+        "ssl_shutdown_timeout": start.pop("ssl_shutdown_timeout"),
+    }

@@ -11,6 +11,7 @@ from .options import CommonOptions
 
 if TYPE_CHECKING:
     from .accepted import AcceptedWire
+    from .arrival import Arrival
 
 __all__ = ["Roster"]
 
@@ -25,12 +26,28 @@ class Roster:
         self.closing = False
         self._keeper: Keeper | None = None
         self._wires: set[AcceptedWire] = admission.wires
+        self._arrivals: set[Arrival] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._quiet: asyncio.Future[None] | None = None
 
+    def _arrived(self, arrival: Arrival) -> str | None:
+        # The name of the limit that keeps a newcomer out, or None. `_departed` follows.
+        self._arrivals.add(arrival)
+        return self.admission.arrive(arrival)
+
+    def _departed(self, arrival: Arrival) -> None:
+        self._arrivals.discard(arrival)
+        self.admission.depart(arrival)
+        self._check_quiet()
+
     def _admit(self, wire: AcceptedWire) -> str | None:
         # The name of the limit that keeps a connection out, or None.
-        limit = self.admission.enter(wire)
+        arrival = wire.arrival
+        limit = self.admission.enter(wire) if arrival is None else arrival.limit
+        if arrival is not None and limit is None:
+            self.admission.settle(arrival, wire)
+        if arrival is not None:
+            self.admission.depart(arrival)
         if limit is not None:
             return limit
         if self._keeper is not None:
@@ -50,5 +67,7 @@ class Roster:
 
     def _check_quiet(self) -> None:
         quiet = self._quiet
-        if quiet is not None and not self._wires and not self._tasks and not quiet.done():
+        if quiet is None or quiet.done():
+            return
+        if not self._arrivals and not self._wires and not self._tasks:
             quiet.set_result(None)

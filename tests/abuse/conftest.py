@@ -10,15 +10,20 @@ somebody else's WebSocket echoes on its own connection. Afterwards
 - it has used at most `cpu` seconds: an attack must be over within the first thousands of frames,
   and never cost more than reading what was sent. The pure twin, and a build whose memory is
   checked, has `SLOWER` times as long, and `LARGER` times as much memory.
+
+Every attack on `target` runs in cleartext, and over TLS with `H2WS_FAST_ABUSE_FULL=1` (`make
+abuse`); otherwise one in six does, and `H2WS_FAST_TURN` says which of the six parts.
 """
 
 import contextlib
 import os
+import zlib
 
 import pytest
 
 import h2ws_fast
 from tests.support.attacker import Bystander
+from tests.support.certificates import write_certificate
 from tests.support.target import Target
 
 MIB = 2**20
@@ -30,20 +35,51 @@ SLOWER = (1 if h2ws_fast.COMPILED else 20) * (10 if CHECKED else 1)
 LARGER = (1 if h2ws_fast.COMPILED else 4) * (4 if CHECKED else 1)
 
 
+FULL = os.environ.get("H2WS_FAST_ABUSE_FULL", "") not in ("", "0")
+PARTS = 6
+TURN = int(os.environ.get("H2WS_FAST_TURN", "0")) % PARTS
+TLS_CPU = 2  # ciphering what is sent costs as much as reading it
+TLS_MEMORY = 4 * MIB  # its buffers, of each connection
+
+
+def pytest_generate_tests(metafunc):
+    if "target" in metafunc.fixturenames:
+        metafunc.parametrize("target", ("cleartext", "tls"), indirect=True)
+
+
+def pytest_collection_modifyitems(config, items):
+    left = [item for item in items if not FULL and not is_due(item)]
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=left)
+
+
+def is_due(item):
+    kind = getattr(item, "callspec", None)
+    if kind is None or kind.params.get("target") != "tls":
+        return True
+    return zlib.crc32(item.nodeid.encode()) % PARTS == TURN
+
+
 @pytest.fixture(scope="session")
 def _targets():
-    targets = []
+    targets = {}
     yield targets
-    for target in targets:
+    for target in targets.values():
         target.stop()
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    return write_certificate(tmp_path_factory.mktemp("tls"))
+
+
 @pytest.fixture
-def target(_targets):
+def target(_targets, request, certificate):
     """The server with the default limits; one for all tests, so that it must survive each."""
-    if not _targets or not _targets[-1].alive:
-        _targets.append(Target())
-    return _targets[-1]
+    kind = request.param
+    if kind not in _targets or not _targets[kind].alive:
+        _targets[kind] = Target(certificate=certificate if kind == "tls" else None)
+    return _targets[kind]
 
 
 @pytest.fixture
@@ -54,8 +90,10 @@ def siege():
 
 @contextlib.contextmanager
 def _siege(target, *limits, also=(), memory=4 * MIB, cpu=0.5, latency=LATENCY_S):
+    if target.tls is not None:
+        cpu, memory = cpu * TLS_CPU, memory + TLS_MEMORY
     counted = target.stats()["limits"]
-    with Bystander(target.port) as bystander:
+    with Bystander(target.port, target.tls) as bystander:
         target.forget_peak()
         resident = target.memory()
         used = target.cpu()

@@ -1,5 +1,6 @@
 """The limits over all connections, reached by many of them."""
 
+import socket
 import time
 
 import pytest
@@ -87,6 +88,84 @@ def test_more_connections_of_an_address_than_allowed(siege):
         assert stats["connections"] == 22
         for attacker in attackers:
             attacker.close()
+
+
+def opened(port, count, address, first=b""):
+    """TCP connections that say no more than this of a TLS handshake."""
+    sockets = []
+    for _ in range(count):
+        sock = socket.socket()
+        sock.bind((address, 0))
+        sock.connect(("127.0.0.1", port))
+        sock.sendall(first)
+        sock.setblocking(False)
+        sockets.append(sock)
+    return sockets
+
+
+def still_open(sockets):
+    """How many of them the server has not closed."""
+    count = 0
+    for sock in sockets:
+        try:
+            count += bool(sock.recv(65536))
+        except BlockingIOError:
+            count += 1
+        except OSError:
+            pass
+    return count
+
+
+HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # the first octets of a ClientHello
+
+
+@row("SEC-4-2")
+@pytest.mark.parametrize("first", [b"", HELLO], ids=["silent", "half a hello"])
+@pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_address"])
+def test_handshakes_left_half_done(siege, certificate, limit, first):
+    """TLS handshakes under way are connections: as many as are allowed, and a second for others."""
+    options = {limit: 20, "open_timeout": 3}
+    with Target(certificate=certificate, **options) as target:
+        # The bystander is in, and so is whoever asks for the counters where all count.
+        with siege(target, memory=16 * MIB, cpu=1.0):
+            begun = time.monotonic()
+            sockets = opened(target.port, 500, "127.0.0.3", first)
+            time.sleep(0.3)
+            # Those who are in, and the hundred who may learn why they are not.
+            assert still_open(sockets) <= 120
+            time.sleep(max(0.0, begun + 1.8 - time.monotonic()))
+            assert still_open(sockets) <= 20
+            if limit == "max_connections_per_address":
+                stats = target.stats()  # from another address
+                assert stats["handshakes"] == 20
+                assert stats["refused"] == {limit: 480}
+            time.sleep(max(0.0, begun + 3.8 - time.monotonic()))
+            assert still_open(sockets) == 0
+            # There is room again.
+            with target.attack(address="127.0.0.3") as attacker:
+                attacker.websocket()
+            stats = target.stats()
+            assert stats["handshakes"] == 0 and stats["refused"][limit] >= 480
+        for sock in sockets:
+            sock.close()
+
+
+def test_handshakes_that_fail_leave_their_place(siege, certificate):
+    """No TLS at all, again and again: each is gone at once, and keeps nobody out."""
+    with (
+        Target(certificate=certificate, max_connections_per_address=20) as target,
+        siege(target, memory=16 * MIB, cpu=2.0),
+    ):
+        for _ in range(15):
+            sockets = opened(target.port, 15, "127.0.0.3", f.MAGIC)
+            end = time.monotonic() + 5
+            while still_open(sockets) and time.monotonic() < end:
+                time.sleep(0.01)
+            assert still_open(sockets) == 0
+            for sock in sockets:
+                sock.close()
+        stats = target.stats()
+        assert (stats["handshakes"], stats["refused"]) == (0, {})
 
 
 def test_more_memory_than_allowed(siege):

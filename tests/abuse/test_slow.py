@@ -28,7 +28,6 @@ from h2ws_fast.engine import Limits
 from tests.aio.conftest import LOOPS, run
 from tests.support import frames as f
 from tests.support import h1
-from tests.support.certificates import write_certificate
 from tests.support.raw import RawClient, RawServer
 from tests.support.ws_frames import CLOSE, PING, PONG, TEXT, read_ws_frames, ws_frame
 
@@ -50,11 +49,6 @@ def on_both_loops(test):
     keyword = inspect.Parameter.KEYWORD_ONLY
     wrapper.__signature__ = inspect.Signature([inspect.Parameter(x, keyword) for x in names])
     return wrapper
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    return write_certificate(tmp_path_factory.mktemp("tls"))
 
 
 async def echo(ws):

@@ -2,6 +2,7 @@
 
 import select
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -15,12 +16,25 @@ __all__ = ["Attacker", "Bystander", "ws_frame"]
 
 KEY = b"\x01\x02\x03\x04"
 CHUNK = 1 << 16
+AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Attacker:
-    """One connection. What comes is counted; GOAWAY is kept, and DATA unless `keep` is False."""
+    """One connection. What comes is counted; GOAWAY is kept, and DATA unless `keep` is False.
 
-    def __init__(self, port, *settings, greet=True, keep=True, receive_buffer=None, address=None):
+    `tls`: over TLS, with this context; `alpn` is what the server chose.
+    """
+
+    def __init__(
+        self,
+        port,
+        *settings,
+        greet=True,
+        keep=True,
+        receive_buffer=None,
+        address=None,
+        tls=None,
+    ):
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -28,6 +42,9 @@ class Attacker:
             self.socket.bind((address, 0))
         self.socket.settimeout(10)
         self.socket.connect(("127.0.0.1", port))
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
+        self.scheme = "http" if tls is None else "https"
         self.socket.setblocking(False)
         self.encoder = hpack.Encoder()
         self.decoder = hpack.Decoder()
@@ -56,7 +73,7 @@ class Attacker:
     def fields(self, method="GET", path="/", *extra):
         return [
             (":method", method),
-            (":scheme", "http"),
+            (":scheme", self.scheme),
             (":authority", "127.0.0.1"),
             (":path", path),
             *extra,
@@ -105,7 +122,7 @@ class Attacker:
                 try:
                     pending = pending[self.socket.send(pending[:CHUNK]) :]
                     progress = time.monotonic()
-                except BlockingIOError:
+                except AGAIN:
                     pass
                 except OSError:
                     # What it said before is still there to read.
@@ -132,15 +149,20 @@ class Attacker:
         assert self.read_until(lambda: self.over, seconds), "the connection is still open"
 
     def _receive(self):
+        # All that is there: what TLS has taken off the socket is not announced again.
+        while self._receive_some() and self.scheme == "https":
+            pass
+
+    def _receive_some(self):
         try:
             octets = self.socket.recv(1 << 18)
-        except BlockingIOError:
-            return
+        except AGAIN:
+            return False
         except OSError:
             octets = b""
         if not octets:
             self.over = True
-            return
+            return False
         buffer = self._buffer
         buffer += octets
         at = 0
@@ -152,6 +174,7 @@ class Attacker:
             self._frame(buffer[at + 3], buffer[at + 4], stream_id, buffer, at + 9, length)
             at += 9 + length
         del buffer[:at]
+        return True
 
     def _frame(self, kind, flags, stream_id, buffer, at, length):
         self.frames[kind] += 1
@@ -190,8 +213,8 @@ class Attacker:
 class Bystander:
     """Somebody else's WebSocket: it echoes all the while, and measures how long each takes."""
 
-    def __init__(self, port):
-        self.peer = Attacker(port)
+    def __init__(self, port, tls=None):
+        self.peer = Attacker(port, tls=tls)
         self.peer.websocket()
         self.latencies = []
         self.failure = None

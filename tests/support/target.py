@@ -16,6 +16,7 @@ import tempfile
 
 import pytest
 
+from h2ws_fast.aio.tls import client_context, server_context
 from tests.support.attacker import Attacker
 from tests.support.programs import end, read_line
 
@@ -23,13 +24,17 @@ TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 class Target:
-    """The server's process."""
+    """The server's process. `certificate`: a certificate's file and its key's, for TLS."""
 
-    def __init__(self, *, limits=None, settings=None, **options):
+    def __init__(self, *, limits=None, settings=None, certificate=None, **options):
         if not os.path.exists("/proc/self/clear_refs"):
             pytest.skip("memory and CPU are read from Linux's /proc")
         self._log = tempfile.TemporaryFile("w+")
         told = {"limits": limits or {}, "settings": settings or {}, "serve": options}
+        self.tls = None
+        if certificate is not None:
+            told["certificate"] = [str(path) for path in certificate]
+            self.tls = client_context(cafile=certificate[0])
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-m", "tests.support.target", json.dumps(told)],
             stdin=subprocess.DEVNULL,
@@ -49,11 +54,12 @@ class Target:
 
     def attack(self, *settings, **options):
         """An Attacker of this server."""
+        options.setdefault("tls", self.tls)
         return Attacker(self.port, *settings, **options)
 
     def stats(self):
         """What `Server.stats()` says, and what the application counts."""
-        asker = Attacker(self.port)
+        asker = self.attack()
         asker.send(asker.request(1, path="/stats"))
         assert asker.read_until(lambda: asker.ended_streams, 20), "GET /stats was not answered"
         asker.close()
@@ -165,6 +171,7 @@ async def main(told):
         process_request=application.process_request,
         limits=Limits(**{"close_timeout_s": 3.0, **told["limits"]}),
         settings=Settings(**told["settings"]),
+        ssl=server_context(*told["certificate"]) if "certificate" in told else None,
         **told["serve"],
     )
     application.server = server

@@ -1,0 +1,149 @@
+"""TLS before a connection is one: it counts from the moment it was accepted.
+
+asyncio's own `create_server(ssl=...)` tells of a connection once its handshake has ended, and never
+of one that failed. Whoever begins handshakes and leaves them half done would be counted by nobody,
+so here the transport is accepted as it is, looked at, and only then made secure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as ssl_module
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any
+
+from .protocol import Hub
+
+if TYPE_CHECKING:
+    from .accepted import AcceptedWire
+    from .roster import Roster
+
+__all__ = ["REFUSAL_S", "Arrival"]
+
+REFUSAL_S = 1.0  # what a newcomer has to say what it speaks, to learn that it may not come in
+ROOM = 65536  # octets taken at once, until the connection itself takes them
+
+
+@types.coroutine
+def continued(coroutine: Coroutine[Any, Any, Any], first: Any) -> Generator[Any, Any, Any]:
+    """Go on with a coroutine that was begun by hand and waits for the future `first`."""
+    try:
+        yield first
+    except BaseException as error:
+        return coroutine.throw(error)
+    return (yield from coroutine)
+
+
+class Arrival(asyncio.BufferedProtocol):
+    """Stands in for a connection until its handshake is over: `make()` is it then.
+
+    What arrives with the client's last flight is kept for it. `limit` is the name of the limit that
+    keeps this newcomer out, or None: it may then still learn so over TLS, in `REFUSAL_S`.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_eof",
+        "_hub",
+        "_lost",
+        "_make",
+        "_octets",
+        "_server",
+        "_task",
+        "_tls",
+        "limit",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        server: Roster,
+        hub: Hub,
+        make: Callable[[], AcceptedWire],
+        tls: dict[str, Any],
+    ) -> None:
+        self._server = server
+        self._hub = hub
+        self._make = make
+        self._tls = tls  # the arguments of `start_tls`
+        self._task: asyncio.Task[None] | None = None
+        self._buffer = memoryview(b"")
+        self._octets: list[bytes] = []
+        self._eof = False
+        self._lost = False
+        self.limit: str | None = None
+        self.transport: Any = None
+
+    # -- what the transport calls, without TLS first and then with it ---------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.limit = self._server._arrived(self)
+        if self._server.closing or (
+            self.limit is not None and not self._server.admission.hear(self)
+        ):
+            transport.close()
+            return
+        if self.limit is not None:
+            patience = self._tls["ssl_handshake_timeout"]
+            self._tls = {**self._tls, "ssl_handshake_timeout": min(REFUSAL_S, patience)}
+        # What begins here and now sees the first octets: a task would begin after the next read.
+        beginning = self._hub.loop.start_tls(transport, self, server_side=True, **self._tls)
+        first = beginning.send(None)
+        self._task = self._hub.loop.create_task(self._greet(continued(beginning, first)))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        # A view: asyncio's TLS reads into slices of it.
+        self._buffer = memoryview(bytearray(ROOM))
+        return self._buffer
+
+    def buffer_updated(self, n: int) -> None:
+        self._octets.append(bytes(self._buffer[:n]))
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        return False
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._lost = True
+        if self._task is None:
+            self._server._departed(self)
+
+    # -- the handshake ----------------------------------------------------------------------------
+
+    async def _greet(self, handshake: Any) -> None:
+        try:
+            secure = await handshake
+        except BaseException as error:
+            # The transport is closed, and the loop has told of what is worth telling.
+            self._server._departed(self)
+            if not isinstance(error, OSError | ssl_module.SSLError):
+                raise
+            return
+        # Not inside a task: the connection wakes others.
+        self._hub.loop.call_soon(self._hand_over, secure)
+
+    def _hand_over(self, secure: Any) -> None:
+        if self._lost or self._server.closing:
+            secure.close()
+            self._server._departed(self)
+            return
+        wire = self._make()
+        wire.arrival = self
+        secure.set_protocol(wire)
+        wire.connection_made(secure)
+        wire.arrival = None
+        self._server._departed(self)
+        for octets in self._octets:
+            room: Any = wire.get_buffer(len(octets))
+            room[: len(octets)] = octets
+            wire.buffer_updated(len(octets))
+        if self._eof and not wire.eof_received():
+            secure.close()
+
+    def abort(self) -> None:
+        """Give the handshake up."""
+        self.transport.abort()
+        if self._task is not None:
+            self._task.cancel()
