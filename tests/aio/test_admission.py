@@ -1,14 +1,18 @@
 """The limits over all connections of a server, their counters, and what is logged."""
 
 import asyncio
+import contextlib
 import logging
+import time
 
 import pytest
 
 from h2ws_fast import ConnectionTerminated, Response, connect, serve
+from h2ws_fast.aio import tls
 from h2ws_fast.aio.admission import address_of
 from h2ws_fast.aio.notices import BURST, Notices
 from h2ws_fast.engine import Limits, Settings
+from tests.aio.conftest import Place
 from tests.support import frames as f
 from tests.support.raw import RawClient
 
@@ -65,6 +69,50 @@ async def test_max_connections_over_tls(place):
             await ws.send("unharmed")
             assert await ws.recv() == "unharmed"
         assert server.stats()["refused"] == {"max_connections": 1}
+
+
+@pytest.fixture
+def secure(certificate):
+    return Place(tls.server_context(*certificate), tls.client_context(cafile=certificate[0]))
+
+
+async def test_handshakes_under_way_are_connections(secure):
+    async with secure.serve(echo, max_connections=2, open_timeout=0.5) as server:
+        silent = [await asyncio.open_connection("127.0.0.1", secure.port) for _ in range(2)]
+        async with asyncio.timeout(5):
+            while server.stats()["handshakes"] < 2:
+                await asyncio.sleep(0.01)
+        assert (server.stats()["connections"], server.stats()["accepted"]) == (0, 0)
+        with pytest.raises(ConnectionTerminated):
+            await connect(secure.ws(), ssl=secure.client_ssl)
+        assert server.stats()["refused"] == {"max_connections": 1}
+        # They had their time, and there is room again.
+        async with asyncio.timeout(5):
+            for reader, _ in silent:
+                assert await reader.read() == b""
+        async with connect(secure.ws(), ssl=secure.client_ssl) as ws:
+            await ws.send("in")
+            assert await ws.recv() == "in"
+            stats = server.stats()
+            assert (stats["handshakes"], stats["connections"], stats["accepted"]) == (0, 1, 1)
+        for _, writer in silent:
+            writer.close()
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_a_server_that_closes_waits_for_no_handshake(secure, when):
+    begun = time.monotonic()
+    async with secure.serve(echo) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", secure.port)
+        if when == "meanwhile":
+            async with asyncio.timeout(5):
+                while not server.stats()["handshakes"]:
+                    await asyncio.sleep(0.01)
+    assert time.monotonic() - begun < 5
+    assert server.stats()["handshakes"] == 0
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
 
 
 async def test_max_connections_per_address(clear):
