@@ -315,6 +315,7 @@ def test_goodbye(number, workers):
         with pytest.raises(ConnectionClosed) as caught:
             await ws.recv()
         assert caught.value.rcvd.code == 1001
+        await ws.wire.session.wait_closed()
 
     with Echo("--workers", workers) as echo:
         run(main(echo))
