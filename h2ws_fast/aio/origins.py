@@ -87,11 +87,13 @@ def is_allowed(origins: Origins, request: Request) -> bool:
     if isinstance(origins, SameOrigin):
         return origin is None or is_same_origin(origin, request.scheme, request.authority)
     # Any page can make its origin "null": in a sandboxed frame, or by a redirect.
-    place = None if origin is None or origin == "null" else read_origin(origin)
+    if origin == "null":
+        return False
+    place = None if origin is None else read_origin(origin)
     for allowed in origins or ():
         if allowed is None and origin is None:
             return True
-        if isinstance(allowed, str) and origin is not None and origin != "null":
+        if isinstance(allowed, str) and origin is not None:
             if allowed == origin or (place is not None and read_origin(allowed) == place):
                 return True
         if isinstance(allowed, re.Pattern) and origin is not None and allowed.fullmatch(origin):

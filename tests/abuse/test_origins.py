@@ -113,7 +113,8 @@ LIST = ["https://good.example", "https://port.example:8443", re.compile(r"https:
 def test_list_is_matched_exactly(origin, allowed):
     assert is_allowed(LIST, asked(origin, authority="evil.com")) is allowed
     assert is_allowed([None, *LIST], asked(None))
-    assert not is_allowed(["null"], asked("null"))
+    for all_of_it in ("null", re.compile(".*"), re.compile("null|https://good.example")):
+        assert not is_allowed([None, all_of_it], asked("null"))
     assert not is_allowed([], asked(None))
 
 
