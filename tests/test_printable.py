@@ -134,3 +134,36 @@ def test_logs_of_a_server_show_no_more(caplog):
     assert told
     for record in caplog.records:
         assert record.getMessage().isprintable(), record.getMessage()
+
+
+@row("SEC-9-3")
+def test_the_servers_own_lines_show_no_more(caplog):
+    from h2ws_fast import serve
+    from tests.support.raw import RawClient
+
+    async def hand_on(ws):
+        # What ended another connection is the reason for this one's end.
+        ws.wire.conn.abort(f.INTERNAL_ERROR, NASTY[ws.request.path[1:].replace("%20", " ")].encode()[:10_000])
+        ws.wire.touch()
+
+    async def main():
+        async with serve(hand_on, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            for name in NASTY:
+                peer = await RawClient.connect(port)
+                await peer.websocket(1, "/" + name.replace(" ", "%20"))
+                await peer.until_eof()
+                peer.close()
+            peer = await RawClient.connect(port)
+            fields = [(":method", "CONNECT"), (":protocol", "x" * 10_000), (":scheme", "http")]
+            peer.headers(1, [*fields, (":authority", "127.0.0.1"), (":path", "/")])
+            assert (await peer.expect(f.HEADERS, 1)).get(":status") == "501"
+            peer.close()
+
+    caplog.set_level(logging.INFO, "h2ws_fast")
+    run(main())
+    lines = [record.getMessage() for record in caplog.records]
+    for what, count in {"ended with error 0x2": len(NASTY), "refused with 501": 1}.items():
+        assert len([line for line in lines if what in line]) == count, lines
+    for line in lines:
+        assert is_harmless(line), line
