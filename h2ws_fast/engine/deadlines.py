@@ -60,7 +60,8 @@ class Deadlines(Sender):
 
     def arm(self, now):
         """Give timers their time without taking octets: for when the transport takes none."""
-        if self.outbox.queued and not self.timers.runs(SWEEP_TIMER):
+        outbox = self.outbox
+        if (outbox.queued or outbox.waiting()) and not self.timers.runs(SWEEP_TIMER):
             self.timers.mark(SWEEP_TIMER, 0)
         self.timers.arm(now)
 

@@ -1,6 +1,7 @@
 """WebSockets from one end to the other: messages, order, back-pressure, cancellation, pings."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -12,8 +13,10 @@ from h2ws_fast import (
     State,
     broadcast,
     connect,
+    serve,
 )
 from tests.support import frames as f
+from tests.support.raw import RawClient
 from tests.support.ws_frames import TEXT, ws_frame
 
 
@@ -472,6 +475,26 @@ async def test_keepalive_pings_and_measures(place):
                 while not ws.latency:
                     await asyncio.sleep(0.02)
             assert ws.state is State.OPEN
+
+
+@pytest.mark.row("SEC-4-3")
+async def test_those_who_came_together_are_not_pinged_together():
+    pinged = []
+
+    async def first_ping(port):
+        peer = await RawClient.connect(port)
+        await peer.websocket()
+        while (await peer.frame()).kind != f.DATA:
+            pass
+        pinged.append(time.monotonic())
+        peer.close()
+
+    options = {"ping_interval": 0.8, "ping_timeout": 0.16}  # it looks each 20 ms
+    async with serve(echo, "127.0.0.1", 0, **options) as server:
+        port = server.sockets[0].getsockname()[1]
+        await asyncio.gather(*(first_ping(port) for _ in range(30)))
+    # Over a quarter of the interval, by chance.
+    assert 0.1 < max(pinged) - min(pinged)
 
 
 async def test_callbacks_are_called_in_order(place):

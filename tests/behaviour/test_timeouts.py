@@ -347,27 +347,42 @@ def test_connection_whose_last_stream_stalled_is_ended(make):
 
 
 @row("SEC-4-1")
-@pytest.mark.parametrize("waits", ["data", "control"])
+@pytest.mark.parametrize("waits", ["data", "control beside data", "control"])
 def test_connection_that_takes_no_octet_is_ended(make, waits):
     # The transport is full: whoever drives the engine may not take what it has.
     peer = make("server", limits={"write_timeout_s": 8.0})
     stream_id = peer.websocket()
     if waits == "data":
         peer.conn.send_message(stream_id, b"x")
-        peer.conn.arm(peer.now)
     else:
-        peer.conn.send_message(stream_id, bytes(70000))  # more than its window
-        peer.pull()
+        if waits != "control":
+            peer.conn.send_message(stream_id, bytes(70000))  # more than its window
+            peer.pull()
         peer.feed(f.ping())
-        peer.conn.arm(peer.now)
+    peer.conn.arm(peer.now)
     while peer.now < 12.2 and not peer.conn.terminated:
         peer.now = peer.conn.next_timeout()
         peer.conn.handle_timeout(peer.now)
         peer.conn.arm(peer.now)
     assert 8.0 <= peer.now <= 12.1
     assert kinds(peer.more()) == ["Closed", "Terminated"]
+    assert hits(peer) == {"write_timeout_s": 1}
     peer.sent()
     assert goaways(peer) == [f.ENHANCE_YOUR_CALM]
+
+
+@row("SEC-4-1")
+def test_connection_that_takes_its_answers_now_and_then_goes_on(make):
+    peer = make("server", limits={"write_timeout_s": 8.0})
+    peer.websocket()
+    for _ in range(20):
+        peer.feed(f.ping())
+        peer.conn.arm(peer.now)
+        peer.now += 6.0
+        peer.conn.handle_timeout(peer.now)
+        peer.conn.arm(peer.now)
+        assert [x.kind for x in peer.sent()] == [f.PING]
+    assert hits(peer) == {} and not peer.conn.terminated
 
 
 # The same for a WebSocket over HTTP/1.1, where the transport takes nothing.
