@@ -143,7 +143,9 @@ def test_the_servers_own_lines_show_no_more(caplog):
 
     async def hand_on(ws):
         # What ended another connection is the reason for this one's end.
-        ws.wire.conn.abort(f.INTERNAL_ERROR, NASTY[ws.request.path[1:].replace("%20", " ")].encode()[:10_000])
+        ws.wire.conn.abort(
+            f.INTERNAL_ERROR, NASTY[ws.request.path[1:].replace("%20", " ")].encode()[:10_000]
+        )
         ws.wire.touch()
 
     async def main():

@@ -21,7 +21,7 @@ cdef class Heads(Carrier):
     cdef int end_block(self) except -1
     @cython.locals(stream=Stream, fields=list)
     cdef int receive_block(self, unsigned int stream_id, unsigned int end_stream, unsigned int promised, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
-    @cython.locals(guard=Guard, stream=Stream, head=RequestHead, rank=int, key=bytes, protocol=str, layer=Layer)
+    @cython.locals(guard=Guard, stream=Stream, head=RequestHead, rank=int, pending=int64_t, key=bytes, protocol=str, layer=Layer)
     cdef void _open_stream(self, unsigned int stream_id, list fields, unsigned int end_stream) except *
     cdef str _shared(self, str authority)
     @cython.locals(updates=dict, rank=int)

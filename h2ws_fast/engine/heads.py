@@ -110,12 +110,10 @@ class Heads(Carrier):
             return  # RFC 9113 section 6.8: after GOAWAY new streams are ignored
         guard = self.guard
         guard.streams += 1
-        if (
-            self.peer_streams >= self.max_streams
-            or guard.pending_resets > self.limits.max_pending_resets
-        ):
+        pending = min(self.max_streams, self.limits.max_pending_resets)
+        if self.peer_streams >= self.max_streams or guard.pending_resets >= pending:
             # RFC 9113 section 5.1.2. Safe to retry: nothing of it reached anyone.
-            if guard.pending_resets > self.limits.max_pending_resets:
+            if guard.pending_resets >= pending:
                 guard.hit("max_pending_resets")
             else:
                 guard.hit("max_concurrent_streams")

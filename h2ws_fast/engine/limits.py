@@ -2,7 +2,7 @@
 
 The peer is hostile: every queue, buffer, count and wait has its number here. Reaching one ends the
 connection with ENHANCE_YOUR_CALM unless the comment says otherwise, and is counted by name in
-`Connection.stats()["limits"]`. None lifts a limit.
+`Connection.stats()["limits"]`. None lifts a limit, but for `max_pending_resets`.
 """
 
 UNLIMITED = 2**62
@@ -129,9 +129,10 @@ class Limits:
         max_pings=10,
         # Streams that the peer may open and reset again before the application can have looked (in
         # what one read brought): a page that leaves during authentication resets dozens; beyond it
-        # new streams are refused: CVE-2023-44487. What the application does work on counts until
-        # its work is over: see `serve`.
-        max_pending_resets=1000,
+        # new streams are refused: CVE-2023-44487. Never more than may be open at once, which is
+        # the default: None is `Settings.max_concurrent_streams`. What the application does work on
+        # counts until its work is over: see `serve`.
+        max_pending_resets=None,
         # Resets by the peer, and resets its faults made us send, in a burst ... (nghttp2 1000):
         # CVE-2023-44487, CVE-2025-8671.
         reset_burst=1000,

@@ -65,7 +65,7 @@ class Limits:
         max_priority_frames: int | None = 100,
         max_window_updates: int | None = 20,
         max_pings: int | None = 10,
-        max_pending_resets: int | None = 1000,
+        max_pending_resets: int | None = None,
         reset_burst: int | None = 1000,
         reset_rate: int | None = 33,
         max_local_resets: int | None = 1024,

@@ -34,7 +34,7 @@ def test_rapid_reset(target, siege, kind):
     """Each request is taken back at once. The most that ever work are as many as may be open."""
     # A thousand tasks that are cancelled at 2 KiB, and their requests.
     with (
-        siege(target, "reset_burst", also={"max_handlers"}, memory=16 << 20),
+        siege(target, "reset_burst", also={"max_handlers", "max_pending_resets"}, memory=16 << 20),
         target.attack() as attacker,
     ):
         block, end = opening(attacker, kind)

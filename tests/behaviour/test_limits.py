@@ -43,7 +43,7 @@ def untouched(peer):
 DEFAULTS = {
     "reset_burst": 1000,
     "reset_rate": 33,
-    "max_pending_resets": 1000,
+    "max_pending_resets": 2**62,  # the setting is less
     "max_local_resets": 1024,
     "glitch_burst": 10000,
     "glitch_rate": 330,
@@ -177,6 +177,22 @@ def test_rapid_reset(make):
     calm(peer, "reset_burst")
 
 
+@row("SEC-1-1")
+def test_default_of_max_pending_resets_can_be_reached(make):
+    peer = make("server")
+    pairs = [peer.headers(i, POST) + f.rst_stream(i) for i in range(1, 2003, 2)]
+    peer.feed(*pairs)
+    assert len(of(peer.events, "Requested")) == 1000
+    assert peer.conn.stats()["limits"] == {"max_pending_resets": 1, "reset_burst": 1}
+    # As many in two reads are within it, and reset_burst has the last word alone.
+    peer = make("server", limits={"reset_burst": 2000})
+    for half in (pairs[:500], pairs[500:]):
+        peer.feed(*half)
+        peer.sent()
+    peer.next_id = 2003
+    untouched(peer)
+
+
 def test_resets_of_ended_streams_are_not_charged(make):
     peer = make("server", limits={"reset_burst": 2, "reset_rate": 0})
     for _ in range(10):
@@ -195,9 +211,18 @@ def test_resets_of_ended_streams_are_not_charged(make):
 
 
 @row("SEC-1-1")
-def test_max_pending_resets(make):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"limits": {"max_pending_resets": 4}},
+        {"settings": {"max_concurrent_streams": 4}},
+        {"settings": {"max_concurrent_streams": 4}, "limits": {"max_pending_resets": 5}},
+    ],
+    ids=["the limit", "the setting", "the less of both"],
+)
+def test_max_pending_resets(make, options):
     # Streams that were opened and reset faster than the application can have been told.
-    peer = make("server", limits={"max_pending_resets": 3})
+    peer = make("server", **options)
     post = [peer.headers(i, POST) + f.rst_stream(i) for i in range(1, 19, 2)]
     peer.feed(*post[:3])
     peer.forget()
