@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import codecs
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -30,7 +31,7 @@ from ..aio import tls
 from ..aio.client_wire import ClientWire
 from ..aio.protocol import Hub
 from ..printable import printable
-from . import CommandError, loops, version
+from . import CommandError, loops, twin, version
 from .trace import Tracer
 
 __all__ = ["add_parser", "run"]
@@ -67,10 +68,14 @@ def add_parser(commands: Any) -> None:
     )
     add("--insecure", action="store_true", help="accept any certificate")
     add("--cafile", metavar="PEM", help="trust these authorities instead of the system's")
-    add("--trace", action="store_true", help="print every frame of HTTP/2 both ways, to stderr")
+    add(
+        "--trace",
+        action="store_true",
+        help="print every frame both ways, to stderr; over HTTP/2 alone",
+    )
     add(
         "--wait",
-        type=float,
+        type=_seconds,
         default=0.5,
         metavar="SECONDS",
         help="at the end of the input, close once nothing has come for so long (0.5)",
@@ -86,9 +91,21 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError("seconds are a number, at least 0")
+    return seconds
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; the exit code is 0 after a clean close."""
-    _, factory = loops.choose(arguments.loop)
+    loop_name, factory = loops.choose(arguments.loop)
+    if _is_talkative(arguments):
+        _note(f"h2ws-fast {version()} connect: {twin()} engine, {loop_name}")
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(_talk(arguments))
@@ -105,7 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
             "  does the server speak TLS? ws:// is for cleartext"
         ) from error
     except AlpnError as error:
-        raise CommandError(f"{error}\n  without --http h2 it goes over HTTP/1.1") from error
+        way = "--http h2" if arguments.http == "h2" else "--trace"
+        raise CommandError(f"{error}\n  without {way} it goes over HTTP/1.1") from error
     except InvalidStatus as error:
         body = error.response.body
         text = body.decode("utf-8", "replace").strip() if isinstance(body, bytes) else ""
@@ -191,6 +209,11 @@ def _harmless(text: str) -> str:
     )
 
 
+def _is_talkative(arguments: argparse.Namespace) -> bool:
+    # Where input is piped, stderr has errors and the end alone.
+    return arguments.trace or sys.stdin.isatty()
+
+
 def _note(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
@@ -227,8 +250,7 @@ async def _talk(arguments: argparse.Namespace) -> int:
             additional_headers=arguments.header,
             user_agent_header=f"h2ws-fast/{version()}",
         )
-        talkative = sys.stdin.isatty() or arguments.trace
-        code = await _converse(ws, arguments.wait, talkative)
+        code = await _converse(ws, arguments.wait, _is_talkative(arguments))
     return code
 
 

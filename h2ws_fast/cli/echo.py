@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
+import math
 import os
 import signal
 import socket
@@ -87,24 +88,26 @@ def add_parser(commands: Any) -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError("a port is a number between 0 and 65535")
-    return port
+    return _whole(text, 0, 65535, "a port is a number between 0 and 65535")
 
 
 def _limit(text: str) -> int:
-    limit = int(text)
-    if limit < 1:
-        raise argparse.ArgumentTypeError("a limit is at least 1")
-    return limit
+    return _whole(text, 1, math.inf, "a limit is a number, at least 1")
 
 
 def _workers(text: str) -> int:
-    workers = int(text)
-    if not 1 <= workers <= 1024:
-        raise argparse.ArgumentTypeError("between 1 and 1024 processes")
-    return workers
+    return _whole(text, 1, 1024, "between 1 and 1024 processes")
+
+
+def _whole(text: str, least: int, most: float, words: str) -> int:
+    # argparse would tell of a ValueError by the name of the function.
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(words) from None
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(words)
+    return number
 
 
 def run(arguments: argparse.Namespace) -> int:

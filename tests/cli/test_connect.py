@@ -8,10 +8,15 @@ import time
 
 import pytest
 
+import h2ws_fast
 from tests.support.certificates import write_certificate
 from tests.support.programs import COMMAND, Echo, free_port
 
 pty = pytest.importorskip("pty", reason="needs the signals and pipes of POSIX")
+
+
+TWIN = "compiled" if h2ws_fast.COMPILED else "pure Python"
+FIRST_LINE = rf"h2ws-fast \S+ connect: {TWIN} engine, (uvloop|asyncio)\n"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,7 @@ def test_lines_are_messages_and_the_end_closes(server):
     done = talk(server.uri, "hello\nnaïve ☃\n\nwithout a newline", "--insecure")
     assert done.returncode == 0
     assert done.stdout == "hello\nnaïve ☃\n\nwithout a newline\n"
-    assert done.stderr.endswith("closed: code 1000\n")
+    assert done.stderr == "closed: code 1000\n"
 
 
 def test_much_input(server):
@@ -107,6 +112,8 @@ def test_on_a_terminal(server):
     )
     os.close(slave)
     with process:
+        first = process.stderr.readline().decode()
+        assert re.fullmatch(FIRST_LINE, first), first
         while b"Ctrl-D closes\n" not in process.stderr.readline():
             pass
         os.write(master, b"typed\n")
@@ -139,6 +146,7 @@ def test_a_terminal_gets_no_control_characters(server):
 def test_trace_shows_both_directions(server):
     done = talk(f"{server.uri}/traced", "hello\n", "--insecure", "--trace", "--subprotocol", "chat")
     assert done.returncode == 0 and done.stdout == "hello\n"
+    assert re.match(FIRST_LINE, done.stderr), done.stderr
     lines = [re.sub(r"^\[ *\d+\.\d+\] ", "", line).strip() for line in done.stderr.splitlines()]
     for line in (
         "send connection preface",
@@ -254,3 +262,17 @@ def test_a_version_that_is_not_served_is_an_error(served, asked, cleartext):
 def test_trace_is_of_http_2(server):
     done = talk(server.uri, "", "--insecure", "--trace", "--http", "h1")
     assert done.returncode == 1 and "leave out --http h1" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--trace", "--http=h2"])
+def test_the_hint_is_what_the_user_said(option):
+    with Echo("--http", "h1") as echo:
+        done = talk(echo.uri, "", "--insecure", option)
+    said = option.replace("=", " ")
+    assert done.returncode == 1 and f"\n  without {said} it goes over HTTP/1.1" in done.stderr
+
+
+@pytest.mark.parametrize("wait", ["nan", "-1", "inf", "soon"])
+def test_seconds_are_a_number(wait):
+    done = talk("wss://localhost/", "", f"--wait={wait}")
+    assert done.returncode == 2 and "--wait: seconds are a number, at least 0" in done.stderr

@@ -490,3 +490,20 @@ def test_nothing_of_the_certificate_stays_behind(tmp_path):
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
     assert list(tmp_path.iterdir()) == []
     assert echo.process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--port=abc", "a port is a number between 0 and 65535"),
+        ("--port=65536", "a port is a number between 0 and 65535"),
+        ("--workers=two", "between 1 and 1024 processes"),
+        ("--workers=0", "between 1 and 1024 processes"),
+        ("--max-connections=many", "a limit is a number, at least 1"),
+        ("--memory-budget=0", "a limit is a number, at least 1"),
+    ],
+)
+def test_a_number_that_is_none_is_told_in_words(option, words):
+    done = subprocess.run([*COMMAND, "echo", option], capture_output=True, text=True, timeout=30)
+    name = option.partition("=")[0]
+    assert done.returncode == 2 and done.stderr.endswith(f"argument {name}: {words}\n")
