@@ -26,7 +26,7 @@ class Demand:
 
     def verdict(self, value):
         if value is None:
-            return f"not measured (--only {self.section})"
+            return f"not measured (--check, or --only {self.section})"
         return "met" if self.met(value) else "MISSED"
 
 

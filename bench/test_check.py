@@ -1,0 +1,80 @@
+"""What `--check` takes for a pass: every demand measured, and met."""
+
+import types
+
+import pytest
+
+import bench.__main__ as command
+from bench.demands import DEMANDS
+
+
+def good(demand):
+    return demand.limit
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Run the command with sections that note these figures; return its code and what ran."""
+
+    def run(figures, *arguments):
+        ran = []
+
+        def section(name):
+            module = types.SimpleNamespace()
+
+            def measure(bench):
+                ran.append(name)
+                for demand in DEMANDS:
+                    if demand.section == name and demand.key in figures:
+                        bench.figure(demand.key, figures[demand.key])
+
+            module.run = measure
+            return module
+
+        monkeypatch.setattr(command.contenders, "available", lambda: ({}, []))
+        monkeypatch.setattr(
+            command.importlib, "import_module", lambda name: section(name.partition(".")[2])
+        )
+        return command.main(list(arguments)), ran
+
+    return run
+
+
+ALL = {demand.key: good(demand) for demand in DEMANDS}
+
+
+def test_all_measured_and_met(measured, capsys):
+    code, ran = measured(ALL, "--check")
+    assert code == 0
+    assert set(ran) == set(command.SECTIONS) >= {demand.section for demand in DEMANDS}
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("demand", DEMANDS, ids=lambda demand: demand.key)
+def test_a_demand_that_was_not_measured_fails(measured, capsys, demand):
+    code, _ = measured({key: value for key, value in ALL.items() if key != demand.key}, "--check")
+    told = capsys.readouterr()
+    assert code == 1
+    assert told.err == f"not measured: {demand.text}\n"
+    assert "not measured (--check" in told.out
+
+
+@pytest.mark.parametrize("demand", DEMANDS, ids=lambda demand: demand.key)
+def test_a_demand_that_is_missed_fails(measured, capsys, demand):
+    worse = demand.limit * (0.9 if demand.sense == ">=" else 1.1)
+    code, _ = measured({**ALL, demand.key: worse}, "--check")
+    assert code == 1
+    assert capsys.readouterr().err == f"missed: {demand.text}\n"
+
+
+def test_sections_by_name_are_judged_alone(measured):
+    kernels = {demand.key: demand.limit for demand in DEMANDS if demand.section == "kernels"}
+    assert measured(kernels, "--check", "--only", "kernels") == (0, ["kernels"])
+    kernels.popitem()
+    assert measured(kernels, "--check", "--only", "kernels") == (1, ["kernels"])
+
+
+def test_without_it_nothing_fails_and_nothing_takes_long(measured):
+    code, ran = measured({})
+    assert code == 0
+    assert "instructions" not in ran and "engine" in ran
