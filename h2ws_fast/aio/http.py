@@ -273,6 +273,12 @@ class Response(Incoming):
         status = int(status)
         if not 100 <= status <= 999:
             raise ValueError(f"a status has three digits: {status}")
+        if body is not None and not isinstance(body, bytes | bytearray | memoryview | str):
+            if not hasattr(body, "__aiter__"):
+                raise TypeError(
+                    "the body of a Response is bytes, str or an async iterable of bytes, "
+                    f"not {type(body).__name__}"
+                )
         self.status = status
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
         self.body = body

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from ..engine import Limits, Settings
 from . import tls
+from .checks import check_seconds, check_unmixed
 from .dialer import Dialer
 from .http import Request, Response
 from .origins import Origins
@@ -64,8 +65,29 @@ def limits_from(
     idle_timeout: float | None,
     keepalive_interval: float | None,
     keepalive_timeout: float | None,
+    idle_default: float | None = 180,
 ) -> Limits:
-    """The limits of each connection, from the arguments of `serve` and `Session`."""
+    """The limits of each connection, from the arguments of `serve` and `Session`.
+
+    `limits` stands for all of them: what would be lost beside it raises TypeError.
+    """
+    check_seconds(
+        open_timeout=open_timeout,
+        close_timeout=close_timeout,
+        write_timeout=write_timeout,
+        idle_timeout=idle_timeout,
+        keepalive_interval=keepalive_interval,
+        keepalive_timeout=keepalive_timeout,
+    )
+    check_unmixed(
+        limits,
+        max_size=(max_size, 2**20),
+        write_limit=(write_limit, 2**15),
+        write_timeout=(write_timeout, 60),
+        idle_timeout=(idle_timeout, idle_default),
+        keepalive_interval=(keepalive_interval, 30),
+        keepalive_timeout=(keepalive_timeout, 20),
+    )
     if limits is not None:
         return limits
     high, low = write_limit if isinstance(write_limit, tuple) else (write_limit, write_limit // 4)
@@ -96,6 +118,7 @@ def start_from(
     others: dict[str, Any],
 ) -> dict[str, Any]:
     """What a Server needs to start: the arguments of `create_server`, and the pings'."""
+    check_seconds(ping_interval=ping_interval, ping_timeout=ping_timeout)
     start = {
         "host": host,
         "port": port,

@@ -11,6 +11,13 @@ from ..engine import Limits, Settings
 from . import tls
 from .accepted import AcceptedWire
 from .admission import Admission
+from .checks import (
+    check_callables,
+    check_kinds,
+    check_origins,
+    check_subprotocols,
+    check_tunnels,
+)
 from .dialer import Dialer
 from .http import Request, Response
 from .listener import Listener
@@ -114,7 +121,8 @@ def serve(
     `max_size` limits a message, `write_limit` (or a pair, high and low) is where `send` begins to
     wait. What arrives and is not received waits with the peer, by flow control: the window in
     `settings` bounds it in octets, so `max_queue` of `websockets` is accepted and not needed.
-    `limits` replaces what the timeouts, `max_size` and `write_limit` say, but for the pings.
+    `limits` replaces what the timeouts, `max_size` and `write_limit` say, but for the pings and
+    TLS: give one or the others.
 
     Each WebSocket is pinged every `ping_interval` seconds and closed with 1011 where no pong comes
     within `ping_timeout`. A connection with open streams that is silent for `keepalive_interval`
@@ -129,29 +137,37 @@ def serve(
     `settings.max_concurrent_streams` handlers work at once, those of streams that were reset
     included; streams beyond are refused (REFUSED_STREAM).
 
+    Raises TypeError and ValueError at once for arguments that make no sense.
+
     Other keyword arguments (`sock`, `reuse_port`, `start_serving` ...) go to `create_server`.
     """
     if handler is not None and on_message is not None:
         raise ValueError("give handler or on_message, not both")
     if on_message is None and (on_open is not None or on_close is not None):
         raise ValueError("on_open and on_close go with on_message")
-    for name, callback in (("handler", handler), ("on_message", on_message)):
-        if callback is not None and not callable(callback):
-            raise TypeError(f"{name} must be callable: {callback!r}")
-    if isinstance(subprotocols, str):
-        raise TypeError("subprotocols is a list of str, not one str")
+    check_callables(
+        handler=handler,
+        on_message=on_message,
+        on_open=on_open,
+        on_close=on_close,
+        on_request=on_request,
+        select_subprotocol=select_subprotocol,
+        process_request=process_request,
+        process_response=process_response,
+    )
+    check_kinds(limits, settings)
     options = Options()
     options.handler = handler
     options.on_message = on_message
     options.on_open = on_open
     options.on_close = on_close
     options.on_request = on_request
-    options.tunnels = {token.lower(): each for token, each in (tunnels or {}).items()}
+    options.tunnels = check_tunnels(tunnels)
     if connect is not None and not isinstance(connect, Dialer):
         raise TypeError(f"connect is a Dialer, not {connect!r}")
     options.dialer = connect
-    options.origins = origins
-    options.subprotocols = None if subprotocols is None else list(subprotocols)
+    options.origins = check_origins(origins)
+    options.subprotocols = check_subprotocols(subprotocols)
     options.select_subprotocol = select_subprotocol
     options.process_request = process_request
     options.process_response = process_response

@@ -22,6 +22,7 @@ from ..errors import (
     StreamReset,
 )
 from . import tls, uri
+from .checks import check_kinds, check_seconds
 from .client_wire import ClientWire
 from .fallback import is_remembered, open_upgraded, probe
 from .fetch import Fetch
@@ -91,6 +92,8 @@ class Session:
     ) -> None:
         self.target = uri.parse(uri_)
         self.logger = logger
+        check_kinds(limits, settings)
+        check_seconds(ping_interval=ping_interval, ping_timeout=ping_timeout)
         if ssl is not None and not self.target.secure:
             raise ValueError(f"ssl is given, but {uri_!r} says cleartext: use https or wss")
         if http not in ("auto", "h2", "h1"):
@@ -115,6 +118,7 @@ class Session:
             idle_timeout=idle_timeout,
             keepalive_interval=keepalive_interval,
             keepalive_timeout=keepalive_timeout,
+            idle_default=None,
         )
         self._kwargs = kwargs
         self._wire: ClientWire | None = None
