@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -47,12 +48,13 @@ def check_seconds(**given: Any) -> None:
             raise ValueError(f"{name} must be above 0, or None for never: {value!r}")
 
 
-def check_unmixed(limits: Limits | None, **given: tuple[Any, Any]) -> None:
-    """Raise TypeError for arguments, each with its default, whose place `limits` takes."""
+def check_unmixed(taker: Callable[..., Any], limits: Limits | None, **given: Any) -> None:
+    """Raise TypeError for arguments of `taker` that are not its defaults, where `limits` rules."""
     if limits is None:
         return
-    for name, (value, default) in given.items():
-        if value != default:
+    parameters = inspect.signature(taker).parameters
+    for name, value in given.items():
+        if value != parameters[name].default:
             raise TypeError(f"limits replaces {name}: say it in limits, or leave limits out")
 
 

@@ -55,6 +55,7 @@ class Options(CommonOptions):
 
 
 def limits_from(
+    taker: Callable[..., Any],
     limits: Limits | None,
     *,
     open_timeout: float | None,
@@ -65,9 +66,8 @@ def limits_from(
     idle_timeout: float | None,
     keepalive_interval: float | None,
     keepalive_timeout: float | None,
-    idle_default: float | None = 180,
 ) -> Limits:
-    """The limits of each connection, from the arguments of `serve` and `Session`.
+    """The limits of each connection, from the arguments of `taker`: a `serve`, or `Session`.
 
     `limits` stands for all of them: what would be lost beside it raises TypeError.
     """
@@ -80,13 +80,14 @@ def limits_from(
         keepalive_timeout=keepalive_timeout,
     )
     check_unmixed(
+        taker,
         limits,
-        max_size=(max_size, 2**20),
-        write_limit=(write_limit, 2**15),
-        write_timeout=(write_timeout, 60),
-        idle_timeout=(idle_timeout, idle_default),
-        keepalive_interval=(keepalive_interval, 30),
-        keepalive_timeout=(keepalive_timeout, 20),
+        max_size=max_size,
+        write_limit=write_limit,
+        write_timeout=write_timeout,
+        idle_timeout=idle_timeout,
+        keepalive_interval=keepalive_interval,
+        keepalive_timeout=keepalive_timeout,
     )
     if limits is not None:
         return limits

@@ -180,6 +180,7 @@ def serve(
         settings = Settings() if answers else Settings(enable_connect_protocol=False)
     options.settings = settings
     options.limits = limits_from(
+        serve,
         limits,
         open_timeout=open_timeout,
         close_timeout=close_timeout,

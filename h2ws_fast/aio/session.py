@@ -109,6 +109,7 @@ class Session:
         self._ping_timeout = ping_timeout
         self._settings = Settings() if settings is None else settings
         self._limits = limits_from(
+            Session,
             limits,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
@@ -118,7 +119,6 @@ class Session:
             idle_timeout=idle_timeout,
             keepalive_interval=keepalive_interval,
             keepalive_timeout=keepalive_timeout,
-            idle_default=None,
         )
         self._kwargs = kwargs
         self._wire: ClientWire | None = None

@@ -10,6 +10,7 @@ from typing import Any
 from ..aio import tls
 from ..aio.accepted import AcceptedWire
 from ..aio.admission import Admission
+from ..aio.checks import check_kinds
 from ..aio.http import HeadersLike, fields_of
 from ..aio.listener import Listener
 from ..aio.options import CommonOptions, limits_from, start_from
@@ -129,6 +130,7 @@ def serve(
         access_log=access_log,
         logger=logger,
     )
+    check_kinds(limits, settings)
     options = CommonOptions()
     options.http = tls.versions(http)
     options.ssl = None if ssl is None else tls.prepare(ssl, server=True, http=options.http)
@@ -139,6 +141,7 @@ def serve(
         settings = Settings() if answers else Settings(enable_connect_protocol=False)
     options.settings = settings
     options.limits = limits_from(
+        serve,
         limits,
         open_timeout=open_timeout,
         close_timeout=close_timeout,

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from h2ws_fast import Response, Session, connect, serve
+from h2ws_fast import Response, Session, asgi, connect, serve
 from h2ws_fast.engine import Limits, Settings
 
 
@@ -59,8 +59,9 @@ def test_what_serve_refuses(options, error, words):
         lambda **options: serve(handle, **options),
         lambda **options: Session("http://a.example", **options),
         lambda **options: connect("ws://a.example", **options),
+        lambda **options: asgi.serve(handle, **options),
     ],
-    ids=["serve", "Session", "connect"],
+    ids=["serve", "Session", "connect", "asgi"],
 )
 @pytest.mark.parametrize(
     ("options", "error", "words"),
