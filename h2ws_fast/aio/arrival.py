@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["REFUSAL_S", "Arrival"]
 
 REFUSAL_S = 1.0  # what a newcomer has to say what it speaks, to learn that it may not come in
-ROOM = 65536  # octets taken at once, until the connection itself takes them
+NO_BUFFER = memoryview(b"")
+ROOM = 4096  # octets taken at once, until the connection itself takes them
 
 
 @types.coroutine
@@ -68,7 +69,7 @@ class Arrival(asyncio.BufferedProtocol):
         self._make = make
         self._tls = tls  # the arguments of `start_tls`
         self._task: asyncio.Task[None] | None = None
-        self._buffer = memoryview(b"")
+        self._buffer = NO_BUFFER
         self._octets: list[bytes] = []
         self._eof = False
         self._lost = False
@@ -100,6 +101,7 @@ class Arrival(asyncio.BufferedProtocol):
 
     def buffer_updated(self, n: int) -> None:
         self._octets.append(bytes(self._buffer[:n]))
+        self._buffer = NO_BUFFER  # who holds on to us holds nothing large
 
     def eof_received(self) -> bool:
         self._eof = True
