@@ -21,6 +21,8 @@ ASGIApplication: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 Fields: TypeAlias = list[tuple[bytes, bytes]]
 
+TASK_NAME = "ASGI application"  # one for all: asyncio would write a new one for each
+
 
 class Application:
     """An ASGI application as its server runs it.
@@ -63,6 +65,7 @@ class Application:
         self.access_logger = access_logger or logging.getLogger("h2ws_fast.asgi.access")
         self.asgi = {"version": "3.0", "spec_version": "2.5"}
         self.fresh_context = False  # tasks begin with no context variables set
+        self.on_answered: Callable[[], None] | None = None
         self._headers = headers or []
         self._date_header = date_header
         self._dated: Fields = self._headers
@@ -85,6 +88,8 @@ class Application:
 
     def answered(self) -> None:
         """A request was answered, or a WebSocket is over."""
+        if self.on_answered is not None:
+            self.on_answered()
 
     def start(
         self, loop: asyncio.AbstractEventLoop, scope: Scope, receive: Receive, send: Send
@@ -97,8 +102,8 @@ class Application:
         if not asyncio.iscoroutine(work):
             work = _wait(work)
         if self.fresh_context:
-            return loop.create_task(work, context=contextvars.Context())
-        return loop.create_task(work)
+            return loop.create_task(work, name=TASK_NAME, context=contextvars.Context())
+        return loop.create_task(work, name=TASK_NAME)
 
 
 async def _raise(error: BaseException) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"te")
 )
 STATUSES = {status: (b":status", b"%d" % status) for status in range(100, 1000)}
+
+CONTEXT = contextvars.Context()  # what runs when a task has ended sets nothing in it
 
 # So many octets of one message are given to the engine at once; the rest waits for the peer.
 PIECE = 262144
@@ -78,7 +81,9 @@ class Exchange(Sink):
         wire.route(self.stream_id, self._event)
         task = wire.application.start(wire.hub.loop, self.scope, self.receive, self.send)
         wire.employ(task)
-        task.add_done_callback(self._done)
+        # This object as it is, and one context for all: 128 octets less for each stream that a
+        # bound method and a copied context cost while it is open.
+        task.add_done_callback(self, context=CONTEXT)
 
     async def receive(self) -> Message:
         """What the application awaits to hear of its client."""
@@ -230,7 +235,7 @@ class Exchange(Sink):
 
     # -- the end ----------------------------------------------------------------------------------
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
+    def __call__(self, task: asyncio.Task[Any]) -> None:
         """The application's task has ended."""
         self.wire.dismiss(task)
         logger = self.wire.application.logger

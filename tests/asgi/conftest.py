@@ -15,6 +15,7 @@ from tests.aio.conftest import (  # noqa: F401  # fixtures and hooks
     pytest_pyfunc_call,
 )
 from tests.support.asgi import KINDS, Place
+from tests.support.programs import module
 
 
 def pytest_configure(config):
@@ -24,7 +25,7 @@ def pytest_configure(config):
 @pytest.fixture(params=KINDS)
 def place(request):
     if request.param != "standalone":
-        pytest.importorskip(request.param)
+        module(request.param)
     if request.param == "hypercorn":
         marker = request.node.get_closest_marker("differs")
         if marker is not None:
@@ -35,10 +36,18 @@ def place(request):
 
 
 @pytest.fixture(params=KINDS[:2])
+def ours(request):
+    """As `place`, ours only."""
+    if request.param != "standalone":
+        module(request.param)
+    return Place(request.param)
+
+
+@pytest.fixture(params=KINDS[:2])
 def secure(request, certificate):  # noqa: F811
     """As `place`, over TLS, ours only."""
     if request.param != "standalone":
-        pytest.importorskip(request.param)
+        module(request.param)
     return Place(request.param, certificate)
 
 
@@ -51,7 +60,7 @@ def alone():
 @pytest.fixture
 def within():
     """Ours within uvicorn."""
-    pytest.importorskip("uvicorn")
+    module("uvicorn")
     return Place("uvicorn")
 
 

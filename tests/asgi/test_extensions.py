@@ -177,15 +177,6 @@ async def echo(receive, send):
         await send({**message, "type": "tunnel.send"})
 
 
-@pytest.fixture(params=("standalone", "uvicorn"))
-def ours(request):
-    from tests.support.asgi import Place
-
-    if request.param == "uvicorn":
-        pytest.importorskip("uvicorn")
-    return Place(request.param)
-
-
 async def test_octets_go_both_ways_and_sides_end_apart(ours):
     app = Tunnels(echo)
     async with ours.serve(app, lifespan="off"):

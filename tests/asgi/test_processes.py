@@ -1,0 +1,299 @@
+"""uvicorn and gunicorn as they are started by users: processes, signals, sockets."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import frames as f
+from tests.support.asgi import Client
+from tests.support.programs import free_port, module, running, wait_for_port
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs the signals of POSIX")
+
+ROOT = Path(__file__).parent.parent.parent
+CLASS = "h2ws_fast.asgi.uvicorn:Protocol"
+APP = """
+import asyncio, os
+
+started = []
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            kind = (await receive())["type"]
+            print(kind, os.getpid(), flush=True)
+            started.append(kind)
+            await send({"type": kind + ".complete"})
+            if kind == "lifespan.shutdown":
+                return
+    elif scope["type"] == "http":
+        if scope["path"] == "/slow":
+            print("slow", flush=True)
+            await asyncio.sleep(0.5)
+        body = f"{MARK} {os.getpid()} {scope['scheme']} {scope['http_version']}".encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+    else:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({**message, "type": "websocket.send"})
+        print("disconnect", message["code"], flush=True)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, request):
+    if "uvloop" in request.node.name:
+        pytest.skip("the loop of the client is of no interest")
+    write(tmp_path, "one")
+    return tmp_path
+
+
+def write(folder, mark):
+    (folder / "application.py").write_text(textwrap.dedent(f"MARK = {mark!r}\n{APP}"))
+
+
+def start(folder, *arguments, **options):
+    paths = filter(None, (str(folder), str(ROOT), os.environ.get("PYTHONPATH")))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    output = open(folder / "output", "ab")  # closed with the process
+    return running(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=folder,
+        env=environment,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        **options,
+    )
+
+
+def output(folder):
+    return (folder / "output").read_text()
+
+
+async def wait_for(folder, text, count=1):
+    async with asyncio.timeout(15):
+        while output(folder).count(text) < count:
+            await asyncio.sleep(0.02)
+
+
+async def get(port, path="/", *, stream_id=1, **options):
+    client = await Client.connect(port, **options)
+    try:
+        return await client.get(path)
+    finally:
+        client.close()
+        # TLS says goodbye, or does not.
+        with contextlib.suppress(OSError):
+            await client.writer.wait_closed()
+
+
+async def end(process, number=signal.SIGTERM):
+    process.send_signal(number)
+    async with asyncio.timeout(15):
+        while process.poll() is None:
+            await asyncio.sleep(0.02)
+    return process.returncode
+
+
+async def gracefully(folder, process, port):
+    """A request and a WebSocket are under way while the server is told to end."""
+    client = await Client.connect(port)
+    await client.websocket(1)
+    client.ask("/slow", stream_id=3)
+    await wait_for(folder, "slow")
+    process.send_signal(signal.SIGTERM)
+    octets, closed, goaways = b"", b"", 0
+    while (frame := await client.frame()) is not None:
+        if frame.kind == f.PING and not frame.ack:
+            client.send(f.ping(frame.payload, ack=True))
+        goaways += frame.kind == f.GOAWAY
+        if frame.kind == f.DATA and frame.stream_id == 3:
+            octets += frame.content
+        if frame.kind == f.DATA and frame.stream_id == 1 and not closed:
+            closed = frame.content
+            client.close_frame(1, 1012, end_stream=True)
+    client.close()
+    assert octets.startswith(b"one ")
+    assert closed == b"\x88\x02" + (1012).to_bytes(2, "big")
+    assert goaways == 2
+    async with asyncio.timeout(15):
+        while process.poll() is None:
+            await asyncio.sleep(0.02)
+    assert "disconnect 1012" in output(folder)
+    assert "Traceback" not in output(folder), output(folder)
+
+
+async def test_uvicorn_ends_gracefully(folder):
+    module("uvicorn")
+    port = free_port()
+    with start(folder, "uvicorn", "application:app", "--http", CLASS, "--port", port) as process:
+        wait_for_port(port, process)
+        await gracefully(folder, process, port)
+    assert "lifespan.shutdown" in output(folder)
+    assert '"WebSocket /" [accepted]' in output(folder)
+    assert '"GET /slow HTTP/2" 200 OK' in output(folder)
+
+
+async def test_uvicorn_with_workers(folder):
+    module("uvicorn")
+    port = free_port()
+    arguments = ("uvicorn", "application:app", "--http", CLASS, "--port", port, "--workers", 2)
+    with start(folder, *arguments) as process:
+        wait_for_port(port, process)
+        await wait_for(folder, "lifespan.startup", 2)
+        seen = set()
+        async with asyncio.timeout(15):
+            while len(seen) < 2:
+                seen.add((await get(port)).body.split()[1])
+        await end(process)
+    assert output(folder).count("lifespan.shutdown") == 2
+
+
+async def test_uvicorn_reloads(folder):
+    module("uvicorn")
+    port = free_port()
+    arguments = ("uvicorn", "application:app", "--http", CLASS, "--port", port, "--reload")
+    with start(folder, *arguments) as process:
+        wait_for_port(port, process)
+        await wait_for(folder, "lifespan.startup")
+        assert (await get(port)).body.startswith(b"one ")
+        time.sleep(0.1)
+        write(folder, "another")
+        await wait_for(folder, "lifespan.startup", 2)
+        assert (await get(port)).body.startswith(b"another ")
+        await end(process, signal.SIGINT)
+
+
+async def test_uvicorn_on_a_unix_socket_and_on_a_descriptor(folder):
+    module("uvicorn")
+    path = str(folder / "socket")
+    with start(folder, "uvicorn", "application:app", "--http", CLASS, "--uds", path) as process:
+        await wait_for(folder, "running on")
+        assert await over_unix(path)
+        await end(process)
+    path = str(folder / "other")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        number = listener.fileno()
+        arguments = ("uvicorn", "application:app", "--http", CLASS, "--fd", number)
+        with start(folder, *arguments, pass_fds=[number]) as process:
+            await wait_for(folder, "running on", 2)
+            assert await over_unix(path)
+            await end(process)
+
+
+async def over_unix(path):
+    client = Client(*await asyncio.open_unix_connection(path))
+    client.send(f.MAGIC, f.settings())
+    answer = await client.get()
+    client.close()
+    return answer.body.startswith(b"one ")
+
+
+async def test_uvicorn_ends_after_so_many_requests(folder):
+    module("uvicorn")
+    port = free_port()
+    arguments = ("uvicorn", "application:app", "--http", CLASS, "--port", port)
+    with start(folder, *arguments, "--limit-max-requests", 3) as process:
+        wait_for_port(port, process)
+        for _ in range(3):
+            await get(port)
+        async with asyncio.timeout(10):
+            while process.poll() is None:
+                await asyncio.sleep(0.02)
+    assert "Maximum request limit of 3 exceeded" in output(folder)
+
+
+WORKER = f"""
+from uvicorn_worker import UvicornWorker
+
+class Worker(UvicornWorker):
+    CONFIG_KWARGS = {{"http": "{CLASS}"}}
+"""
+
+
+@pytest.mark.parametrize("kind", ["own", "uvicorn"])
+async def test_gunicorn_ends_gracefully(folder, kind):
+    module("gunicorn")
+    if kind == "uvicorn":
+        module("uvicorn_worker")
+        (folder / "worker.py").write_text(WORKER)
+    name = "worker.Worker" if kind == "uvicorn" else "h2ws_fast.asgi.gunicorn.Worker"
+    port = free_port()
+    arguments = ("gunicorn", "-k", name, "-b", f"127.0.0.1:{port}", "--access-logfile", "-")
+    with start(folder, *arguments, "application:app") as process:
+        wait_for_port(port, process)
+        await wait_for(folder, "lifespan.startup")
+        answer = await get(port)
+        assert answer.body.endswith(b" http 2")
+        await gracefully(folder, process, port)
+    assert "lifespan.shutdown" in output(folder)
+    assert '"GET /slow HTTP/2" 200' in output(folder)
+
+
+async def test_gunicorn_over_tls(folder, certificate, client_tls):
+    module("gunicorn")
+    port, other = free_port(), free_port()
+    arguments = ("gunicorn", "-k", "h2ws_fast.asgi.gunicorn.Worker", "--workers", 2)
+    binds = ("-b", f"127.0.0.1:{port}", "-b", f"127.0.0.1:{other}", "--max-requests", 3)
+    tls = ("--certfile", certificate[0], "--keyfile", certificate[1])
+    with start(folder, *arguments, *binds, *tls, "application:app") as process:
+        wait_for_port(port, process)
+        await wait_for(folder, "lifespan.startup", 2)
+        client_tls.set_alpn_protocols(["h2"])
+        # Workers end after three requests each, and others take their place.
+        answered = 0
+        async with asyncio.timeout(20):
+            while answered < 12:
+                # What a worker has not accepted when it ends is lost to its client.
+                with contextlib.suppress(OSError, AssertionError):
+                    answer = await get((port, other)[answered % 2], ssl=client_tls)
+                    assert answer.body.endswith(b" https 2")
+                    answered += 1
+        await wait_for(folder, "Autorestarting")
+        await end(process)
+
+
+async def test_gunicorn_knows_who_came_by_tls(folder):
+    module("gunicorn")
+    port = free_port()
+    arguments = ("gunicorn", "-k", "h2ws_fast.asgi.gunicorn.Worker", "-b", f"127.0.0.1:{port}")
+    with start(folder, *arguments, "application:app") as process:
+        wait_for_port(port, process)
+        await wait_for(folder, "lifespan.startup")
+        client = await Client.connect(port)
+        answer = await client.get("/", ("x-forwarded-proto", "https"))
+        assert answer.body.endswith(b" https 2")
+        answer = await client.get("/", ("x-forwarded-proto", "http"), stream_id=3)
+        assert answer.body.endswith(b" http 2")
+        client.close()
+        await end(process)
+
+
+async def test_gunicorn_does_not_start_an_application_that_fails(folder):
+    module("gunicorn")
+    (folder / "failing.py").write_text(
+        "async def app(scope, receive, send):\n"
+        "    await receive()\n"
+        "    await send({'type': 'lifespan.startup.failed', 'message': 'as told'})\n"
+    )
+    port = free_port()
+    arguments = ("gunicorn", "-k", "h2ws_fast.asgi.gunicorn.Worker", "-b", f"127.0.0.1:{port}")
+    with start(folder, *arguments, "failing:app") as process:
+        async with asyncio.timeout(15):
+            while process.poll() is None:
+                await asyncio.sleep(0.05)
+    assert process.returncode == 3
+    assert "as told" in output(folder)
