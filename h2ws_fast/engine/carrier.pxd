@@ -61,6 +61,7 @@ cdef class Carrier(FrameReader):
     cdef dict updates  # ranks of streams that are not open yet
     cdef list pending_settings
     cdef unsigned int last_peer_id, goaway_last, peer_goaway_last
+    cdef unsigned int seen_id  # last_peer_id when octets were last asked for
     cdef int64_t next_local_id
     cdef int64_t local_initial, window_size, max_streams
     cdef int64_t local_streams, peer_streams

@@ -100,6 +100,7 @@ class Carrier(FrameReader):
         "pongs",
         "round_trip",
         "secure",
+        "seen_id",
         "settings",
         "shed_at",
         "shutdown_state",

@@ -175,6 +175,7 @@ class Connection(Deadlines):
         self.last_stream = None
         self.last_authority = ""
         self.last_peer_id = 0
+        self.seen_id = 0
         self.goaway_last = MAX_STREAM_ID
         self.peer_streams = 0
         self.local_streams = 0
@@ -311,7 +312,7 @@ class Connection(Deadlines):
             raise LocalProtocolError("data_to_send cannot be called from a sink of Drained")
         buffers = []
         outbox = self.outbox
-        self.guard.pending_resets = 0
+        self.seen_id = self.last_peer_id
         if outbox.dribbles:
             self._count_dribbles(now)
         while max_bytes >= MIN_PULL and outbox.waiting():

@@ -125,7 +125,7 @@ class Control(Heads):
             # had ended, as GET does. What was answered and then ended by either side, or closed
             # properly, costs nothing: browsers and proxies finish streams so.
             self._reached(self.guard.reset(self.now))
-            if pending:
+            if pending and stream_id > self.seen_id:
                 self.guard.pending_resets += 1
             if self.phase == DEAD:
                 return

@@ -102,13 +102,15 @@ class Heads(Carrier):
         rank = -1
         if self.updates is not None:
             rank = self._take_update(stream_id)
+        guard = self.guard
+        if self.last_peer_id == self.seen_id:
+            guard.pending_resets = 0  # it is the first of which the application has not heard
         if stream_id > self.last_peer_id + 2:
             self.closed.skip(self.last_peer_id + 1, stream_id - 1)
         self.last_peer_id = stream_id
         self.timers.cancel(FIRST_REQUEST_TIMER, 0)
         if stream_id > self.goaway_last:
             return  # RFC 9113 section 6.8: after GOAWAY new streams are ignored
-        guard = self.guard
         guard.streams += 1
         pending = min(self.max_streams, self.limits.max_pending_resets)
         if self.peer_streams >= self.max_streams or guard.pending_resets >= pending:

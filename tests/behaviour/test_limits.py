@@ -178,6 +178,20 @@ def test_rapid_reset(make):
 
 
 @row("SEC-1-1")
+def test_a_client_may_give_up_all_its_streams_and_ask_anew(make):
+    # The application has heard of those that are reset: it is a page that was left.
+    peer = make("server", settings={"max_concurrent_streams": 5})
+    for _ in range(3):
+        ids = [peer.post() for _ in range(5)]
+        peer.sent()
+        chunks = [f.rst_stream(i) for i in ids]
+        peer.feed(*chunks, peer.headers(peer.new_id(), GET, True))
+        assert [x for x in peer.sent() if x.kind == f.RST_STREAM] == []
+        peer.feed(f.rst_stream(peer.next_id - 2))
+    untouched(peer)
+
+
+@row("SEC-1-1")
 def test_default_of_max_pending_resets_can_be_reached(make):
     peer = make("server")
     pairs = [peer.headers(i, POST) + f.rst_stream(i) for i in range(1, 2003, 2)]
