@@ -1,8 +1,8 @@
 """Builds the extensions: every `.pxd` in the package names one.
 
 `name.pxd` beside `name.py` means that the same file is also compiled; where there is a
-`name.pyx` (the kernels alone) that is compiled instead, together with `csrc/`. Everything else
-stands in `pyproject.toml`.
+`name.pyx` (what needs C itself) that is compiled instead, two of them together with their part of
+`csrc/`. Everything else stands in `pyproject.toml`.
 
 H2WS_FAST_PURE=1 builds no extension and needs neither a compiler nor Cython: the wheel is then
 `py3-none-any`. Nothing falls back to that silently.
@@ -25,6 +25,11 @@ ROOT = Path(__file__).resolve().parent
 PACKAGE = "h2ws_fast"
 PURE = os.environ.get("H2WS_FAST_PURE", "") not in ("", "0")
 SANITIZE = os.environ.get("H2WS_FAST_SANITIZE", "") not in ("", "0")
+# What is linked in from `csrc/`. The dispatch pointers are there once: with the kernels.
+CSRC = {
+    "kernels": ("dispatch", "huffman", "mask", "utf8"),
+    "stream_map": ("map",),
+}
 GENERATED = Path("build", "cython-checked" if SANITIZE else "cython")
 DIRECTIVES = {
     "language_level": 3,
@@ -155,18 +160,17 @@ def extensions():
     found = []
     for pxd in sorted(Path(PACKAGE).rglob("*.pxd")):
         source = pxd.with_suffix(".pyx")
-        kernels = source.exists()
-        if not kernels:
+        if not source.exists():
             source = pxd.with_suffix(".py")
         if not source.exists() or source.stem == "__init__":
             continue
-        csrc = sorted(Path("csrc").glob("*.c")) if kernels else []
+        csrc = [f"csrc/{name}.c" for name in CSRC.get(source.stem, ())]
         found.append(
             Extension(
                 ".".join(source.with_suffix("").parts),
-                [str(source), *map(str, csrc)],
-                include_dirs=["csrc"] if kernels else [],
-                depends=sorted(map(str, Path("csrc").glob("*.h"))) if kernels else [],
+                [str(source), *csrc],
+                include_dirs=["csrc"] if csrc else [],
+                depends=sorted(map(str, Path("csrc").glob("*.h"))) if csrc else [],
                 extra_compile_args=SANITIZED if SANITIZE else OPTIMIZED,
                 extra_link_args=SANITIZED if SANITIZE else [],
                 language="c",

@@ -4,8 +4,8 @@ import sys
 
 from h2ws_fast import _twins
 from h2ws_fast.engine import Connection, Limits, Role, Settings
+from h2ws_fast.engine.buffers import Pool
 from h2ws_fast.engine.events import BytesMessage, Closed, Requested, TextMessage
-from h2ws_fast.engine.kernels import Pool
 
 from . import chromium, wire
 from .cases import Case

@@ -11,7 +11,7 @@ import pytest
 
 import h2ws_fast
 from h2ws_fast import _twins
-from h2ws_fast.engine.kernels import TextMessage
+from h2ws_fast.engine.events import TextMessage
 
 SETUP = """
 from Cython.Build import cythonize
@@ -26,7 +26,7 @@ setup(
 
 
 @pytest.mark.timeout(300)
-def test_a_foreign_module_cimports_the_kernels(tmp_path):
+def test_a_foreign_module_cimports_the_engine(tmp_path):
     if not _twins.COMPILED:
         pytest.skip("the pure twin has no C interface")
     pytest.importorskip("Cython")

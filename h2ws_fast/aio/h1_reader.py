@@ -14,6 +14,8 @@ from typing import Any
 import h11
 
 from ..engine import Limits, Sink
+from ..engine.arrivals import Data
+from ..engine.buffers import Pool
 from ..engine.constants import CANCEL, NO_ERROR
 from ..engine.endpoint import Endpoint
 from ..engine.events import Drained, Ended, Requested, Reset, Terminated, Trailers
@@ -24,7 +26,6 @@ from ..engine.handshake import (
     values_of,
 )
 from ..engine.headers import MalformedMessage, read_request
-from ..engine.kernels import Data, Pool
 from .chunks import ChunkGuard
 from .head import Gathering, InvalidHead, check_framing, read_fields
 

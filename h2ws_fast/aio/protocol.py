@@ -21,8 +21,8 @@ import socket
 import threading
 import weakref
 
+from ..engine.buffers import Pool
 from ..engine.constants import NEVER
-from ..engine.kernels import Pool
 
 logger = logging.getLogger("h2ws_fast.aio")
 

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from ..engine.buffers import Pool
 from ..engine.connection import AnyEvent
 from ..engine.endpoint import Endpoint
-from ..engine.kernels import Pool
 from .keeper import Keeper
 from .websocket import WebSocket
 

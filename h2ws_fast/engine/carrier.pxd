@@ -5,17 +5,12 @@ from .closed cimport ClosedStreams
 from .frames cimport FrameReader
 from .guard cimport Guard
 from .hpack cimport Decoder, Encoder
-from .kernels cimport (
-    Buffer,
-    Chunks,
-    Raised,
-    StreamMap,
-    bytes_message,
-    data_event,
-    octets,
-    text_message,
-    u32,
-)
+from .arrivals cimport bytes_message, data_event, text_message
+from .buffers cimport Buffer
+from .chunks cimport Chunks
+from .kernels cimport octets, u32
+from .raised cimport Raised
+from .stream_map cimport StreamMap
 from .limits cimport Limits
 from .masking cimport MaskKeys
 from .outbox cimport Outbox

@@ -10,6 +10,7 @@ A stream leaves the map when it is over; only `closed` remembers how it ended.
 """
 
 from ..errors import LocalProtocolError
+from .arrivals import bytes_message, data_event, text_message
 from .closed import ENDED, RESET_BY_PEER, RESET_BY_US
 from .constants import (
     ANSWERED,
@@ -52,8 +53,9 @@ from .constants import (
 )
 from .events import Terminated
 from .frames import FrameReader
-from .kernels import Raised, bytes_message, data_event, text_message, u32
+from .kernels import u32
 from .layers import DISCARDED
+from .raised import Raised
 
 
 class Carrier(FrameReader):

@@ -3,7 +3,9 @@ from libc.stdint cimport int64_t
 
 from .deadlines cimport Deadlines
 from .guard cimport Guard
-from .kernels cimport Buffer, OutBuffer, Pool, StreamMap, address
+from .buffers cimport Buffer, OutBuffer, Pool
+from .kernels cimport address
+from .stream_map cimport StreamMap
 from .limits cimport Limits
 from .masking cimport MaskKeys
 from .messages cimport MessageLayer

@@ -12,6 +12,7 @@ to it is queued.
 from enum import IntEnum
 
 from ..errors import LocalProtocolError
+from .buffers import Pool
 from .closed import ClosedStreams
 from .constants import (
     AWAIT_PREFACE,
@@ -49,13 +50,14 @@ from .deadlines import Deadlines
 from .events import Drained
 from .guard import Guard
 from .hpack import Decoder, Encoder
-from .kernels import Pool, StreamMap, address
+from .kernels import address
 from .limits import Limits
 from .masking import MaskKeys
 from .messages import MessageLayer
 from .outbox import Outbox
 from .sender import check_error_code
 from .settings import Settings, check_setting
+from .stream_map import StreamMap
 from .timers import Timers
 from .window import Window
 

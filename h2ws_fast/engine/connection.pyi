@@ -2,9 +2,9 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Any, TypeAlias
 
+from .buffers import Pool
 from .endpoint import Endpoint
 from .events import BytesMessage, Data, Event, TextMessage
-from .kernels import Pool
 from .limits import Limits
 from .settings import Settings
 from .sink import Sink

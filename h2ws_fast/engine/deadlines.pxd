@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from .kernels cimport StreamMap
+from .stream_map cimport StreamMap
 from .layers cimport Body
 from .sender cimport Sender
 from .stream cimport Layer, Stream

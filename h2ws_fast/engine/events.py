@@ -1,12 +1,12 @@
 """What a `Connection` tells its caller.
 
 `receive_data` and `events` return these in the order in which they happened. The three that are
-as frequent as messages (`TextMessage`, `BytesMessage`, `Data`) come from the kernels; the rest
+as frequent as messages (`TextMessage`, `BytesMessage`, `Data`) are those of `arrivals`; the rest
 are ordinary classes. Each stream's last event is `Closed` (a WebSocket that was open) or `Reset`
 (anything else that ended before both sides were done).
 """
 
-from .kernels import BytesMessage, Data, TextMessage
+from .arrivals import BytesMessage, Data, TextMessage
 
 __all__ = [
     "BytesMessage",

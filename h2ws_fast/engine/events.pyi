@@ -1,8 +1,8 @@
 from typing import ClassVar
 
-from .kernels import BytesMessage as BytesMessage
-from .kernels import Data as Data
-from .kernels import TextMessage as TextMessage
+from .arrivals import BytesMessage as BytesMessage
+from .arrivals import Data as Data
+from .arrivals import TextMessage as TextMessage
 
 __all__ = [
     "BytesMessage",

@@ -1,8 +1,9 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
+from .buffers cimport Buffer
 from .delivery cimport Delivery
-from .kernels cimport Buffer, address, octets, take, u24, u32
+from .kernels cimport address, octets, take, u24, u32
 from .stream cimport Layer, Stream
 
 cdef unsigned int ACK, CLOSED, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM

@@ -15,6 +15,7 @@ pieces of one field block. A DATA payload is handed on as it arrives.
 Sizes and stream numbers are checked when a head is whole, before a payload is held.
 """
 
+from .buffers import Buffer
 from .constants import (
     ACK,
     AWAIT_PREFACE,
@@ -47,7 +48,7 @@ from .constants import (
     WINDOW_UPDATE,
 )
 from .delivery import Delivery
-from .kernels import Buffer, address, take, u24, u32
+from .kernels import address, take, u24, u32
 
 
 class FrameReader(Delivery):

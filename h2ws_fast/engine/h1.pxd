@@ -3,16 +3,11 @@ from libc.stdint cimport int64_t
 
 from .delivery cimport Delivery
 from .guard cimport Guard
-from .kernels cimport (
-    Chunks,
-    OutBuffer,
-    Pool,
-    Raised,
-    address,
-    bytes_message,
-    octets,
-    text_message,
-)
+from .arrivals cimport bytes_message, text_message
+from .buffers cimport OutBuffer, Pool
+from .chunks cimport Chunks
+from .kernels cimport address, octets
+from .raised cimport Raised
 from .limits cimport Limits
 from .masking cimport MaskKeys
 from .messages cimport MessageLayer, new_message_layer, payload

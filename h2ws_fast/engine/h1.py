@@ -5,6 +5,9 @@ always 1, and TCP's window takes the place of flow control. The handshake is not
 """
 
 from ..errors import LocalProtocolError, StreamClosed
+from .arrivals import bytes_message, text_message
+from .buffers import Pool
+from .chunks import NONE, Chunks
 from .constants import (
     BINARY,
     CLOSE_TIMER,
@@ -31,11 +34,12 @@ from .constants import (
 from .delivery import Delivery
 from .events import Drained, Terminated
 from .guard import Guard
-from .kernels import NONE, Chunks, Pool, Raised, address, bytes_message, text_message
+from .kernels import address
 from .layers import DISCARDED
 from .limits import Limits
 from .masking import MaskKeys
 from .messages import check_close, new_message_layer, payload
+from .raised import Raised
 from .sink import make_sink
 from .stream import new_stream
 from .timers import Timers

@@ -1,9 +1,9 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .buffers import Pool
 from .connection import AnyEvent, Octets, Role
 from .endpoint import Endpoint
-from .kernels import Pool
 from .limits import Limits
 from .sink import Sink
 

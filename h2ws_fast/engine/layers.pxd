@@ -1,7 +1,8 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from .kernels cimport Buffer, octets, take
+from .buffers cimport Buffer
+from .kernels cimport octets, take
 from .stream cimport Channel, Layer, Stream
 
 cdef unsigned int PROTOCOL_ERROR

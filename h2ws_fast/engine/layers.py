@@ -1,8 +1,9 @@
 """The plain layers: what the octets of a stream are when they are not WebSocket messages."""
 
+from .buffers import Buffer
 from .constants import PROTOCOL_ERROR
 from .events import Ended, Reset
-from .kernels import Buffer, take
+from .kernels import take
 from .stream import Layer
 
 

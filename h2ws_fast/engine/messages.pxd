@@ -1,7 +1,8 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
-from .kernels cimport Buffer, address, encoded, mask_key, octets, rotate, take, u16, u64, unmask, unmask_text
+from .buffers cimport Buffer
+from .kernels cimport address, encoded, mask_key, octets, rotate, take, u16, u64, unmask, unmask_text
 from .limits cimport Limits
 from .stream cimport Channel, Layer, Stream
 

@@ -21,6 +21,7 @@ browsers stop using HTTP/2 for WebSockets to an origin that resets instead.
 """
 
 from ..errors import LocalProtocolError
+from .buffers import Buffer
 from .constants import (
     ABNORMAL_CLOSURE,
     BINARY,
@@ -38,7 +39,7 @@ from .constants import (
     WS_PROTOCOL_ERROR,
 )
 from .events import Closed, Pinged, Ponged
-from .kernels import Buffer, address, encoded, mask_key, rotate, take, u16, u64, unmask, unmask_text
+from .kernels import address, encoded, mask_key, rotate, take, u16, u64, unmask, unmask_text
 from .stream import Layer
 
 # MessageLayer.phase

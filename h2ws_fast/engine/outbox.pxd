@@ -2,7 +2,8 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from .bodies cimport Bodies
-from .kernels cimport Buffer, Chunks, OutBuffer
+from .buffers cimport Buffer, OutBuffer
+from .chunks cimport Chunks
 from .stream cimport Stream
 
 cdef unsigned int NONE, DATA, END, END_STREAM, OWED, PROMPT, READY, STALLED, TUNNELLED

@@ -21,6 +21,8 @@ INITIAL_WINDOW_SIZE costs nothing, however many streams there are.
 """
 
 from .bodies import Bodies
+from .buffers import Buffer
+from .chunks import NONE, Chunks
 from .constants import (
     DATA,
     DEFAULT_FRAME_SIZE,
@@ -33,7 +35,6 @@ from .constants import (
     STALLED,
     TUNNELLED,
 )
-from .kernels import NONE, Buffer, Chunks
 from .priority import DEFAULT_RANK, URGENCY
 
 TINY = 256  # octets of DATA that are hardly worth a frame, unless they are all there is

@@ -2,7 +2,9 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from .control cimport Control
-from .kernels cimport Buffer, Chunks, address
+from .buffers cimport Buffer
+from .chunks cimport Chunks
+from .kernels cimport address
 from .layers cimport Pending, new_unanswered
 from .messages cimport MessageLayer, new_message_layer, payload
 from .stream cimport Layer, Stream, new_stream

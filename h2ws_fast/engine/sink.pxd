@@ -1,6 +1,7 @@
 cimport cython
 
-from .kernels cimport attempt, bytes_message, data_event, text_message
+from .arrivals cimport bytes_message, data_event, text_message
+from .raised cimport attempt
 
 
 cdef class Sink:

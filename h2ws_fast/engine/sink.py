@@ -1,6 +1,7 @@
 """Where a stream's events go. `Connection.attach` puts a sink on a stream."""
 
-from .kernels import attempt, bytes_message, data_event, text_message
+from .arrivals import bytes_message, data_event, text_message
+from .raised import attempt
 
 
 class Sink:

@@ -1,17 +1,10 @@
 # cython: language_level=3
-"""A module of somebody else's, on the kernels of an installed h2ws_fast."""
+"""A module of somebody else's, on the engine of an installed h2ws_fast."""
 
-from h2ws_fast.engine.kernels cimport (
-    Buffer,
-    StreamMap,
-    TextMessage,
-    address,
-    octets,
-    text_message,
-    u32,
-    unmask,
-    unmask_text,
-)
+from h2ws_fast.engine.arrivals cimport TextMessage, text_message
+from h2ws_fast.engine.buffers cimport Buffer
+from h2ws_fast.engine.kernels cimport address, octets, u32, unmask, unmask_text
+from h2ws_fast.engine.stream_map cimport StreamMap
 
 
 def taste(data):

@@ -133,13 +133,14 @@ class Misuse:
         self.rng = rng
         self.h1 = importlib.import_module(".h1", twin.__name__)
         self.sink = importlib.import_module(".sink", twin.__name__)
-        self.kernels = importlib.import_module(".kernels", twin.__name__)
+        self.arrivals = importlib.import_module(".arrivals", twin.__name__)
+        self.buffers = importlib.import_module(".buffers", twin.__name__)
         self.allowed = refusals(twin)
         self.depth = 0
         self.array = bytearray(3000)
         self.kept = []  # buffers to send and views of them, with what they held
         self.said = []
-        self.pool = self.kernels.Pool(rng.choice((1024, 65536)))
+        self.pool = self.buffers.Pool(rng.choice((1024, 65536)))
         self.conn = self.connection()
 
     def connection(self):
@@ -253,7 +254,7 @@ class Misuse:
         elif how == 14 and self.depth == 0:
             self.conn = self.connection()
         else:
-            self.kernel()
+            self.arrival()
 
     def verb(self):
         """A verb with some good arguments and some bad ones."""
@@ -319,18 +320,20 @@ class Misuse:
             if again is self.pool and rng.random() < 0.7:
                 arguments = [2**20]
             self.call(again.__init__, *arguments)
-            self.call(self.kernels.OutBuffer, *arguments)
+            self.call(self.buffers.OutBuffer, *arguments)
             return
-        kind = getattr(self.twin, rng.choice(TYPES), None) or self.kernels.Pool
+        kind = getattr(self.twin, rng.choice(TYPES), None) or self.buffers.Pool
         made = self.call(kind, *[self.value() for _ in range(rng.randrange(3))])
         if isinstance(made, self.twin.Connection):
             self.call(made.receive_data, b"x")
             self.call(made.data_to_send)
 
-    def kernel(self):
-        """What an application holds of the kernels: events and pools."""
-        rng, k = self.rng, self.kernels
-        kind = rng.choice((k.TextMessage, k.BytesMessage, k.Data))
+    def arrival(self):
+        """An event of the hot path."""
+        rng = self.rng
+        kind = rng.choice(
+            (self.arrivals.TextMessage, self.arrivals.BytesMessage, self.arrivals.Data)
+        )
         event = self.call(kind, *[self.value() for _ in range(rng.randrange(4))])
         if event is not None:
             self.call(repr, event)

@@ -1,19 +1,29 @@
-"""The kernels of `kernels.pyx`, called within their contracts, against their twin in Python."""
+"""What has a `.pyx` of its own, called within its contracts, against its twin in Python."""
 
 import importlib
+from types import SimpleNamespace
 
 from h2ws_fast import _twins
 
 from .choices import Choices
 
+MODULES = ("kernels", "buffers", "chunks", "stream_map")
 TEXTS = ("", "x", "hello", "ä", "€uro", "𝄞" * 9, "t" * 300)
 
 
+def names(twin):
+    """The names of all the modules."""
+    found = SimpleNamespace()
+    for name in MODULES:
+        vars(found).update(vars(importlib.import_module(f".{name}", twin.__name__)))
+    return found
+
+
 def run(twin, data):
-    """Do the same with the kernels of `twin` and with the pure ones."""
+    """Do the same with `twin` and with the pure twin."""
     rng = Choices(data)
-    mine = importlib.import_module(".kernels", twin.__name__)
-    model = importlib.import_module(".kernels", _twins.load_pure().__name__)
+    mine = names(twin)
+    model = names(_twins.load_pure())
     state = rng.getstate(), rng.at
     seen = Session(mine, rng).play()
     rng.setstate(state[0])

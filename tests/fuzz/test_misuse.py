@@ -106,7 +106,7 @@ def test_a_view_that_is_being_read_may_be_released(twin):
 @row
 def test_what_is_to_be_sent_stays_while_it_is_held(twin):
     """Views of buffers outlive the buffers, the connection and its pool."""
-    pool = importlib.import_module(".kernels", twin.__name__).Pool(65536)
+    pool = importlib.import_module(".buffers", twin.__name__).Pool(65536)
     peer = Peer(twin, "server", pool=pool)
     peer.feed(f.window_update(0, 2**30), f.settings((f.INITIAL_WINDOW_SIZE, 2**30)))
     stream_id = peer.websocket()

@@ -15,6 +15,11 @@ def mask(payload, key):
     return bytes(masked)
 
 
+def masked(payload, number):
+    """The same with a key as the engine holds it: a number whose lowest octet comes first."""
+    return mask(payload, number.to_bytes(4, "little"))
+
+
 @cache
 def _xored(octet):
     return bytes(octet ^ other for other in range(256))

@@ -1,10 +1,4 @@
-# What of the kernels an application sees: the events of the hot path, and the pool of buffers.
-
 from typing import ClassVar, final
-
-@final
-class Pool:
-    def __init__(self, capacity: int = 65536) -> None: ...
 
 @final
 class TextMessage:

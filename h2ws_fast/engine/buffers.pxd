@@ -1,0 +1,67 @@
+cimport cython
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t
+
+from .kernels cimport octets
+
+
+@cython.final
+cdef class Buffer:
+    cdef PyObject* _object
+    cdef Py_ssize_t _size
+    cdef Py_ssize_t _capacity
+    cdef Py_ssize_t _expected
+    cdef bint _ascii  # they lie in an ASCII str
+
+    cdef uint8_t* _extend(self, Py_ssize_t n) except NULL
+    cdef uint8_t* _octets(self) noexcept
+    cdef int _leave_ascii(self) except -1
+    cpdef Py_ssize_t size(self) noexcept
+    cpdef int expect(self, Py_ssize_t n) except -1
+    cpdef int head(
+        self, unsigned int length, unsigned int kind, unsigned int flags, unsigned int stream_id
+    ) except -1
+    cpdef int put_u16(self, unsigned int value) except -1
+    cpdef int put_u32(self, unsigned int value) except -1
+    cpdef int put(self, bytes data) except -1
+    cpdef int append(self, octets p, Py_ssize_t pos, Py_ssize_t n, unsigned int key) except -1
+    cpdef int append_text(
+        self, octets p, Py_ssize_t pos, Py_ssize_t n, unsigned int key, int state
+    ) except -2
+    cpdef object bytes(self)
+    cpdef object text(self)
+    cpdef int clear(self) except -1
+
+
+cdef enum:
+    KEPT_BLOCKS = 4
+
+
+@cython.final
+cdef class Pool:
+    cdef readonly Py_ssize_t _capacity
+    cdef int _kept
+    cdef uint8_t* _blocks[KEPT_BLOCKS]
+
+    cpdef OutBuffer acquire(self)
+    cdef uint8_t* _take(self) except NULL
+    cdef void _give(self, uint8_t* block) noexcept
+
+
+@cython.final
+cdef class OutBuffer:
+    cdef Pool _pool
+    cdef uint8_t* _block
+    cdef Py_ssize_t _used
+    cdef Py_ssize_t _capacity
+    cdef bint _finished
+
+    cdef uint8_t* _extend(self, Py_ssize_t n) except NULL
+    cpdef Py_ssize_t used(self) noexcept
+    cpdef Py_ssize_t room(self) noexcept
+    cpdef int head(
+        self, unsigned int length, unsigned int kind, unsigned int flags, unsigned int stream_id
+    ) except -1
+    cpdef int put(self, bytes data) except -1
+    cpdef int drain(self, Buffer buffer, Py_ssize_t at, Py_ssize_t n) except -1
+    cpdef object finish(self)
