@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tests.support import twins
 from tests.support.ws_frames import masked
 
+BOTH = twins.both("buffers")  # loaded before hypothesis takes the time
+
 
 @pytest.fixture(scope="session")
 def buffers(twin):
@@ -84,7 +86,7 @@ def test_buffer_collects_text(buffers):
 def test_buffer_hands_over_text(parts, announced, other):
     whole = "".join(parts)
     octets = whole.encode()
-    for buffers in twins.both("buffers"):
+    for buffers in BOTH:
         buffer = buffers.Buffer()
         for _ in range(2):
             buffer.expect(len(octets) if announced else other)
@@ -131,7 +133,7 @@ def test_buffer_believes_more_once_something_came():
 
 @given(st.lists(st.binary(max_size=5000), max_size=30))
 def test_buffer_grows(parts):
-    for buffers in twins.both("buffers"):
+    for buffers in BOTH:
         buffer = buffers.Buffer()
         for part in parts:
             buffer.put(part)

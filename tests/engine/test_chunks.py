@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tests.support import twins
 from tests.support.ws_frames import masked
 
+BOTH = twins.both("chunks")  # loaded before hypothesis takes the time
+
 
 @pytest.fixture(scope="session")
 def module(twin):
@@ -182,7 +184,7 @@ chunk_steps = st.lists(
 
 @given(chunk_steps)
 def test_four_streams_share_the_chunks(steps):
-    for module in twins.both("chunks"):
+    for module in BOTH:
         chunks = module.Chunks()
         pool = pool_of(module)()
         chains = [[] for _ in range(4)]  # the nodes of each stream

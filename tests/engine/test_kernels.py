@@ -11,6 +11,8 @@ from h2ws_fast import _twins
 from tests.support import twins
 from tests.support.ws_frames import masked
 
+BOTH = twins.both("kernels")  # loaded before hypothesis takes the time
+
 WIDTHS = ("scalar", "vector", "avx2", "avx512")
 
 
@@ -85,7 +87,7 @@ def test_unmask_the_hello_of_the_rfc(kernels):
 
 @given(st.binary(max_size=300), st.integers(0, 2**32 - 1), st.integers(0, 300))
 def test_a_rotated_key_continues_the_mask(data, key, cut):
-    for kernels in twins.both("kernels"):
+    for kernels in BOTH:
         whole = kernels.unmask(data, 0, len(data), key)
         cut = min(cut, len(data))
         first = kernels.unmask(data, 0, cut, key)
@@ -194,7 +196,7 @@ pieces = st.lists(st.one_of(st.text(max_size=40).map(str.encode), st.binary(max_
 def test_the_twins_agree_on_utf8_at_any_split(parts, cuts):
     data = b"".join(parts)
     verdicts = []
-    for kernels in twins.both("kernels"):
+    for kernels in BOTH:
         state = pos = turn = 0
         seen = []
         while pos < len(data) and state >= 0:
@@ -268,9 +270,9 @@ def test_huffman_of_every_octet_and_pair(kernels):
 
 @given(st.binary(max_size=1500), st.integers(0, 1500))
 def test_the_twins_agree_on_huffman(data, limit):
-    codes = [kernels.huffman_encode(data) for kernels in twins.both("kernels")]
+    codes = [kernels.huffman_encode(data) for kernels in BOTH]
     assert all(code == codes[0] for code in codes)
-    for kernels in twins.both("kernels"):
+    for kernels in BOTH:
         assert kernels.huffman_size(data) == len(codes[0])
         expected = data if len(data) <= limit else None
         assert kernels.huffman_decode(codes[0], 0, len(codes[0]), limit) == expected
@@ -278,5 +280,5 @@ def test_the_twins_agree_on_huffman(data, limit):
 
 @given(st.binary(max_size=40))
 def test_the_twins_agree_on_what_is_no_huffman_code(data):
-    found = [kernels.huffman_decode(data, 0, len(data), 100) for kernels in twins.both("kernels")]
+    found = [kernels.huffman_decode(data, 0, len(data), 100) for kernels in BOTH]
     assert all(one == found[0] for one in found)
