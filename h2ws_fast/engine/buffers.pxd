@@ -56,7 +56,14 @@ cdef class OutBuffer:
     cdef Py_ssize_t _capacity
     cdef bint _finished
 
-    cdef uint8_t* _extend(self, Py_ssize_t n) except NULL
+    cdef inline uint8_t* _extend(self, Py_ssize_t n) except NULL:
+        # Room for `n` octets more: here, so that Chunks pours without a call.
+        cdef uint8_t* to = self._block + self._used
+        if n < 0 or n > self._capacity - self._used or self._finished or self._block == NULL:
+            raise ValueError("no room in this OutBuffer: check room() first")
+        self._used += n
+        return to
+
     cpdef Py_ssize_t used(self) noexcept
     cpdef Py_ssize_t room(self) noexcept
     cpdef int head(

@@ -262,13 +262,6 @@ cdef class OutBuffer:
         if self._block != NULL:
             self._pool._give(self._block)
 
-    cdef uint8_t* _extend(self, Py_ssize_t n) except NULL:
-        cdef uint8_t* to = self._block + self._used
-        if n < 0 or n > self._capacity - self._used or self._finished or self._block == NULL:
-            raise ValueError("no room in this OutBuffer: check room() first")
-        self._used += n
-        return to
-
     cpdef Py_ssize_t used(self) noexcept:
         return self._used
 
