@@ -99,8 +99,8 @@ class Arrival(asyncio.BufferedProtocol):
         self._buffer = memoryview(bytearray(ROOM))
         return self._buffer
 
-    def buffer_updated(self, n: int) -> None:
-        self._octets.append(bytes(self._buffer[:n]))
+    def buffer_updated(self, nbytes: int) -> None:
+        self._octets.append(bytes(self._buffer[:nbytes]))
         self._buffer = NO_BUFFER  # who holds on to us holds nothing large
 
     def eof_received(self) -> bool:
