@@ -123,6 +123,11 @@ class Arrival(asyncio.BufferedProtocol):
             if not isinstance(error, OSError | ssl_module.SSLError):
                 raise
             return
+        if secure.get_extra_info("ssl_object") is None:
+            # uvloop says so of a client that left in the middle of its handshake, and no more.
+            self.transport.abort()
+            self._server._departed(self)
+            return
         # Not inside a task: the connection wakes others.
         self._hub.loop.call_soon(self._hand_over, secure)
 

@@ -182,6 +182,18 @@ async def test_tls_that_is_broken_off(place, what):
         await flat(lambda: give_up_in_tls(place.port, octets), server)
 
 
+async def test_a_client_that_leaves_before_it_says_hello(place):
+    if not place.secure:
+        pytest.skip("without TLS there is nothing to leave")
+    async with place.serve(idle) as server:
+        with socket.create_connection(("127.0.0.1", place.port)):
+            pass
+        await asyncio.sleep(0.05)
+        # It was never a connection: nobody waits for its end.
+        server.close()
+        await asyncio.wait_for(server.wait_closed(), 5)
+
+
 @pytest.mark.parametrize("what", ["no ALPN", "other ALPN", "untrusted"])
 async def test_tls_that_does_not_agree(place, what):
     if not place.secure:
