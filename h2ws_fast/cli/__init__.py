@@ -31,11 +31,11 @@ def version() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from . import connect, echo
+    from . import connect, echo, serve
 
     parser = argparse.ArgumentParser(
         prog="h2ws-fast",
-        description="WebSockets over HTTP/2 (RFC 8441): an echo server and a client.",
+        description="WebSockets over HTTP/2 (RFC 8441): an echo server, a client, and ASGI.",
         epilog="h2ws-fast COMMAND --help tells more of each.",
     )
     parser.add_argument(
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     echo.add_parser(commands)
     connect.add_parser(commands)
+    serve.add_parser(commands)
     return parser
 
 

@@ -7,10 +7,11 @@ import ipaddress
 import ssl
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ..aio import tls
 
-__all__ = ["make_certificate", "self_signed_context"]
+__all__ = ["Certificate", "make_certificate", "self_signed_context"]
 
 DAYS = 30
 
@@ -22,7 +23,7 @@ def make_certificate(host: str) -> tuple[bytes, bytes]:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "h2ws-fast echo")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "h2ws-fast")])
     addresses = {ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")}
     names = {"localhost"}
     try:
@@ -56,13 +57,27 @@ def make_certificate(host: str) -> tuple[bytes, bytes]:
     )
 
 
+class Certificate:
+    """A self-signed certificate that other processes can be given."""
+
+    def __init__(self, host: str) -> None:
+        self._certificate, self._key = make_certificate(host)
+
+    def context(self) -> ssl.SSLContext:
+        """Make a server's context around it. Nothing of it stays on the disk."""
+        # `ssl` loads from files only.
+        with tempfile.TemporaryDirectory(prefix="h2ws-fast-") as folder:
+            certfile, keyfile = Path(folder, "cert.pem"), Path(folder, "key.pem")
+            certfile.write_bytes(self._certificate)
+            keyfile.touch(mode=0o600)
+            keyfile.write_bytes(self._key)
+            return tls.server_context(certfile, keyfile)
+
+    def __call__(self, config: Any, default: Any) -> ssl.SSLContext:
+        """What uvicorn calls, in each of its processes."""
+        return tls.prepare(self.context(), server=True, http=("h2", "h1"))
+
+
 def self_signed_context(host: str) -> ssl.SSLContext:
-    """Make a server's context around a new certificate. Nothing of it stays on the disk."""
-    certificate, key = make_certificate(host)
-    # `ssl` loads from files only.
-    with tempfile.TemporaryDirectory(prefix="h2ws-fast-") as folder:
-        certfile, keyfile = Path(folder, "cert.pem"), Path(folder, "key.pem")
-        certfile.write_bytes(certificate)
-        keyfile.touch(mode=0o600)
-        keyfile.write_bytes(key)
-        return tls.server_context(certfile, keyfile)
+    """Make a server's context around a new certificate."""
+    return Certificate(host).context()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
 import math
 import os
 import signal
@@ -19,6 +18,7 @@ from ..aio import tls
 from ..engine import Limits
 from . import CommandError, loops, twin, version
 from .certificate import self_signed_context
+from .listener import BACKLOG, bind, listening, url_of
 from .paths import Paths
 
 __all__ = ["add_parser", "run"]
@@ -26,7 +26,6 @@ __all__ = ["add_parser", "run"]
 MAX_MESSAGE = 16 * 2**20
 # Per connection. Echoes that wait for a slow reader first hold back what it sends (Paths.on_message).
 MAX_QUEUED = 64 * 2**20
-BACKLOG = 4096
 
 PATHS = """\
 any path echoes every WebSocket message and takes the first subprotocol offered; these do more:
@@ -124,13 +123,13 @@ def run(arguments: argparse.Namespace) -> int:
     several = arguments.workers > 1
     if several and not (hasattr(os, "fork") and hasattr(socket, "SO_REUSEPORT")):
         raise CommandError("--workers needs fork and SO_REUSEPORT, which this system lacks")
-    listener = _bind(arguments.host, arguments.port, several)
+    listener = bind(arguments.host, arguments.port, share=several)
     print(
         f"h2ws-fast {version()} echo: {twin()} engine, {loop_name}, {arguments.api} API, "
         f"{arguments.workers} worker{'s' if several else ''}, {note}",
         flush=True,
     )
-    url = _url(arguments, listener)
+    url = f"listening on {url_of(listener, arguments.host, secure=context is not None)}"
     with listener:
         if several:
             return _run_workers(arguments, context, listener, url)
@@ -145,46 +144,6 @@ def _context(arguments: argparse.Namespace) -> tuple[Any, str]:
     except OSError as error:  # an ssl.SSLError is one too
         files = " and ".join(filter(None, (arguments.certfile, arguments.keyfile)))
         raise CommandError(f"cannot load {files}: {error.strerror or error}") from error
-
-
-def _bind(host: str, port: int, several: bool) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        if several and port:
-            # Whoever else has the port, even one that would share it, is somebody else.
-            _listener(family, address, share=False).close()
-        return _listener(family, address, share=several)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        if error.errno == errno.EADDRINUSE:
-            reason = "the address is in use; choose another --port, or 0 for any"
-        raise CommandError(f"cannot listen on {host}:{port}: {reason}") from error
-
-
-def _listener(family: int, address: Any, *, share: bool) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if share:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(address)
-        if not share:
-            listener.listen(BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _url(arguments: argparse.Namespace, listener: socket.socket) -> str:
-    scheme = "http" if arguments.cleartext else "https"
-    host = arguments.host or "localhost"
-    if ":" in host:
-        host = f"[{host}]"
-    return f"listening on {scheme}://{host}:{listener.getsockname()[1]}"
 
 
 def _run_one(
@@ -251,7 +210,7 @@ def _run_workers(
             code = 1
             try:
                 os.close(reading)
-                with _listener(listener.family, listener.getsockname(), share=True) as own:
+                with listening(listener.family, listener.getsockname(), share=True) as own:
                     listener.close()
                     own.listen(BACKLOG)
                     _die_with(parent)

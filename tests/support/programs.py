@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -99,28 +100,32 @@ def read_line(process, seconds=30):
 COMMAND = [sys.executable, "-u", "-m", "h2ws_fast"]
 
 
-class Echo:
-    """`h2ws-fast echo` in a process of its own, on a free port."""
+class Command:
+    """A command of ours that serves, in a process of its own."""
 
-    def __init__(self, *options):
+    def __init__(self, *arguments, stderr=subprocess.PIPE, **options):
         self.process = subprocess.Popen(
-            [*COMMAND, "echo", "--port", "0", *options],
+            [*COMMAND, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             bufsize=0,
+            **options,
         )
         try:
-            self.first = read_line(self.process)
-            second = read_line(self.process)
-            found = re.fullmatch(r"listening on (https?)://(.+):(\d+)\n", second)
-            assert found, f"{self.first}{second}"
+            said = self._first_words()
+            found = re.search(r"listening on (https?)://(.+):(\d+)\n", said)
+            assert found, said
         except BaseException:
             self.process.kill()
             self.process.communicate()
             raise
         self.scheme, self.host, port = found.groups()
         self.port = int(port)
+
+    def _first_words(self):
+        self.first = read_line(self.process)
+        return self.first
 
     @property
     def uri(self):
@@ -134,7 +139,7 @@ class Echo:
         """End it; return its exit code, and what else it wrote to stdout and stderr."""
         self.process.send_signal(number)
         out, err = self.process.communicate(timeout=20)
-        return self.process.returncode, out.decode(), err.decode()
+        return self.process.returncode, out.decode(), (err or b"").decode()
 
     def __enter__(self):
         return self
@@ -142,5 +147,44 @@ class Echo:
     def __exit__(self, *exc_info):
         end(self.process, 10)
         for stream in (self.process.stdout, self.process.stderr):
-            if not stream.closed:
+            if stream is not None and not stream.closed:
                 stream.close()
+
+
+class Echo(Command):
+    """`h2ws-fast echo` on a free port."""
+
+    def __init__(self, *options):
+        super().__init__("echo", "--port", "0", *options)
+
+    def _first_words(self):
+        self.first = read_line(self.process)
+        return self.first + read_line(self.process)
+
+
+class Serve(Command):
+    """`h2ws-fast serve` on a free port; what it logs is in `log()`."""
+
+    def __init__(self, app, *options, environment=None):
+        module("uvicorn")
+        self._log = tempfile.TemporaryFile()
+        super().__init__(
+            *("serve", app, "--port", "0", "--no-use-colors", *options),
+            stderr=self._log,
+            env={**os.environ, **(environment or {})},
+        )
+
+    def log(self):
+        self._log.seek(0)
+        return self._log.read().decode()
+
+    def wait_for(self, words, count=1, seconds=20):
+        """Wait until it has logged some words so often."""
+        due = time.monotonic() + seconds
+        while self.log().count(words) < count:
+            assert time.monotonic() < due and self.process.poll() is None, self.log()
+            time.sleep(0.05)
+
+    def __exit__(self, *exc_info):
+        super().__exit__(*exc_info)
+        self._log.close()
