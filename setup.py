@@ -59,7 +59,39 @@ SANITIZED = [
 
 # Cython's own init function, renamed, returns the module's definition. A slot that runs before
 # all others hands the hashes of the sources to `_twins.check`, which refuses a stale extension.
+#
+# What Python passes and C cannot hold is wrong as any other value is: a ValueError, and not an
+# OverflowError, which is none. Nor is 1.5 the stream 1: only what has `__index__` is an int. This is
+# behind the check for an int that fits, and costs those nothing.
 WRAPPER = """\
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+static inline void h2ws_check_overflow(void) {{
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_OverflowError))
+        PyErr_SetString(PyExc_ValueError, "a number is out of range: its type in C is smaller");
+}}
+#define H2WS_CONVERSION(type, function)                           \\
+    static inline type h2ws_##function(PyObject *number) {{        \\
+        type value = function(number);                            \\
+        if (value == (type)-1) h2ws_check_overflow();             \\
+        return value;                                             \\
+    }}
+H2WS_CONVERSION(long, PyLong_AsLong)
+H2WS_CONVERSION(long long, PyLong_AsLongLong)
+H2WS_CONVERSION(unsigned long, PyLong_AsUnsignedLong)
+H2WS_CONVERSION(unsigned long long, PyLong_AsUnsignedLongLong)
+H2WS_CONVERSION(Py_ssize_t, PyLong_AsSsize_t)
+H2WS_CONVERSION(double, PyFloat_AsDouble)
+#define PyLong_AsLong h2ws_PyLong_AsLong
+#define PyLong_AsLongLong h2ws_PyLong_AsLongLong
+#define PyLong_AsUnsignedLong h2ws_PyLong_AsUnsignedLong
+#define PyLong_AsUnsignedLongLong h2ws_PyLong_AsUnsignedLongLong
+#define PyLong_AsSsize_t h2ws_PyLong_AsSsize_t
+#define PyFloat_AsDouble h2ws_PyFloat_AsDouble
+#define PyExc_OverflowError PyExc_ValueError
+#define nb_int nb_index
+
 #define PyInit_{name} h2ws_cython_{name}
 #include "{cython}"
 #undef PyInit_{name}

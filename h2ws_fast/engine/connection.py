@@ -273,7 +273,7 @@ class Connection(Deadlines):
                 raise ValueError("data must be contiguous")
             if data.ndim != 1 or data.itemsize != 1:
                 data = data.cast("B")
-        self.now = now
+        self.now = now + 0.0  # TypeError where it is no number, which C finds by itself
         n = len(data)
         self.octets_received += n
         self._receiving = True
@@ -296,7 +296,7 @@ class Connection(Deadlines):
 
     def receive_eof(self, now=0.0):
         """The transport is gone, or the peer closed it: return the last events of everything."""
-        self.now = now
+        self.now = now + 0.0
         self.terminate(NO_ERROR, "the transport was closed", True)
         return self.events()
 
@@ -309,6 +309,7 @@ class Connection(Deadlines):
         """
         if max_bytes < MIN_PULL:
             raise ValueError(f"max_bytes must be at least {MIN_PULL}, not {max_bytes}")
+        now += 0.0
         if self._sending:
             # Its octets would overtake those that the outer call is about to return.
             raise LocalProtocolError("data_to_send cannot be called from a sink of Drained")
@@ -467,6 +468,8 @@ class Connection(Deadlines):
 
         What grows holds at once, what shrinks when the peer acknowledges: RFC 9113 section 6.5.3.
         """
+        if not isinstance(values, dict):
+            raise TypeError(f"values must be a dict from identifiers to values: {values!r}")
         for identifier, value in values.items():
             check_setting(identifier, value)
             if identifier == SETTINGS_NO_RFC7540_PRIORITIES and self.heed_loops:
@@ -496,9 +499,7 @@ class Connection(Deadlines):
 
     def waiting(self, stream_id):
         """Octets that wait on a stream; 0 where it is over."""
-        if not 0 < stream_id <= MAX_STREAM_ID:
-            return 0
-        stream = self.streams.get(stream_id)
+        stream = self._find(stream_id)
         return 0 if stream is None else stream.queued
 
     @property

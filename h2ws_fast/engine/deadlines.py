@@ -60,6 +60,7 @@ class Deadlines(Sender):
 
     def arm(self, now):
         """Give timers their time without taking octets: for when the transport takes none."""
+        now += 0.0
         outbox = self.outbox
         if (outbox.queued or outbox.waiting()) and not self.timers.runs(SWEEP_TIMER):
             self.timers.mark(SWEEP_TIMER, 0)
@@ -76,6 +77,7 @@ class Deadlines(Sender):
 
     def handle_timeout(self, now):
         """Act on every deadline that has come. Then call `events()` and `data_to_send()`."""
+        now += 0.0
         if self.octets_received != self.heard_mark:
             # Until now `now` is the time of the last read: no read has to note it.
             self.heard_mark = self.octets_received

@@ -162,6 +162,7 @@ class Upgraded(Delivery):
 
     def data_to_send(self, max_bytes=65536, now=0.0):
         """See `Connection.data_to_send`."""
+        now += 0.0
         if self._sending:
             raise LocalProtocolError("data_to_send cannot be called from a sink of Drained")
         buffers = []
@@ -200,6 +201,7 @@ class Upgraded(Delivery):
 
     def arm(self, now):
         """See `Connection.arm`."""
+        now += 0.0
         if self._stream.queued and not self._timers.runs(SWEEP_TIMER):
             self._timers.mark(SWEEP_TIMER, 0)
         self._timers.arm(now)

@@ -56,6 +56,7 @@ cdef class Sender(Control):
     cpdef send_many(self, stream_ids, data)
     @cython.final
     cdef Stream _find(self, int64_t stream_id)
+    cdef object _is_none(self, int64_t stream_id)
     @cython.locals(messages=MessageLayer)
     cdef void _send_one_of_many(self, Stream stream, int opcode, object data) except *
     @cython.final

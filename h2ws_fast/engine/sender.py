@@ -309,9 +309,7 @@ class Sender(Control):
         return stream
 
     def _stream(self, stream_id):
-        if not 0 < stream_id <= MAX_STREAM_ID:
-            raise LocalProtocolError(f"there is no stream {stream_id}")
-        stream = self.streams.get(stream_id)
+        stream = self._find(stream_id)
         if stream is None:
             if not self._is_idle(stream_id):
                 raise StreamClosed(f"stream {stream_id} is over")
@@ -471,23 +469,23 @@ class Sender(Control):
     def send_many(self, stream_ids, data):
         """Queue one message on many WebSockets; streams that are over are passed over.
 
-        A number that no stream can have raises `LocalProtocolError`, and nothing is sent.
+        A number that no stream can have raises `ValueError`, and nothing is sent.
         """
         opcode = TEXT if isinstance(data, str) else BINARY
         data = payload(data)
         streams = []
-        try:
-            for stream_id in stream_ids:
-                streams.append(self._find(stream_id))
-        except OverflowError:  # what C cannot hold
-            raise LocalProtocolError("a number is none of a stream") from None
+        for stream_id in stream_ids:
+            streams.append(self._find(stream_id))
         for stream in streams:
             self._send_one_of_many(stream, opcode, data)
 
     def _find(self, stream_id):
         if not 0 < stream_id <= MAX_STREAM_ID:
-            raise LocalProtocolError("a number is none of a stream")
+            raise self._is_none(stream_id)
         return self.streams.get(stream_id)
+
+    def _is_none(self, stream_id):
+        return ValueError(f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1")
 
     def _send_one_of_many(self, stream, opcode, data):
         if stream is None or stream.flags & OVER or not isinstance(stream.layer, MessageLayer):
@@ -513,7 +511,7 @@ class Sender(Control):
     def ping(self, stream_id, data=b""):
         """Send a WebSocket ping of at most 125 octets, or on stream 0 an HTTP/2 PING of eight."""
         data = bytes(memoryview(data))
-        if stream_id:
+        if stream_id != 0:
             self._send_control(stream_id, WS_PING, data)
             return
         if len(data) != 8:
@@ -561,9 +559,7 @@ class Sender(Control):
         """The application took what an event brought: the peer may send as much again."""
         stream = self.last_stream
         if stream is None or stream.id != stream_id:
-            if not 0 < stream_id <= MAX_STREAM_ID:
-                return
-            stream = self.streams.get(stream_id)
+            stream = self._find(stream_id)
             if stream is None:
                 return
         if credit < 0 or credit > stream.held:
@@ -586,6 +582,8 @@ class Sender(Control):
         REFUSED_STREAM tells the peer that it may try again: RFC 9113 section 8.7. It is counted
         under `limit` in `stats()["limits"]`, and against `Limits.reset_burst`. `Reset` follows.
         """
+        if not isinstance(limit, str):
+            raise TypeError(f"limit must be the name of a limit, a str: {limit!r}")
         stream = self._answerable(stream_id)
         self.guard.hit(limit)
         if not self._reached(self.guard.refusal(self.now)) and not self._reached(

@@ -354,3 +354,106 @@ def test_a_sink_that_fails_after_the_end_ends_nothing_more(upgraded):
     assert told == ["Closed"]
     assert "SinkFailed" in [type(event).__name__ for event in [*events, *conn.events()]]
     assert conn.data_to_send() == []
+
+
+# -- numbers that are none ---------------------------------------------------------------------
+
+NUMBERS = [2**31, 2**32 + 1, 2**40, 2**63, 2**64, 2**64 + 1, -1, -(2**63) - 1, 2**200]
+VERBS = {
+    "respond": (OK,),
+    "accept_websocket": (),
+    "send_message": (b"x",),
+    "send_fragment": (b"x", True),
+    "send_data": (b"x",),
+    "send_trailers": ([("x", "y")],),
+    "ping": (b"x",),
+    "pong": (b"x",),
+    "close_websocket": (),
+    "prioritize": (),
+    "priority": (),
+    "consumed": (0,),
+    "reset": (),
+    "refuse": ("x",),
+    "attach": (None,),
+    "waiting": (),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_numbers_that_no_stream_has(make, verb):
+    peer = make("server")
+    peer.websocket()
+    call = getattr(peer.conn, verb)
+    for number in NUMBERS:
+        refused(peer, ValueError, "no number of a stream|out of range", call, number, *VERBS[verb])
+    for wrong in (None, "1", b"1", [], 1.5):
+        if wrong != 1.5 or verb not in ("consumed", "waiting"):
+            refused(peer, TypeError, None, call, wrong, *VERBS[verb])
+    many = peer.conn.send_many
+    for number in NUMBERS:
+        refused(peer, ValueError, "no number of a stream|out of range", many, [1, number], b"x")
+
+
+@pytest.mark.parametrize("credit", [*NUMBERS, 1.5, None, "1"])
+def test_credit_that_is_none(make, credit):
+    peer = make("server")
+    stream_id = peer.websocket()
+    refused(peer, (ValueError, TypeError), None, peer.conn.consumed, stream_id, credit)
+
+
+@pytest.mark.parametrize("code", [2**32, 2**64, -1, 1.5, None, "1"])
+def test_error_codes_that_are_none(make, code):
+    peer = make("server")
+    stream_id = peer.websocket()
+    refused(peer, ValueError, "a number of 32 bits", peer.conn.reset, stream_id, code)
+    refused(peer, ValueError, "a number of 32 bits", peer.conn.shutdown, code)
+    refused(peer, ValueError, "a number of 32 bits", peer.conn.abort, code)
+
+
+@pytest.mark.parametrize("now", [None, "1", b"1", []])
+def test_times_that_are_none(make, now):
+    peer = make("server")
+    conn = peer.conn
+    for call in (conn.receive_data, conn.receive_eof, conn.data_to_send, conn.handle_timeout):
+        arguments = {
+            conn.receive_data: (f.ping(), now),
+            conn.data_to_send: (65536, now),
+        }.get(call, (now,))
+        refused(peer, TypeError, None, call, *arguments)
+    refused(peer, TypeError, None, conn.arm, now)
+
+
+@pytest.mark.parametrize("values", [None, 5, "x", [(4, 100)]])
+def test_settings_that_are_no_dict(make, values):
+    peer = make("server")
+    refused(peer, TypeError, "values must be a dict", peer.conn.update_settings, values)
+
+
+@pytest.mark.parametrize(
+    "values", [{2**64: 1}, {4: 2**64}, {4: None}, {None: 4}, {"4": 4}, {4: -1}]
+)
+def test_settings_that_are_no_numbers(make, values):
+    peer = make("server")
+    refused(peer, ValueError, "must be an int", peer.conn.update_settings, values)
+
+
+@pytest.mark.parametrize("limit", [None, 5, b"x"])
+def test_a_refusal_names_its_limit(make, limit):
+    peer = make("server")
+    stream_id = peer.open(CONNECT)
+    refused(peer, TypeError, "str", peer.conn.refuse, stream_id, limit)
+    assert peer.conn.stats()["limits"] == {}
+    peer.conn.refuse(stream_id, "mine")
+    assert peer.conn.stats()["limits"] == {"mine": 1}
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1])
+def test_numbers_for_an_upgraded_connection(upgraded, number):
+    conn = upgraded()
+    with pytest.raises(ValueError, match=r"holds 0 octets|out of range"):
+        conn.consumed(1, number)
+    for now in (None, "1"):
+        with pytest.raises(TypeError):
+            conn.data_to_send(now=now)
+        with pytest.raises(TypeError):
+            conn.arm(now)

@@ -268,30 +268,6 @@ def test_a_str_of_a_subclass_is_the_text_that_it_holds(make):
     assert [(x.opcode, x.payload) for x in read_ws_frames(data)] == [(1, b"quiet"), (1, b"too")]
 
 
-@pytest.mark.parametrize("stream_id", [-1, 2**31, 2**32 + 1, 2**40])
-def test_numbers_that_no_stream_can_have(make, stream_id):
-    peer = make("server")
-    peer.websocket()
-    for verb, more in (
-        ("send_message", (b"",)),
-        ("send_data", (b"",)),
-        ("send_fragment", (b"", True)),
-        ("close_websocket", ()),
-        ("reset", ()),
-        ("respond", (OK,)),
-        ("accept_websocket", ()),
-        ("send_trailers", ([],)),
-        ("ping", ()),
-        ("pong", ()),
-        ("attach", (None,)),
-    ):
-        with pytest.raises(peer.errors.LocalProtocolError, match="no stream"):
-            getattr(peer.conn, verb)(stream_id, *more)
-    peer.conn.consumed(stream_id, 1)  # as for any stream that is unknown
-    assert peer.conn.waiting(stream_id) == 0
-    peer.expect_alive()
-
-
 def test_a_sink_cannot_read_on_while_early_octets_are_released(make):
     peer = make("server", auto_credit=True)
     stream_id = peer.open(CONNECT)

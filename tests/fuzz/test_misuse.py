@@ -39,8 +39,11 @@ def test_a_subclass_that_forgets_our_init_has_a_connection_that_is_over(name):
         for arguments in ((), (1,), (b"x",), (1, "x"), (1, [(":status", "200")]), (0, b"12345678")):
             conn = Forgetful()
             assert conn.terminated
+            function = getattr(conn, verb, None)
+            if function is None:
+                continue  # of HTTP/2 alone
             try:
-                result = getattr(conn, verb)(*arguments)
+                result = function(*arguments)
             except misuse.refusals(_twins.load("compiled")):
                 continue
             assert not result or isinstance(result, dict | int), (verb, arguments, result)
