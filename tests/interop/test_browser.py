@@ -4,39 +4,12 @@ import time
 
 import pytest
 
-from tests.support.browser import Chromium, Firefox
+from tests.support.browser import OPEN, Chromium, Firefox
 from tests.support.programs import Echo
 
 pytestmark = pytest.mark.timeout(180)
 
-# Opens a WebSocket, does what `act` says, and resolves with all that was seen.
-OPEN = """
-function open(path, act = {}, protocols = []) {
-  return new Promise(resolve => {
-    const seen = {opened: false, errors: 0, messages: []};
-    const ws = new WebSocket(`wss://${location.host}${path}`, protocols);
-    ws.binaryType = "arraybuffer";
-    ws.onopen = () => {
-      seen.opened = true;
-      seen.protocol = ws.protocol;
-      seen.extensions = ws.extensions;
-      for (const message of act.send || []) ws.send(message);
-      if (act.close && !act.after) ws.close(...act.close);
-    };
-    ws.onerror = () => seen.errors++;
-    ws.onmessage = event => {
-      const data = event.data;
-      seen.messages.push(typeof data === "string" ? data : {octets: data.byteLength});
-      if (act.close && seen.messages.length === act.after) ws.close(...act.close);
-    };
-    ws.onclose = event => {
-      seen.clean = event.wasClean;
-      seen.code = event.code;
-      seen.reason = event.reason;
-      resolve(seen);
-    };
-  });
-}
+STATS = """
 const stats = async () => (await fetch("/stats")).json();
 """
 
@@ -59,7 +32,7 @@ def page(browser, server):
     browser.go(f"{server.url}/")
     # Its own WebSocket first, or it would be counted at any time.
     browser.run("while (ws.readyState !== 1) await new Promise(done => setTimeout(done, 20));")
-    return lambda script, *arguments: browser.run(OPEN + script, *arguments)
+    return lambda script, *arguments: browser.run(OPEN + STATS + script, *arguments)
 
 
 def test_the_page_measures_a_websocket_on_its_own_connection(browser, server):

@@ -34,6 +34,37 @@ FLAGS = (
 )
 
 
+# Opens a WebSocket, does what `act` says, and resolves with all that was seen.
+OPEN = """
+function open(path, act = {}, protocols = []) {
+  return new Promise(resolve => {
+    const seen = {opened: false, errors: 0, messages: []};
+    const ws = new WebSocket(`wss://${location.host}${path}`, protocols);
+    ws.binaryType = "arraybuffer";
+    ws.onopen = () => {
+      seen.opened = true;
+      seen.protocol = ws.protocol;
+      seen.extensions = ws.extensions;
+      for (const message of act.send || []) ws.send(message);
+      if (act.close && !act.after) ws.close(...act.close);
+    };
+    ws.onerror = () => seen.errors++;
+    ws.onmessage = event => {
+      const data = event.data;
+      seen.messages.push(typeof data === "string" ? data : {octets: data.byteLength});
+      if (act.close && seen.messages.length === act.after) ws.close(...act.close);
+    };
+    ws.onclose = event => {
+      seen.clean = event.wasClean;
+      seen.code = event.code;
+      seen.reason = event.reason;
+      resolve(seen);
+    };
+  });
+}
+"""
+
+
 class Chromium:
     """Debian's `chromium` and `chromium-driver`; further flags as the browser takes them."""
 
