@@ -45,7 +45,9 @@ class Connection(Endpoint):
     def handle_timeout(self, now: float) -> None: ...
 
     # requests and tunnels
-    def request(self, headers: Headers, end_stream: bool = True) -> int: ...
+    def request(
+        self, headers: Headers, end_stream: bool = True, *, octets: bool = False
+    ) -> int: ...
     def connect_websocket(
         self,
         authority: str,

@@ -74,14 +74,15 @@ class Sender(Control):
 
     # -- requests and responses ----------------------------------------------------------------
 
-    def request(self, headers, end_stream=True):
+    def request(self, headers, end_stream=True, *, octets=False):
         """Open a stream with a request; return its identifier. For clients.
 
         `headers` are pairs (name, value) of `str` or `bytes` with the pseudo-headers `:method`,
         `:scheme`, `:authority`, `:path`; with `:method` CONNECT and `:protocol` it is an extended
         CONNECT for any token (RFC 8441; then give `end_stream=False`). `Responded` or `Opened`
-        follows, or `Reset`. Raises `ExtendedConnectUnsupported`, `NoAvailableStreams`,
-        `ValueError`.
+        follows, or `Reset`. With `octets` a WebSocket is a tunnel like any other: its frames, and
+        what its handshake settles, are the caller's. Raises `ExtendedConnectUnsupported`,
+        `NoAvailableStreams`, `ValueError`.
         """
         fields = prepare(headers, "request")
         protocol = None
@@ -95,6 +96,8 @@ class Sender(Control):
             elif field[0] == b":method":
                 head_only = field[1] == b"HEAD"
                 connect = field[1] == b"CONNECT"
+        if octets and protocol is not None:
+            protocol = ""
         return self._open(fields, protocol, connect, head_only, (), end_stream)
 
     def connect_websocket(

@@ -455,6 +455,24 @@ def test_client_takes_any_2xx_as_open(client, status, name):
         assert frame.content == b"x"
 
 
+def test_websocket_of_octets_leaves_its_frames_to_the_caller(client):
+    peer = client()
+    fields = [*CONNECT, ("sec-websocket-protocol", "chat"), ("sec-websocket-extensions", "x")]
+    stream_id = peer.conn.request(fields, end_stream=False, octets=True)
+    peer.sent()
+    answer = [*OK, ("sec-websocket-protocol", "chat"), ("sec-websocket-extensions", "x")]
+    [opened] = peer.feed(peer.headers(stream_id, answer))
+    assert (type(opened).__name__, opened.subprotocol) == ("Opened", None)
+    assert (b"sec-websocket-extensions", b"x") in opened.headers
+    octets = ws_frame(TEXT, b"hello")
+    [data] = peer.feed(f.data(stream_id, octets[:3]))
+    assert (type(data).__name__, data.data) == ("Data", octets[:3])
+    peer.conn.send_data(stream_id, b"\x81\x80")
+    assert [one.content for one in peer.sent() if one.kind == f.DATA] == [b"\x81\x80"]
+    [ended] = peer.feed(f.data(stream_id, b"", True))
+    assert type(ended).__name__ == "Ended"
+
+
 @pytest.mark.row("8441-4-8")
 def test_any_2xx_of_the_server_makes_the_stream_a_tunnel(server):
     peer = server()
