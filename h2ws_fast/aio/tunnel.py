@@ -80,6 +80,11 @@ class Receiving:
         return self._ended or self._error is not None
 
     @property
+    def ready(self) -> bool:
+        """Something has arrived that was not read."""
+        return bool(self._pieces)
+
+    @property
     def awaited(self) -> bool:
         """A task waits for more."""
         return self._waiter is not None
@@ -136,6 +141,18 @@ class Receiving:
                 self._waiter = None
         data = self._pieces.popleft()
         self.wire.conn.consumed(self.stream_id, self._credits.popleft())
+        self.wire.touch()
+        return data
+
+    def take(self) -> bytes:
+        """Return what has arrived and was not read, without waiting; b"" where that is nothing."""
+        if not self._pieces:
+            return b""
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self.wire.conn.consumed(self.stream_id, sum(self._credits))
+        self._credits.clear()
         self.wire.touch()
         return data
 

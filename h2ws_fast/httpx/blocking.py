@@ -1,0 +1,178 @@
+"""`Transport`: `httpx.Client` over HTTP/2."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from ..engine.events import Opened
+from .arguments import LIMITS, Arguments, Options
+from .exchange import Exchange
+from .faults import ByHttp1, exchanging
+from .fetch import fetch, respond
+from .network import AsyncNetworkStream, NetworkStream
+from .portal import Portal
+from .question import Question
+from .transport import AsyncBody
+
+__all__ = ["Transport"]
+
+
+class Transport(httpx.BaseTransport):
+    """HTTP/2 for `httpx.Client`, and for httpx-ws in threads: see `AsyncTransport`.
+
+    Any number of threads may use it. The connections live in an event loop of their own, in a
+    thread that starts with the first request and ends with `close`. Bodies of requests are iterated
+    over in the thread that sends them.
+    """
+
+    def __init__(
+        self,
+        verify: ssl_module.SSLContext | str | bool = True,
+        cert: Any = None,
+        trust_env: bool = True,
+        *,
+        limits: httpx.Limits = LIMITS,
+        proxy: Any = None,
+        uds: str | None = None,
+        local_address: str | None = None,
+        retries: int = 0,
+        socket_options: Options | None = None,
+        prior_knowledge: bool = False,
+    ) -> None:
+        self._arguments = Arguments(
+            verify,
+            cert,
+            trust_env,
+            limits,
+            proxy,
+            uds,
+            local_address,
+            retries,
+            socket_options,
+            prior_knowledge,
+        )
+        self._pool = self._arguments.pool
+        self._portal = Portal()
+        self._lock = threading.Lock()
+        self._other: httpx.HTTPTransport | None = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and return its response, whose body is read from its `stream`."""
+        question = Question(request)
+        if not self._arguments.takes(request, question):
+            return self._by_http1(request)
+        upload: Upload | None = None
+        try:
+            content: Any = request.stream
+            if isinstance(content, httpx.ByteStream):
+                exchange, head = self._portal.run(fetch(self._pool, question, b"".join(content)))
+            elif not question.with_body:
+                exchange, head = self._portal.run(fetch(self._pool, question, b""))
+            else:
+                exchange = self._portal.run(self._pool.open(question, end=False))
+                upload = Upload(self._portal, exchange, iter(content))
+                head = upload.answer()
+        except ByHttp1:
+            return self._by_http1(request)
+        except httpx.RequestError as error:
+            error.request = request
+            raise
+        tunnel = type(head) is Opened
+        network = AsyncNetworkStream(exchange, tunnel=tunnel)
+        body = AsyncBody(exchange, question.patience.read, tunnel=tunnel)
+        stream = Body(self._portal, body, upload)
+        return respond(question, head, stream, NetworkStream(self._portal, network))
+
+    def _by_http1(self, request: httpx.Request) -> httpx.Response:
+        with self._lock:
+            if self._other is None:
+                self._other = httpx.HTTPTransport(**self._arguments.others)
+            other = self._other
+        return other.handle_request(request)
+
+    def close(self) -> None:
+        """Close every connection; what is open on them is reset."""
+        other, self._other = self._other, None
+        if self._portal.running:
+            self._portal.run(self._pool.aclose())
+            self._portal.stop()
+        if other is not None:
+            other.close()
+
+
+class Upload:
+    """The body of a request, sent as far as possible and read on in between.
+
+    Its pieces are made in the thread that waits for the response and reads it.
+    """
+
+    def __init__(self, portal: Portal, exchange: Exchange, pieces: Iterator[bytes]) -> None:
+        self._portal = portal
+        self._exchange = exchange
+        self._pieces = pieces
+        self._room = True
+        self._ended = False
+
+    def answer(self) -> Any:
+        """Send until the answer begins; return its head."""
+        try:
+            self.send()
+            with exchanging():
+                return self._portal.run(self._exchange.answer())
+        except BaseException:
+            self._portal.run(self._close())
+            raise
+
+    def send(self) -> None:
+        """Send while there is nothing to read, to the end of the body at the most."""
+        while not self._ended and not self._exchange.readable:
+            if self._room:
+                piece = next(self._pieces, None)
+                self._room = self._portal.run(self._exchange.push(piece))
+                self._ended = piece is None
+            else:
+                self._room = self._portal.run(self._exchange.room())
+
+    async def _close(self) -> None:
+        self._exchange.close()
+
+
+class Body(httpx.SyncByteStream):
+    """The content of a response, read at the pace of whoever iterates."""
+
+    def __init__(self, portal: Portal, body: AsyncBody, upload: Upload | None) -> None:
+        self._portal = portal
+        self._body = body
+        self._upload = upload
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """The response's."""
+        return self._body.extensions
+
+    @extensions.setter
+    def extensions(self, extensions: dict[str, Any]) -> None:
+        self._body.extensions = extensions
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            while True:
+                if self._upload is not None:
+                    self._upload.send()
+                data = self._portal.run(self._body.read())
+                if not data:
+                    return
+                yield data
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give up what was not read: the stream is reset, the connection goes on."""
+        if self._portal.running:
+            self._portal.run(self._body.aclose())

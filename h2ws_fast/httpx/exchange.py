@@ -1,0 +1,296 @@
+"""One request on a stream of its own, its answer, and how long either may take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Callable
+from typing import Any
+
+import httpx
+
+from ..aio.client_wire import ClientWire
+from ..aio.tunnel import Receiving, Sending, again, iterating, reset
+from ..engine.constants import CANCEL
+from ..engine.events import Ended, Informed, Opened, Reset, Responded
+from ..errors import StreamReset
+from .faults import broken
+from .question import Patience
+
+__all__ = ["Exchange"]
+
+PIECE = (
+    65536  # octets of a body that are queued at once: what is queued is not timed piece by piece
+)
+
+LINGER_S = 10.0  # from our END_STREAM on a tunnel to the server's
+
+
+class Exchange:
+    """A stream from its request to its end.
+
+    The timeouts mean what they mean to httpx: `write` is how long nothing of the body may leave,
+    `read` how long nothing may come, and the second begins where the first ends.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_answered",
+        "_arrival",
+        "_ended",
+        "_left",
+        "_over",
+        "_patience",
+        "_rest",
+        "_timer",
+        "_uploading",
+        "_wire",
+        "_writing",
+        "failure",
+        "head",
+        "leaving",
+        "receiving",
+        "sending",
+    )
+
+    def __init__(
+        self, wire: ClientWire, stream_id: int, patience: Patience, ended: Callable[[], None]
+    ) -> None:
+        self._wire = wire
+        self._patience = patience
+        self._ended = ended  # called whenever either side of the stream may have ended
+        self.receiving = Receiving(wire, stream_id)
+        self.sending = Sending(wire, stream_id)
+        # A Responded, or the Opened of a CONNECT.
+        self.head: asyncio.Future[Any] = wire.hub.loop.create_future()
+        self.leaving = False  # a tunnel that was ended here, and not by the server yet
+        self.failure: Exception | None = None  # why it was ended here
+        self._answered = False  # `answer` has returned
+        self._over = False  # the server has ended or reset the stream
+        self._rest = b""  # what had arrived when the stream was reset
+        self._uploading: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._arrival: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._left = 0  # octets that waited to leave when that was looked at
+
+    @property
+    def stream_id(self) -> int:
+        """The number of the HTTP/2 stream."""
+        return self.sending.stream_id
+
+    @property
+    def readable(self) -> bool:
+        """Would `answer`, or `read` after it, return at once?"""
+        if not self._answered:
+            return self.head.done()
+        return bool(self._rest) or self.receiving.ready or self.receiving.finished
+
+    def feed(self, event: Any) -> None:
+        """An event of the stream."""
+        kind = type(event)
+        if kind is Responded or kind is Opened:
+            if kind is Responded and event.ended:
+                self._over = True
+                self.receiving.feed(Ended(event.stream_id))
+            self._stop_watching()
+            if not self.head.done():
+                self.head.set_result(event)
+        elif kind is Informed:
+            return  # RFC 9110 section 15.2: a client may ignore it
+        else:
+            if kind is Reset:
+                # The peer's last words may have come in the same read as its reset.
+                self._rest += self.receiving.take()
+                self._stop_uploading()
+            self.receiving.feed(event)
+            self.sending.feed(event)
+            if kind is Reset or kind is Ended:
+                self._over = True
+                self.leaving = False
+            if self._over and (kind is Reset or self.sending.ended):
+                self._stop_watching()
+            if kind is Reset:
+                if not self.head.done():
+                    error = StreamReset(event.error_code, event.reason, event.retryable)
+                    self.head.set_exception(error)
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+        if self._over:
+            self._ended()
+
+    # -- sending ----------------------------------------------------------------------------------
+
+    def upload(self, body: bytes | AsyncIterable[bytes]) -> None:
+        """Send the body, from a task of its own unless it is short."""
+        if isinstance(body, bytes) and len(body) <= PIECE:
+            self._wire.conn.send_data(self.stream_id, body, True)
+            self.sending.ended = True
+            self._wire.touch()
+            self.watch()
+            return
+        self._uploading = self._wire.hub.loop.create_task(self._upload(body))
+
+    async def _upload(self, body: bytes | AsyncIterable[bytes]) -> None:
+        try:
+            if isinstance(body, bytes):
+                for at in range(0, len(body), PIECE):
+                    await self._write(body[at : at + PIECE])
+            else:
+                async with iterating(body) as pieces:
+                    async for piece in pieces:
+                        await self._write(piece)
+            self.finish()
+        except StreamReset:
+            return  # whoever reads is told
+        except Exception as error:
+            # The body's own iterator failed: neither side gets to its end.
+            self.fail(error)
+
+    async def _write(self, piece: bytes) -> None:
+        for at in range(0, len(piece), PIECE):
+            part = piece if len(piece) <= PIECE else piece[at : at + PIECE]
+            self.watch()
+            await self.sending.write(part)
+            self._stop_watching()
+
+    def finish(self) -> None:
+        """The body ends here."""
+        self.sending.finish()
+        if not self.head.done():
+            self.watch()
+        self._ended()
+
+    async def push(self, piece: bytes | None) -> bool:
+        """Send a piece, or the end (None), and wait for room or until there is something to read.
+
+        Returns whether there is room for more: until then `room` is to be called.
+        """
+        self._writing = self._wire.hub.loop.create_task(self._push(piece))
+        return await self.room()
+
+    async def _push(self, piece: bytes | None) -> None:
+        if piece is None:
+            self.finish()
+            return
+        try:
+            await self._write(piece)
+        except StreamReset:
+            return  # whoever reads is told
+
+    async def room(self) -> bool:
+        """Wait for room for another piece, or until there is something to read."""
+        writing = self._writing
+        assert writing is not None
+        while not writing.done():
+            if self.readable:
+                return False
+            self._arrival = self._wire.hub.loop.create_future()
+            await asyncio.wait({writing, self._arrival}, return_when=asyncio.FIRST_COMPLETED)
+        return True
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Have the head come, or the rest of the body leave, in time."""
+        self._left = int(self._wire.conn.waiting(self.stream_id))
+        self._arm()
+
+    def _arm(self) -> None:
+        self._stop_watching()
+        delay = self._patience.write if self._left else self._patience.read
+        if delay is None:
+            # What leaves has no limit, but what comes then may have one: look again.
+            delay = self._patience.read
+        if delay is not None:
+            self._timer = self._wire.hub.loop.call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        waiting = int(self._wire.conn.waiting(self.stream_id))
+        stuck = waiting == self._left
+        if not stuck or (waiting and self._patience.write is None):
+            self._left = waiting
+            self._arm()
+        elif waiting:
+            self.fail(httpx.WriteTimeout("the server does not take the body of the request"))
+        else:
+            self.fail(httpx.ReadTimeout("the server does not answer"))
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def _lost(self) -> BaseException | None:
+        # Why the transport was lost, where it was.
+        failure = self._wire.failure
+        return failure.__cause__ if self._wire.lost and failure is not None else None
+
+    async def answer(self) -> Any:
+        """Wait for the head of the response: a Responded, or the Opened of a CONNECT.
+
+        Raises StreamReset, caused by what the transport was lost by, or what `fail` was given.
+        """
+        try:
+            head = await self.head
+        except StreamReset as error:
+            raise again(error) from self._lost()
+        self._answered = True
+        return head
+
+    async def read(self, timeout: float | None) -> bytes:
+        """Return what has come, b"" at the end. Raises what httpx raises, and TimeoutError."""
+        try:
+            if not self.readable:
+                async with asyncio.timeout(timeout):
+                    return await self.receiving.read()
+            return self._rest or self.receiving.take() or await self.receiving.read()
+        except StreamReset as error:
+            if self._rest:  # what came in one read with the reset
+                return self._rest
+            if self.failure is not None:
+                raise self.failure from None
+            raise broken(error, self._lost()) from error
+        finally:
+            self._rest = b""
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def fail(self, error: Exception) -> None:
+        """End it here: whoever waits for the answer, or reads it, is raised this error."""
+        if self.failure is None:
+            self.failure = error
+        if not self.head.done():
+            self.head.set_exception(error)
+        self.close()
+
+    def leave(self, error: Exception) -> None:
+        """End this side of a tunnel, and let the other end unread; a reader is raised this error.
+
+        The server has `LINGER_S` for that.
+        """
+        if self.sending.ended:
+            return
+        self.failure = error
+        self.sending.finish()
+        if not self._over:
+            self.leaving = True
+            self.receiving.discard()
+            self.receiving.fail(StreamReset(CANCEL, "closed here"))
+            self._timer = self._wire.hub.loop.call_later(LINGER_S, self.close)
+
+    def close(self) -> None:
+        """Nobody wants the rest: reset the stream, unless both sides have ended."""
+        self._stop_watching()
+        self._stop_uploading()
+        if self.head.done() and not self.head.cancelled():
+            self.head.exception()  # nobody has to look at it
+        if not (self._over and self.sending.ended):
+            reset(self._wire, self.stream_id, CANCEL)
+
+    def _stop_uploading(self) -> None:
+        if self._uploading is not None:
+            self._uploading.cancel()
+            self._uploading = None
