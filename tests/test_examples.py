@@ -82,7 +82,18 @@ def test_client_and_servers(server, tls, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_httpx(tls, tmp_path):
+    certificate = write_certificate(tmp_path) if tls else ()
+    options = {"stdout": subprocess.PIPE, "bufsize": 0, "env": environment()}
+    with running(command("echo_server.py", 0, *certificate), **options) as process:
+        port = read_line(process).split()[-1]
+        url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        said = finish("httpx_client.py", url, *certificate[:1])
+    assert said.splitlines() == ["HTTP/2: hello from /", "hello from one", "hello from two"]
+
+
 def test_every_example_is_tested():
-    tested = {"session.py", "proxy.py", "sansio.py"}
+    tested = {"session.py", "proxy.py", "sansio.py", "httpx_client.py"}
     tested |= {"client.py", "echo_server.py", "callback_server.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

@@ -13,6 +13,7 @@ import httpx
 
 from ..aio.session import FAREWELL_S, Session
 from ..engine import Limits
+from ..engine.constants import NO_ERROR
 from .exchange import Exchange
 from .question import Origin, Question
 
@@ -182,9 +183,14 @@ class Link(Session):
         for exchange in list(self.exchanges):
             if not exchange.leaving:
                 exchange.close()
-        self._shutdown()
         if left:
+            self._shutdown()
             await asyncio.wait([wire.gone for wire in self._wires()], timeout=FAREWELL_S)
             for exchange in left:
                 exchange.close()
+        for wire in self._wires():
+            # A server opens nothing, so there is nothing that a graceful shutdown would wait for.
+            if not wire.lost and not wire.conn.terminated:
+                wire.conn.abort(NO_ERROR)
+                wire.touch()
         await self.close()

@@ -1,20 +1,28 @@
 """Runs every `async def test_...` on each loop, as the tests of the asyncio layer do."""
 
 import contextlib
+import inspect
 
 import httpx
 import pytest
 
 from h2ws_fast.httpx import AsyncTransport, Transport
 from tests.aio.conftest import (  # noqa: F401  # hooks and fixtures
+    LOOPS,
     certificate,
     clear,
     client_tls,
     place,
-    pytest_generate_tests,
     pytest_pyfunc_call,
     server_tls,
 )
+
+
+def pytest_generate_tests(metafunc):
+    # A module may name its loops.
+    if inspect.iscoroutinefunction(metafunc.function):
+        metafunc.fixturenames.append("loop_kind")
+        metafunc.parametrize("loop_kind", getattr(metafunc.module, "LOOPS", tuple(LOOPS)))
 
 
 def options(where, named):

@@ -97,6 +97,7 @@ async def test_accept_is_computed_of_the_key(client, raw):
     async def script(peer):
         await peer.expect(f.HEADERS, 1)
         peer.headers(1, [*OK, (b"sec-websocket-accept", b"nonsense")])
+        peer.send(f.data(1, b"", True))
         await peer.until_eof()
 
     async with RawServer(script, ENABLED) as server, client(raw(server)) as http:
@@ -202,6 +203,8 @@ async def test_network_stream_reads_and_writes_octets(client, raw):
         peer.send(f.data(1, b"89", True))
         await peer.expect(f.HEADERS, 3, skip=BESIDE)
         peer.headers(3, OK)
+        assert (await peer.expect(f.DATA, 3)).flags & f.END_STREAM
+        peer.send(f.data(3, b"", True))
         await peer.until_eof()
 
     async with RawServer(script, ENABLED) as server, client(raw(server)) as http:
@@ -250,24 +253,25 @@ async def test_writing_waits_for_the_servers_window(client, raw):
     async def script(peer):
         await peer.expect(f.HEADERS, 1)
         peer.headers(1, OK)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.2)
         size = 0
-        while size < 400_000:
+        while size < 300_000:
             frame = await peer.expect(f.DATA, 1)
             size += len(frame.content)
             peer.send(f.window_update(1, len(frame.content)))
             peer.send(f.window_update(0, len(frame.content)))
         arrived.set()
+        peer.send(f.data(1, b"", True))
         await peer.until_eof()
 
     arrived = asyncio.Event()
-    server = RawServer(script, ENABLED, (f.INITIAL_WINDOW_SIZE, 1000))
+    server = RawServer(script, ENABLED, (f.INITIAL_WINDOW_SIZE, 5000))
     async with server, client(raw(server)) as http:
         async with http.stream("GET", "/", headers=UPGRADE) as response:
             stream = response.extensions["network_stream"]
             with pytest.raises(httpcore.WriteTimeout):
-                await stream.write(bytes(200_000), timeout=0.1)
-            await stream.write(bytes(200_000), timeout=10)
+                await stream.write(bytes(150_000), timeout=0.1)
+            await stream.write(bytes(150_000), timeout=10)
             async with asyncio.timeout(10):
                 await arrived.wait()
 
