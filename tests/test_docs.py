@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import write_certificate
-from tests.support.programs import free_port, running, wait_for_port
+from tests.support.programs import free_port, module, running, wait_for_port
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -112,3 +112,36 @@ def test_the_options_in_the_documents_exist():
         assert option in helped, option
     for option in set(re.findall(r"(--[a-z]+)", helped)) - {"--help"}:
         assert option in text, option
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the signals of POSIX")
+def test_the_asgi_application_of_the_documents_works(tmp_path):
+    module("fastapi")
+    module("uvicorn")
+    text = (ROOT / "docs" / "asgi.md").read_text("utf-8")
+    application, worker, alone = blocks(ROOT / "docs" / "asgi.md")
+    (tmp_path / "app.py").write_text(application)
+    compile(worker, "worker", "exec")
+    cert, key = write_certificate(tmp_path)
+    cert.rename(tmp_path / "cert.pem")
+    key.rename(tmp_path / "key.pem")
+    port = free_port()
+    (tmp_path / "alone.py").write_text(alone.replace("8000", str(port)))
+    (line,) = re.findall(r"^uvicorn (app:app .*)$", text, re.M)
+    options = {"cwd": tmp_path, "env": environment()}
+    client = [sys.executable, "-m", "h2ws_fast", "connect"]
+    for command in (
+        ["-m", "uvicorn", *line.split(), "--port", str(port)],
+        ["alone.py"],
+    ):
+        with running([sys.executable, *command], **options) as process:
+            wait_for_port(port, process)
+            done = subprocess.run(
+                [*client, "--insecure", "--http", "h2", f"wss://localhost:{port}/ws"],
+                input="hello\n",
+                capture_output=True,
+                text=True,
+                timeout=30,
+                **options,
+            )
+        assert done.stdout == "hello\n", done.stderr

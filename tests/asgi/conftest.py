@@ -1,4 +1,4 @@
-"""Every test runs on both loops, against each kind of server that is right about it.
+"""Every test runs against each kind of server that is right about it; ours alone on both loops.
 
 `place` is ours alone and within uvicorn; with hypercorn as reference, unless the test is marked
 `differs` with what hypercorn does instead.
@@ -8,7 +8,9 @@ import logging
 
 import pytest
 
+from h2ws_fast import COMPILED
 from tests.aio.conftest import (  # noqa: F401  # fixtures and hooks
+    LOOPS,
     certificate,
     client_tls,
     pytest_generate_tests,
@@ -22,33 +24,38 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "differs(what): what hypercorn does otherwise")
 
 
-@pytest.fixture(params=KINDS)
-def place(request):
-    if request.param != "standalone":
-        module(request.param)
-    if request.param == "hypercorn":
+def make_place(request, certificate=None):  # noqa: F811
+    kind = request.param
+    if kind == "standalone":
+        return Place(kind, certificate)
+    module(kind)
+    if kind == "hypercorn":
         marker = request.node.get_closest_marker("differs")
         if marker is not None:
             pytest.skip(f"hypercorn: {marker.args[0]}")
-        if "uvloop" in request.node.name:
-            pytest.skip("one loop is enough for the reference")
-    return Place(request.param)
+        if not COMPILED:
+            pytest.skip("nothing of it is ours")
+    # Each of them takes a tenth of a second to end. `test_uvicorn` has both loops.
+    if request.node.callspec.params["loop_kind"] != next(reversed(LOOPS)):
+        pytest.skip("one loop is enough")
+    return Place(kind, certificate)
+
+
+@pytest.fixture(params=KINDS)
+def place(request):
+    return make_place(request)
 
 
 @pytest.fixture(params=KINDS[:2])
 def ours(request):
     """As `place`, ours only."""
-    if request.param != "standalone":
-        module(request.param)
-    return Place(request.param)
+    return make_place(request)
 
 
 @pytest.fixture(params=KINDS[:2])
 def secure(request, certificate):  # noqa: F811
     """As `place`, over TLS, ours only."""
-    if request.param != "standalone":
-        module(request.param)
-    return Place(request.param, certificate)
+    return make_place(request, certificate)
 
 
 @pytest.fixture
