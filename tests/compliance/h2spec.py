@@ -1,9 +1,11 @@
-"""h2spec: generic, http2 and hpack, strict, against our server.
+"""h2spec: generic, http2 and hpack, strict, against our server, and `h2ws-fast serve` on uvicorn.
 
 It judges by RFC 7540. Two of its cases demand an error for a stream that depends on itself, which
 RFC 9113 no longer knows: a server with the default settings reads over it (row 9113-6.2-3), one
 with `no_rfc7540_priorities=False` answers as RFC 7540 section 5.3.1 says. So each twin and
-transport runs twice: with that setting all cases pass, by default all but those two.
+transport runs twice: with that setting all cases pass, by default all but those two. `serve` has
+the default settings; in cleartext it answers what is no preface in HTTP/1.1, which h2spec cannot
+read.
 
 h2spec takes a dropped TCP connection for an answer: `behaviour/test_h2spec_codes.py` asserts the
 codes of the same cases at the octets.
@@ -14,7 +16,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from . import tools
-from .processes import output_of, served
+from .processes import output_of, served, served_by_command
 
 NAME = "h2spec"
 CASES = 146
@@ -22,10 +24,13 @@ DEPENDS_ON_ITSELF = {
     "http2/5.3.1: Sends HEADERS frame that depend on itself",
     "http2/5.3.1: Sends PRIORITY frame that depend on itself",
 }
+NO_PREFACE = {"http2/3.5: Sends invalid connection preface"}
 
 
 class Job:
     """One run over all cases."""
+
+    server = "serve"
 
     def __init__(self, twin, transport, heed_rfc7540):
         self.twin = twin
@@ -38,17 +43,20 @@ class Job:
 
     async def run(self, folder):
         """Return (result, complaints)."""
-        options = ["--tls"] if self.transport == "TLS" else []
-        options += ["--heed-rfc7540"] if self.heed_rfc7540 else []
         report = Path(folder, "h2spec.xml")
         command = [await tools.h2spec(), "generic", "http2", "hpack", "--strict"]
         command += ["--host", "127.0.0.1", "--timeout", "3", "--junit-report", report]
         command += ["--tls", "--insecure"] if self.transport == "TLS" else []
-        async with served(self.twin, *options) as port:
+        async with self._served() as port:
             # It ends with 1 where a case failed: what its report says is what counts.
             shell = ["sh", "-c", '"$@"; test $? -le 1', "sh", *command, "--port", str(port)]
             await output_of(shell, seconds=120)
         return self._judge(report)
+
+    def _served(self):
+        options = ["--tls"] if self.transport == "TLS" else []
+        options += ["--heed-rfc7540"] if self.heed_rfc7540 else []
+        return served(self.twin, *options)
 
     def _judge(self, report):
         cases = failed = skipped = 0
@@ -71,6 +79,7 @@ class Job:
         if cases != CASES or skipped or failed != len(failures):
             complaints.append(f"{cases} of {CASES} cases, {skipped} skipped, {failed} failed")
         result = {
+            "server": self.server,
             "twin": self.twin,
             "transport": self.transport,
             "settings": self.settings,
@@ -84,18 +93,36 @@ class Job:
     def summary(self, result):
         """One line."""
         alone = len(self.tolerated.intersection(result["failed"]))
-        note = f" ({alone} of RFC 7540 alone)" if alone else ""
+        note = f" ({alone} tolerated)" if alone else ""
         return f"{result['passed']} of {result['cases']} cases passed{note}"
+
+
+class CommandJob(Job):
+    """One run over all cases, against `h2ws-fast serve`."""
+
+    server = "h2ws-fast serve"
+
+    def __init__(self, twin, transport):
+        super().__init__(twin, transport, heed_rfc7540=False)
+        if transport == "cleartext":
+            self.tolerated = DEPENDS_ON_ITSELF | NO_PREFACE
+        self.label = f"{NAME}: {twin} {self.server}, {transport}"
+
+    def _served(self):
+        options = ["--cleartext"] if self.transport == "cleartext" else []
+        return served_by_command(self.twin, *options)
 
 
 def jobs(selection):
     """All runs, the quick ones too: a run takes seconds."""
-    return [
+    ours = [
         Job(twin, transport, heed)
         for twin in selection.twins
         for transport in ("cleartext", "TLS")
         for heed in (True, False)
     ]
+    # Both twins and both transports, if not each with each: what reads octets is the same.
+    return [*ours, *map(CommandJob, selection.twins, ("TLS", "cleartext"))]
 
 
 async def versions():

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -98,11 +99,28 @@ def of_twin(twin):
 async def served(twin, *options):
     """Our server on one twin; yields its port."""
     command = [sys.executable, "-m", "tests.compliance.server", *options]
+    async with _saying(command, twin, rf"(?P<port>\d+) {twin}\n") as port:
+        yield port
+
+
+@contextlib.asynccontextmanager
+async def served_by_command(twin, *options):
+    """The application of `tests.compliance.application` by `h2ws-fast serve`; yields its port."""
+    command = [sys.executable, "-m", "h2ws_fast", "serve", "tests.compliance.application:app"]
+    command += ["--port", "0", "--log-level", "critical", "--no-access-log", *options]
+    engine = "pure Python" if twin == "pure" else twin
+    async with _saying(command, twin, rf".* serve: {engine} engine, .*:(?P<port>\d+)\n") as port:
+        yield port
+
+
+@contextlib.asynccontextmanager
+async def _saying(command, twin, pattern):
     async with running(command, environment=of_twin(twin)) as process:
         async with asyncio.timeout(30):
-            line = (await process.stdout.readline()).decode().split()
-        if len(line) != 2 or line[1] != twin:
+            line = (await process.stdout.readline()).decode()
+        said = re.fullmatch(pattern, line)
+        if said is None:
             raise Unable(f"our server did not start on the {twin} twin: {line}")
-        yield int(line[0])
+        yield int(said["port"])
         if process.returncode is not None:
             raise Unable(f"our server ended with {process.returncode}")
