@@ -32,6 +32,7 @@ from ..aio.client_wire import ClientWire
 from ..aio.protocol import Hub
 from ..printable import printable
 from . import CommandError, loops, twin, version
+from .field import field
 from .trace import Tracer
 
 __all__ = ["add_parser", "run"]
@@ -62,7 +63,7 @@ def add_parser(commands: Any) -> None:
         "--header",
         action="append",
         default=[],
-        type=_header,
+        type=field,
         metavar="'NAME: VALUE'",
         help="one more header field (repeatable)",
     )
@@ -82,13 +83,6 @@ def add_parser(commands: Any) -> None:
     )
     add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
     parser.set_defaults(run=run)
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not name.strip():
-        raise argparse.ArgumentTypeError("a header is 'Name: value'")
-    return name.strip(), value.strip()
 
 
 def _seconds(text: str) -> float:
