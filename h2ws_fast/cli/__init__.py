@@ -14,7 +14,11 @@ __all__ = ["CommandError", "main", "twin", "version"]
 
 
 class CommandError(Exception):
-    """What ends a command with one line for its user."""
+    """What ends a command with one line for its user, and with this exit code."""
+
+    def __init__(self, words: str, exit_code: int = 1) -> None:
+        super().__init__(words)
+        self.exit_code = exit_code
 
 
 def twin() -> str:
@@ -31,11 +35,12 @@ def version() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from . import connect, echo, serve
+    from . import check, connect, echo, serve
 
     parser = argparse.ArgumentParser(
         prog="h2ws-fast",
-        description="WebSockets over HTTP/2 (RFC 8441): an echo server, a client, and ASGI.",
+        description="WebSockets over HTTP/2 (RFC 8441): an echo server, a client, ASGI, and a check "
+        "of other servers.",
         epilog="h2ws-fast COMMAND --help tells more of each.",
     )
     parser.add_argument(
@@ -45,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     echo.add_parser(commands)
     connect.add_parser(commands)
     serve.add_parser(commands)
+    check.add_parser(commands)
     return parser
 
 
@@ -55,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.run(arguments))
     except CommandError as error:
         print(f"h2ws-fast: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
