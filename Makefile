@@ -20,8 +20,14 @@ style:
 	@if command -v clang-format > /dev/null; then \
 	    clang-format --dry-run -Werror csrc/*.c csrc/*.h csrc/*/*.c csrc/*/*.h tests/fuzz/*.c; fi
 
+# Stubs stand beside what is compiled, and are compared with it as it runs in pure Python: there
+# every signature can be seen. What is in no stub is not public.
+STUBS = $(subst /,.,$(basename $(filter-out %/__init__.pyi,$(wildcard h2ws_fast/*/*.pyi))))
+
 types:
 	$(PYTHON) -m mypy
+	H2WS_FAST_PURE=1 $(PYTHON) -m mypy.stubtest --ignore-missing-stub --concise \
+	    --mypy-config-file pyproject.toml --allowlist tests/typing/stubs.txt $(STUBS)
 	$(PYTHON) -m pyright --pythonpath "$$(command -v $(PYTHON))"
 
 test:  ## both twins of the engine; what lies above it on the compiled one

@@ -447,7 +447,7 @@ class Connection(Deadlines):
             self.terminate(NO_ERROR, "the peer takes no new streams", True)
         return 0
 
-    def abort(self, error_code, reason=b""):
+    def abort(self, error_code=NO_ERROR, reason=b""):
         """End the connection at once: GOAWAY with `error_code`; `Terminated` follows."""
         check_error_code(error_code)
         reason = check_reason(reason)

@@ -32,6 +32,7 @@ __all__ = [
 Message = TextMessage | BytesMessage
 
 class Event:
+    def __init__(self, *values: object, **named: object) -> None: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]  # compared by value
 
 class Requested(Event):
@@ -45,14 +46,14 @@ class Requested(Event):
     ended: bool
     def __init__(
         self,
-        stream_id: int = ...,
-        method: str = ...,
-        scheme: str = ...,
-        authority: str = ...,
-        path: str = ...,
-        protocol: str | None = ...,
-        headers: list[tuple[bytes, bytes]] = ...,
-        ended: bool = ...,
+        stream_id: int,
+        method: str,
+        scheme: str,
+        authority: str,
+        path: str,
+        protocol: str | None,
+        headers: list[tuple[bytes, bytes]],
+        ended: bool,
     ) -> None: ...
 
 class Informed(Event):
@@ -136,13 +137,13 @@ class Closed(Event):
     error_code: int | None
     def __init__(
         self,
-        stream_id: int = ...,
-        code: int = ...,
-        reason: str = ...,
-        received: tuple[int, str] | None = ...,
-        sent: tuple[int, str] | None = ...,
-        received_first: bool | None = ...,
-        error_code: int | None = ...,
+        stream_id: int,
+        code: int,
+        reason: str,
+        received: tuple[int, str] | None,
+        sent: tuple[int, str] | None,
+        received_first: bool | None,
+        error_code: int | None,
     ) -> None: ...
 
 class Reset(Event):
@@ -174,8 +175,7 @@ class SettingsChanged(Event):
         settings: dict[int, int] = ...,
     ) -> None: ...
 
-class SettingsAcknowledged(Event):
-    def __init__(self) -> None: ...
+class SettingsAcknowledged(Event): ...
 
 class PingAcknowledged(Event):
     data: bytes

@@ -8,6 +8,14 @@ from .limits import Limits
 from .sink import Sink
 
 class Upgraded(Endpoint):
+    @property
+    def role(self) -> Role: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def auto_credit(self) -> bool: ...
+    @property
+    def terminated(self) -> bool: ...
     def __init__(
         self,
         role: Role,

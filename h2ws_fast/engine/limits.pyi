@@ -4,6 +4,8 @@ class Limits:
     max_empty_fragments: int
     max_pong_backlog: int
     max_buffered: int
+    max_window: int
+    window_budget: int
     max_queued: int
     max_control_octets: int
     write_high: int
@@ -52,6 +54,8 @@ class Limits:
         max_empty_fragments: int | None = 64,
         max_pong_backlog: int | None = 16384,
         max_buffered: int | None = 67108864,
+        max_window: int | None = 4194304,
+        window_budget: int | None = 33554432,
         max_queued: int | None = 268435456,
         max_control_octets: int | None = 16777216,
         write_high: int | None = 65536,

@@ -27,7 +27,7 @@ class Counter(Sink):
 
 
 def serve(octets: bytes, now: float) -> bytes:
-    limits = Limits(max_message=1 << 16, close_timeout_s=2.5, max_pings=None)
+    limits = Limits(max_message=1 << 16, close_timeout_s=2.5, max_pings=None, window_budget=0)
     settings = Settings(initial_window_size=1 << 20, enable_connect_protocol=True)
     conn = Connection(Role.SERVER, settings, limits, auto_credit=False)
     for event in conn.receive_data(octets, now):
@@ -51,6 +51,9 @@ def serve(octets: bytes, now: float) -> bytes:
             assert_type(event.reason, str)
     assert_type(conn.next_timeout(), float | None)
     assert_type(conn.open_streams, int)
+    assert_type(conn.limits.max_window, int)
+    assert_type(conn.settings.initial_window_size, int)
+    assert_type((conn.role, conn.client, conn.auto_credit), tuple[Role, bool, bool])
     return b"".join(conn.data_to_send(now=now))
 
 
