@@ -287,7 +287,7 @@ class Examination(Conversations):
                 "answer 501 to protocols that are not served (RFC 9220 section 3)",
             )
             return False
-        if not exchange.over:
+        if not await probe.until(lambda: exchange.over, min(0.3, self.asked.seconds)):
             probe.forget(stream_id)
         status = exchange.status
         got = f"status {status}" if status is not None else self._ending(stream_id)
@@ -304,6 +304,13 @@ class Examination(Conversations):
             return False
         if status is None:
             report.warn(name, words, "a status (501) tells the client more than a reset", took)
+        elif 200 <= status < 300 and stream_id in probe.seen.ends:
+            report.warn(
+                name,
+                f"{words}, and the end of the stream",
+                "it was answered as an ordinary request: answer 501 to what is not served",
+                took,
+            )
         elif 200 <= status < 300:
             report.fail(
                 name,

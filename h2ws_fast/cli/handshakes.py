@@ -84,9 +84,10 @@ class Handshakes:
                 report.fail(
                     name,
                     f"status {exchange.status}, and the stream was ended at once",
-                    "the application took it for an ordinary request: its server announces "
-                    "extended CONNECT and does not know it. Withdraw the setting there, or use "
-                    "a server that hands WebSockets on",
+                    "the application, or the backend of a proxy, took it for an ordinary request: "
+                    "its server announces extended CONNECT and does not know it, or no WebSocket "
+                    "is at this path. Withdraw the setting, or use a server that hands "
+                    "WebSockets on",
                     took,
                 )
                 return None

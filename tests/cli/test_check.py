@@ -576,6 +576,7 @@ def test_an_endless_response_does_not_hold_it_up():
     [
         (answers(404), OK, "status 404"),
         (answers(302), WARNING, "status 302"),
+        (answers(200), WARNING, "status 200, and the end of the stream"),
         (
             lambda self, peer, stream_id: peer.headers(stream_id, [(":status", "200")]),
             FAILED,
@@ -588,7 +589,7 @@ def test_an_endless_response_does_not_hold_it_up():
             "RST_STREAM(PROTOCOL_ERROR)",
         ),
     ],
-    ids=["404", "302", "200", "gone", "reset"],
+    ids=["404", "302", "200-ended", "200", "gone", "reset"],
 )
 def test_an_unknown_protocol(unknown, verdict, words):
     found = look(changed(unknown=unknown), "--no-echo")

@@ -1,8 +1,6 @@
 """HAProxy and nghttpx between a client and our server."""
 
 import asyncio
-import contextlib
-import subprocess
 from functools import partial
 
 import pytest
@@ -10,54 +8,9 @@ import wsproto
 import wsproto.events
 
 from h2ws_fast import ConnectionClosed, InvalidStatus, Session
-from tests.support.programs import Echo, free_port, program, running, wait_for_port
+from tests.support.programs import Echo
+from tests.support.proxies import haproxy, nghttpx
 from tests.support.within import within
-
-HAPROXY = """
-global
-    maxconn 100
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
-    timeout tunnel 30s
-frontend one
-    bind 127.0.0.1:{h1}
-    default_backend ours
-frontend two
-    bind 127.0.0.1:{h2} proto h2
-    default_backend ours
-backend ours
-    server it 127.0.0.1:{port} proto h2
-"""
-
-
-@contextlib.contextmanager
-def haproxy(port, folder):
-    h1, h2 = free_port(), free_port()
-    config = folder / "haproxy.cfg"
-    config.write_text(HAPROXY.format(h1=h1, h2=h2, port=port))
-    command = [program("haproxy"), "-db", "-q", "-f", str(config)]
-    with running(command, stderr=subprocess.DEVNULL) as process:
-        wait_for_port(h1, process)
-        yield h1, h2
-
-
-@contextlib.contextmanager
-def nghttpx(port, folder):
-    front = free_port()
-    command = [
-        program("nghttpx", "nghttp2-proxy"),
-        "--conf=/dev/null",
-        "--workers=1",
-        f"--frontend=127.0.0.1,{front};no-tls",
-        f"--backend=127.0.0.1,{port};;proto=h2",
-        f"--pid-file={folder}/pid",
-    ]
-    with running(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        wait_for_port(front, process)
-        yield front, front  # it tells HTTP/2 in cleartext by its first octets
 
 
 @pytest.fixture(scope="module")

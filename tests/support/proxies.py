@@ -1,0 +1,58 @@
+"""HAProxy and nghttpx before a server of the tests."""
+
+import contextlib
+import subprocess
+
+from tests.support.programs import free_port, program, running, wait_for_port
+
+HAPROXY = """
+global
+    maxconn 100
+    {settings}
+defaults
+    mode http
+    retries 0
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+    timeout tunnel 30s
+frontend one
+    bind 127.0.0.1:{h1} {bind}
+    default_backend ours
+frontend two
+    bind 127.0.0.1:{h2} proto h2
+    default_backend ours
+backend ours
+    server it 127.0.0.1:{port} {server}
+"""
+
+
+@contextlib.contextmanager
+def haproxy(port, folder, *, settings="", bind="", server="proto h2"):
+    """Yield two ports: of `bind`, which tells versions apart, and of HTTP/2 alone in cleartext."""
+    h1, h2 = free_port(), free_port()
+    config = folder / "haproxy.cfg"
+    config.write_text(
+        HAPROXY.format(h1=h1, h2=h2, port=port, settings=settings, bind=bind, server=server)
+    )
+    command = [program("haproxy"), "-db", "-q", "-f", str(config)]
+    with running(command, stderr=subprocess.DEVNULL) as process:
+        wait_for_port(h1, process)
+        yield h1, h2
+
+
+@contextlib.contextmanager
+def nghttpx(port, folder, *, backend="proto=h2"):
+    """Yield its port, twice: it tells HTTP/2 in cleartext by its first octets."""
+    front = free_port()
+    command = [
+        program("nghttpx", "nghttp2-proxy"),
+        "--conf=/dev/null",
+        "--workers=1",
+        f"--frontend=127.0.0.1,{front};no-tls",
+        f"--backend=127.0.0.1,{port};;{backend}",
+        f"--pid-file={folder}/pid",
+    ]
+    with running(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        wait_for_port(front, process)
+        yield front, front
