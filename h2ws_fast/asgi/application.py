@@ -65,6 +65,8 @@ class Application:
         self.access_logger = access_logger or logging.getLogger("h2ws_fast.asgi.access")
         self.asgi = {"version": "3.0", "spec_version": "2.5"}
         self.fresh_context = False  # tasks begin with no context variables set
+        # What runs when a task has ended: it sets nothing, so one serves all tasks of one loop.
+        self.context = contextvars.Context()
         self.on_answered: Callable[[], None] | None = None
         self._headers = headers or []
         self._date_header = date_header

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,6 @@ HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"te")
 )
 STATUSES = {status: (b":status", b"%d" % status) for status in range(100, 1000)}
-
-CONTEXT = contextvars.Context()  # what runs when a task has ended sets nothing in it
 
 # So many octets of one message are given to the engine at once; the rest waits for the peer.
 PIECE = 262144
@@ -83,7 +80,7 @@ class Exchange(Sink):
         wire.employ(task)
         # This object as it is, and one context for all: 128 octets less for each stream that a
         # bound method and a copied context cost while it is open.
-        task.add_done_callback(self, context=CONTEXT)
+        task.add_done_callback(self, context=wire.application.context)
 
     async def receive(self) -> Message:
         """What the application awaits to hear of its client."""

@@ -153,8 +153,6 @@ class HTTPExchange(Exchange):
         self.wire.application.answered()
 
     def _send_hint(self, links: Any) -> None:
-        if self.wire.http_version != "2" and self.scope["http_version"] == "1.0":
-            return
         fields: list[Any] = [STATUSES[103]]
         fields.extend((b"link", link) for link in links)
         self._respond(fields, False)
