@@ -53,6 +53,7 @@ class Arrival(asyncio.BufferedProtocol):
         "_server",
         "_task",
         "_tls",
+        "_wire",
         "limit",
         "transport",
     )
@@ -73,6 +74,7 @@ class Arrival(asyncio.BufferedProtocol):
         self._octets: list[bytes] = []
         self._eof = False
         self._lost = False
+        self._wire: AcceptedWire | None = None  # what it was handed over to
         self.limit: str | None = None
         self.transport: Any = None
 
@@ -107,9 +109,12 @@ class Arrival(asyncio.BufferedProtocol):
         self._eof = True
         return False
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        if self._task is None:
+        if self._wire is not None:
+            # asyncio's TLS had this call under way when the connection was handed over.
+            self._wire.connection_lost(exc)
+        elif self._task is None:
             self._server._departed(self)
 
     # -- the handshake ----------------------------------------------------------------------------
@@ -136,7 +141,7 @@ class Arrival(asyncio.BufferedProtocol):
             secure.close()
             self._server._departed(self)
             return
-        wire = self._make()
+        wire = self._wire = self._make()
         wire.arrival = self
         secure.set_protocol(wire)
         wire.connection_made(secure)

@@ -167,6 +167,25 @@ def hello():
     return outgoing.read()
 
 
+async def test_a_client_that_leaves_right_behind_its_tls_handshake(place):
+    if not place.secure:
+        pytest.skip("without TLS there is no handshake of it")
+    linger = struct.pack("ii", 1, 0)
+
+    def leave():
+        for _ in range(100):
+            sock = socket.create_connection(("127.0.0.1", place.port))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            with contextlib.suppress(OSError):
+                place.client_ssl.wrap_socket(sock, server_hostname="127.0.0.1").close()
+
+    async with place.serve(idle) as server:
+        await asyncio.to_thread(leave)
+        async with asyncio.timeout(10):
+            while server.stats()["connections"]:
+                await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("what", ["cleartext", "half a hello", "a hello", "garbage"])
 async def test_tls_that_is_broken_off(place, what):
     if not place.secure:
