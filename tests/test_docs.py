@@ -116,6 +116,17 @@ def test_the_options_in_the_documents_exist():
     assert own - {"--help"} <= set(re.findall(r"--[a-z-]+", text))
 
 
+def test_the_checks_in_the_documents_exist():
+    from h2ws_fast.cli.examination import CHECKS
+
+    checks = {"dns", "tcp", "tls", "alpn", *CHECKS, "http/1.1"}
+    listed = set(re.findall(r"`([a-z0-9./-]+)`", (ROOT / "docs" / "cli.md").read_text("utf-8")))
+    assert checks <= listed
+    text = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    named = set(re.findall(r"`([a-z0-9./-]+)`,? (?:ok|warning|failed|skipped)", text))
+    assert len(named) > 5 and named <= checks
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the signals of POSIX")
 def test_the_asgi_application_of_the_documents_works(tmp_path):
     module("fastapi")

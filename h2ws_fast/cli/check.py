@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import io
 import json
 import os
 import ssl
@@ -102,6 +103,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(str(error), USAGE) from error
     context = _context(arguments, target)
     _, factory = loops.choose(arguments.loop)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # servers say what they like
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     report = Report(lambda line: print(line, flush=True), color=color)
     if arguments.json:
@@ -145,12 +148,12 @@ async def check(
         headers.append(("origin", arguments.origin))
     headers = [(name.lower(), value) for name, value in headers]
     asked = Asked(headers, arguments.subprotocol, arguments.echo, arguments.timeout)
-    tracer = None
-    if arguments.trace:
-        tracer = Tracer(_trace, color=sys.stderr.isatty())
     report.facts["url"] = arguments.url
 
     def probe(streams: Streams) -> Probe:
+        tracer = None
+        if arguments.trace:
+            tracer = Tracer(_trace, color=sys.stderr.isatty())
         return Probe(*streams, secure=target.secure, tracer=tracer)
 
     async def another() -> Probe | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -173,6 +174,20 @@ def test_a_certificate_of_a_known_authority(certificate):
         found = within(30, both("0.0.0.0"))
         finding = found("tls", FAILED, "IP address mismatch")
         assert "ask by name" in finding.remedy
+
+
+def test_a_certificate_that_has_expired(tmp_path):
+    cert, key = write_certificate(tmp_path, days=-1)
+
+    async def both():
+        context = tls.server_context(cert, key)
+        async with serve(_handler, "127.0.0.1", 0, ssl=context) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await examine(f"wss://127.0.0.1:{port}/", "--cafile", str(cert))
+
+    found = within(30, both())
+    assert "renew" in found("tls", FAILED, "certificate has expired").remedy
+    assert found.exit_code == 3
 
 
 async def _handler(ws):
@@ -597,6 +612,13 @@ def test_an_unknown_protocol(unknown, verdict, words):
     found("after-refusal", OK if verdict != FAILED else SKIPPED)
 
 
+def test_the_trace_of_another_connection(capsys):
+    look(changed(connect=lambda self, peer, stream_id: peer.close()), "--trace")
+    err = capsys.readouterr().err
+    assert err.count("send connection preface") == 2
+    assert "malformed" not in err and ":protocol: h2ws-fast-check" in err
+
+
 def test_nobody_takes_another_connection():
     class Once(WrongServer):
         def connect(self, peer, stream_id):
@@ -716,6 +738,31 @@ def test_wrong_options(arguments, capsys):
 def test_what_cannot_be_sent(echo, option, capsys):
     assert main(["check", "--insecure", *option, echo.uri]) == 2
     assert option[1].partition(":")[0] in capsys.readouterr().err
+
+
+def test_an_answer_that_the_terminal_cannot_show(echo):
+    done = subprocess.run(
+        [*COMMAND, "check", "--insecure", f"{echo.uri}/reject?status=403&body=na%C3%AFve"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert "status 403: na\\xefve" in done.stdout
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_whoever_reads_has_gone(echo):
+    process = subprocess.Popen(
+        [*COMMAND, "check", "--insecure", echo.uri],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        process.stdout.close()
+        assert process.wait(20) == 1
+        assert process.stderr.read() == ""
 
 
 def test_ctrl_c_ends_it_cleanly():

@@ -14,7 +14,7 @@ from tests.support.within import within
 from tests.support.wrong import WrongServer
 from tests.support.ws_frames import CONTINUATION, TEXT
 
-PATIENCE = 1.5  # seconds that a step may take
+PATIENCE = 1  # seconds that a step may take
 
 
 def silent(self, peer, *_):
@@ -69,23 +69,23 @@ STALLS = {
     "silent": (
         Talker(b"", stay=True),
         [],
-        [("settings", FAILED, "no SETTINGS within 1.5 s"), ("http/1.1", FAILED, "no answer")],
+        [("settings", FAILED, "no SETTINGS within 1 s"), ("http/1.1", FAILED, "no answer")],
     ),
     "no-ping": (
         Talker(f.settings(), stay=True),
         [],
-        [("settings", FAILED, "no answer to a PING within 1.5 s")],
+        [("settings", FAILED, "no answer to a PING within 1 s")],
     ),
     "no-answer": (
         changed(connect=silent),
         [],
-        [("websocket", FAILED, "no answer within 1.5 s"), ("request", OK, "")],
+        [("websocket", FAILED, "no answer within 1 s"), ("request", OK, "")],
     ),
     "no-echo": (
         changed(echo=silent),
         [],
         [
-            ("text", SKIPPED, "no echo within 1.5 s: no echo server"),
+            ("text", SKIPPED, "no echo within 1 s: no echo server"),
             ("large", SKIPPED, "no echo server"),
             ("close", OK, ""),
         ],
@@ -93,7 +93,7 @@ STALLS = {
     "no-echo-where-there-should-be": (
         changed(echo=silent),
         ["--echo"],
-        [("text", FAILED, "no echo within 1.5 s"), ("binary", SKIPPED, "no echo before")],
+        [("text", FAILED, "no echo within 1 s"), ("binary", SKIPPED, "no echo before")],
     ),
     "something-else": (
         changed(echo=says_hello),
@@ -120,7 +120,7 @@ STALLS = {
         [],
         [
             ("binary", OK, ""),
-            ("fragments", FAILED, "no echo within 1.5 s"),
+            ("fragments", FAILED, "no echo within 1 s"),
             ("large", SKIPPED, "no echo before"),
         ],
     ),
@@ -132,28 +132,28 @@ STALLS = {
     "no-pong": (
         changed(ws_ping=silent),
         NO_ECHO,
-        [("ping", FAILED, "no pong within 1.5 s"), ("second", SKIPPED, ""), ("close", OK, "")],
+        [("ping", FAILED, "no pong within 1 s"), ("second", SKIPPED, ""), ("close", OK, "")],
     ),
     "half-open": (
         changed(close=closes()),
         NO_ECHO,
-        [("close", FAILED, "with Close 1000; no END_STREAM within 1.5 s"), ("request", OK, "")],
+        [("close", FAILED, "with Close 1000; no END_STREAM within 1 s"), ("request", OK, "")],
     ),
     "no-close": (
         changed(close=closes(close=False)),
         NO_ECHO,
-        [("close", FAILED, "no Close within 1.5 s"), ("request", OK, "")],
+        [("close", FAILED, "no Close within 1 s"), ("request", OK, "")],
     ),
     "no-response": (
         changed(request=silent),
         NO_ECHO,
-        [("request", FAILED, "no answer to GET / within 1.5 s"), ("unknown-protocol", OK, "")],
+        [("request", FAILED, "no answer to GET / within 1 s"), ("unknown-protocol", OK, "")],
     ),
     "no-refusal": (
         changed(unknown=silent),
         NO_ECHO,
         [
-            ("unknown-protocol", FAILED, "no answer within 1.5 s"),
+            ("unknown-protocol", FAILED, "no answer within 1 s"),
             ("after-refusal", SKIPPED, "no refusal"),
         ],
     ),
@@ -170,7 +170,7 @@ STALLS = {
     "http/1.1": (
         WaitsInHttp1(),
         NO_ECHO,
-        [("close", OK, ""), ("http/1.1", WARNING, "no answer to GET with Upgrade within 1.5 s")],
+        [("close", OK, ""), ("http/1.1", WARNING, "no answer to GET with Upgrade within 1 s")],
     ),
 }
 

@@ -9,8 +9,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 
-def write_certificate(folder, kind="ec"):
-    """Write `cert.pem` and `key.pem` into a folder; return both paths."""
+def write_certificate(folder, kind="ec", *, days=30):
+    """Write a certificate for so many days, and its key, into a folder; return both paths.
+
+    `days` may be negative: then it has expired.
+    """
     if kind == "ec":
         key = ec.generate_private_key(ec.SECP256R1())
     else:
@@ -27,8 +30,8 @@ def write_certificate(folder, kind="ec"):
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=30))
+        .not_valid_before(now - datetime.timedelta(days=100))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
