@@ -32,8 +32,10 @@ class Conversations(Handshakes):
         """Do all of it, on a WebSocket that was just opened."""
         self._negotiated(self._exchange(stream_id))
         await self._echoes(stream_id)
-        fresh = self._exchange(stream_id).over and not self.probe.over
-        if fresh:
+        if self.probe.over:
+            self.report.skip("the connection is over", "ping", "second", "close")
+            return
+        if self._exchange(stream_id).over:
             # A server that does not like our messages may have closed: go on with another.
             reopened = await self._open("ping")
             if reopened is None:
@@ -54,8 +56,8 @@ class Conversations(Handshakes):
             self.report.warn(
                 "subprotocol",
                 f"none chosen of {', '.join(asked)}",
-                "the server knows none of them, or a proxy drops sec-websocket-protocol; "
-                "browsers go on, many libraries do not",
+                "the server knows none of them, or a proxy drops sec-websocket-protocol; browsers "
+                "that offered some then fail the WebSocket",
             )
         else:
             self.report.ok("subprotocol", f"{exchange.subprotocol} chosen of {', '.join(asked)}")

@@ -470,6 +470,21 @@ def test_a_binary_message_ends_it():
     found("close", OK)
 
 
+def test_a_message_ends_the_connection():
+    def echo(self, peer, stream_id, opcode, payload, fin):
+        if opcode == TEXT:
+            peer.ws(stream_id, opcode, payload, fin=fin)
+        else:
+            peer.close()
+
+    found = look(changed(echo=echo))
+    found("binary", FAILED, "256 octets sent, then the server, or a proxy, closed the connection")
+    found("ping", SKIPPED, "the connection is over")
+    found("close", SKIPPED, "the connection is over")
+    found("request", FAILED, "did not live on")
+    found("unknown-protocol", OK)
+
+
 def test_a_message_that_is_not_utf_8():
     def echo(self, peer, stream_id, opcode, payload, fin):
         peer.ws(stream_id, opcode, b"\xff\xfe")
