@@ -103,6 +103,25 @@ def test_a_backend_that_takes_http_1_1(echo, folder):
     assert found.exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("proxy", "options"),
+    [
+        (haproxy, {"server": "ssl verify none alpn h2 ws h2"}),
+        (haproxy, {"server": "ssl verify none alpn h2,http/1.1"}),
+        (nghttpx, {"backend": "proto=h2;tls"}),
+    ],
+    ids=["haproxy", "haproxy-both", "nghttpx"],
+)
+def test_a_backend_over_tls(folder, proxy, options):
+    with Echo() as server:
+        if proxy is nghttpx:
+            options = {**options, "trusting": True}
+        with proxy(server.port, folder, **options) as (port, _):
+            found = look(port, "--echo")
+    for name in ("websocket", "large", "close", "request", "http/1.1"):
+        found(name, OK)
+
+
 def test_no_backend(folder):
     with haproxy(free_port(), folder) as (port, _):
         found = look(port)

@@ -42,8 +42,11 @@ def haproxy(port, folder, *, settings="", bind="", server="proto h2"):
 
 
 @contextlib.contextmanager
-def nghttpx(port, folder, *, backend="proto=h2"):
-    """Yield its port, twice: it tells HTTP/2 in cleartext by its first octets."""
+def nghttpx(port, folder, *, backend="proto=h2", trusting=False):
+    """Yield its port, twice: it tells HTTP/2 in cleartext by its first octets.
+
+    `trusting`: any certificate of the backend will do.
+    """
     front = free_port()
     command = [
         program("nghttpx", "nghttp2-proxy"),
@@ -52,6 +55,7 @@ def nghttpx(port, folder, *, backend="proto=h2"):
         f"--frontend=127.0.0.1,{front};no-tls",
         f"--backend=127.0.0.1,{port};;{backend}",
         f"--pid-file={folder}/pid",
+        *(["--insecure"] if trusting else []),
     ]
     with running(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         wait_for_port(front, process)
