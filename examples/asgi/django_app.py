@@ -15,7 +15,9 @@ from django.urls import path
 
 REDIS_URL = os.environ.get("REDIS_URL")
 if REDIS_URL:
-    LAYER = {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+    # The layer asks Redis to wait for five seconds at a time; the client must be more patient.
+    REDIS = {"address": REDIS_URL, "socket_timeout": 20}
+    LAYER = {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS]}}
 else:
     LAYER = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 

@@ -1,14 +1,18 @@
-"""The examples of frameworks by `h2ws-fast serve`: HTTP and WebSockets, on one connection."""
+"""The examples of frameworks by `h2ws-fast serve`: HTTP and WebSockets, on one connection;
+and a chat of Channels across processes."""
 
+import contextlib
 import re
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from h2ws_fast import ConnectionClosed, InvalidStatus, Session
 from h2ws_fast.aio import tls
-from tests.support.programs import Serve, module
+from tests.support.programs import Serve, free_port, module, program, running, wait_for_port
 from tests.support.within import within
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "asgi"
@@ -19,10 +23,10 @@ pytestmark = [
 ]
 
 
-def serve(name, **options):
+def serve(name, *arguments, **options):
     for needed in ("django", "channels") if name == "django" else (name,):
         module(needed)
-    return Serve(f"{name}_app:app", "--app-dir", str(EXAMPLES), **options)
+    return Serve(f"{name}_app:app", "--app-dir", str(EXAMPLES), *arguments, **options)
 
 
 def run(server, conversation):
@@ -64,7 +68,7 @@ def test_requests_and_websockets_on_one_connection(name):
         run(server, conversation)
         requests, websockets = addresses(server)
         assert len(requests) == 1 and requests == websockets
-        assert "Traceback" not in server.log()
+        assert "Traceback" not in server.log(), server.log()
 
 
 def test_fastapi():
@@ -96,4 +100,49 @@ def test_fastapi():
         run(server, conversation)
         requests, websockets = addresses(server)
         assert len(requests) == 1 and requests == websockets
-        assert "Traceback" not in server.log()
+        assert "Traceback" not in server.log(), server.log()
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """The URL of a Redis server of its own."""
+    port = free_port()
+    command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1"]
+    command += ["--save", "", "--dir", str(tmp_path)]
+    with running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wait_for_port(port, process)
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+def test_a_message_reaches_the_other_process(redis):
+    module("channels_redis")
+
+    async def main(server):
+        async with contextlib.AsyncExitStack() as stack:
+            members = {}
+            # Which process takes a connection is the system's choice.
+            due = time.monotonic() + 20
+            while len(members) < 2:
+                assert time.monotonic() < due, members.keys()
+                session = Session(server.url, ssl=tls.client_context(verify=False))
+                session = await stack.enter_async_context(session)
+                ws = await session.websocket("/chat")
+                members.setdefault(await ws.recv(), []).append((session, ws))
+            (one_session, one), (other_session, other) = (each[0] for each in members.values())
+            everyone = [ws for each in members.values() for _, ws in each]
+            second = await one_session.websocket("/chat")
+            assert (await second.recv()) in members
+            for speaker, text in ((one, "hello"), (other, "hello yourself"), (second, "naïve ☃")):
+                await speaker.send(text)
+                for ws in (*everyone, second):
+                    assert await ws.recv() == text
+            for session in (one_session, other_session):
+                response = await session.request("GET", "/")
+                assert await response.read() == b"hello over HTTP/2"
+
+    # channels_redis may keep a consumer whose client has left, whatever serves it.
+    options = ["--workers", "2", "--timeout-graceful-shutdown", "2"]
+    with serve("django", *options, environment={"REDIS_URL": redis}) as server:
+        server.wait_for("Application startup complete", 2)
+        within(40, main(server))
+        assert server.stop()[0] == 0

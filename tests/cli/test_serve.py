@@ -228,7 +228,9 @@ def test_reload_takes_a_change(tmp_path):
     source = "import tests.support.served as s\ns.os.environ['SERVED_WORD'] = '{}'\napp = s.app\n"
     module.write_text(source.format("before"))
     options = ["--reload", "--reload-dir", str(tmp_path), "--app-dir", str(tmp_path)]
-    with Serve("changing:app", *options, environment={"PYTHONPATH": os.getcwd()}) as server:
+    paths = filter(None, (os.getcwd(), os.environ.get("PYTHONPATH")))
+    environment = {"PYTHONPATH": os.pathsep.join(paths)}
+    with Serve("changing:app", *options, environment=environment) as server:
         assert "reloading" in server.first
         server.wait_for("Application startup complete")
         assert get_one(server)["word"] == "before"
