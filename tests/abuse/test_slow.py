@@ -28,8 +28,11 @@ from h2ws_fast.engine import Limits
 from tests.aio.conftest import LOOPS, run
 from tests.support import frames as f
 from tests.support import h1
+from tests.support.neighbour import Neighbour, Usage
 from tests.support.raw import RawClient, RawServer
 from tests.support.ws_frames import CLOSE, PING, PONG, TEXT, read_ws_frames, ws_frame
+
+from .conftest import LARGER, LATENCY_S, MIB, SANITIZED, SLOWER
 
 row = pytest.mark.row
 
@@ -60,10 +63,44 @@ async def swallow(request):
     return Response(200, (), str(len(await request.read())))
 
 
+NEIGHBOUR = "/neighbour"
+
+
 @contextlib.asynccontextmanager
-async def serving(handler=echo, **options):
-    async with serve(handler, "127.0.0.1", 0, **options) as server:
-        yield server, server.sockets[0].getsockname()[1]
+async def serving(handler=echo, *, memory=8 * MIB, cpu=0.5, **options):
+    """A server, and a neighbour who must notice nothing of what is done to it.
+
+    `memory` in octets and `cpu` in seconds are the most that all of it may use, the test included.
+    """
+
+    async def handle(ws):
+        await (echo if ws.request.path == NEIGHBOUR else handler)(ws)
+
+    async with serve(handle, "127.0.0.1", 0, **options) as server:
+        port = server.sockets[0].getsockname()[1]
+        if "ssl" in options:
+            context = tls.client_context(verify=False)
+            neighbour = Neighbour(f"wss://127.0.0.1:{port}{NEIGHBOUR}", context)
+        else:
+            neighbour = Neighbour(f"ws://127.0.0.1:{port}{NEIGHBOUR}")
+        await asyncio.to_thread(neighbour.start)
+        try:
+            usage = Usage()
+            yield server, port
+            seconds, grown = usage.seconds, usage.grown
+        finally:
+            await asyncio.to_thread(neighbour.stop)
+    neighbour.check(LATENCY_S)
+    print(
+        f"CPU {seconds:.2f} s, memory {grown / MIB:.1f} MiB, echo {neighbour.worst * 1000:.0f} ms"
+    )
+    assert SANITIZED or grown < memory * LARGER, f"memory grew by {grown / MIB:.1f} MiB"
+    assert seconds < cpu * SLOWER, f"{seconds:.2f} s of CPU time"
+
+
+def others(server):
+    """Connections but for the neighbour's."""
+    return server.stats()["connections"] - 1
 
 
 async def drip(writer, octets, pause):
@@ -119,7 +156,8 @@ async def test_tls_handshake_octet_by_octet(certificate):
         dripping.cancel()
         await asyncio.wait([dripping])
         writer.close()
-        assert server.connections == set()
+        assert [ws.request.path for ws in server.connections] == [NEIGHBOUR]
+        assert others(server) == 0
         # Whoever is quicker is served.
         context = tls.client_context(cafile=certificate[0])
         async with connect(f"wss://127.0.0.1:{port}/", ssl=context) as ws:
@@ -135,7 +173,8 @@ async def test_nothing_is_answered_before_the_tls_handshake_has_ended(certificat
     asked = []
 
     def process(ws, request):
-        asked.append(ws.wire.transport.get_extra_info("ssl_object").version())
+        if request.path != NEIGHBOUR:
+            asked.append(ws.wire.transport.get_extra_info("ssl_object").version())
 
     context = tls.server_context(*certificate)
     async with serving(ssl=context, process_request=process) as (_, port):
@@ -375,7 +414,7 @@ async def test_reader_that_never_reads(window):
         assert seen["most"] < 400_000
         # The connection itself is gone, too: nothing but that stream was on it.
         async with asyncio.timeout(3):
-            while server.stats()["connections"]:
+            while others(server):
                 sock_data = await loop.sock_recv(sock, 65536)
                 if not sock_data:
                     break
@@ -480,7 +519,7 @@ async def test_peer_is_not_blamed_for_a_reader_who_does_not_read():
         await peer.websocket()
         peer.ws(1, TEXT, b"read me")
         await asyncio.sleep(2 * T)
-        assert len(server.connections) == 1
+        assert len(server.connections) == 2  # the neighbour's too
         reading.set()
         frames = []
         while not [x for x in frames if x.opcode == TEXT]:
@@ -601,7 +640,7 @@ async def test_client_that_never_stops_sending_is_cut_off(pace):
         sent = 0
         with contextlib.suppress(ConnectionError):
             async with asyncio.timeout(5):
-                while server.stats()["connections"]:
+                while others(server):
                     piece = bytes(10 if pace == "slow" else 1 << 18)
                     peer.writer.write(piece)
                     await peer.writer.drain()
