@@ -59,7 +59,7 @@ fuzz:  ## every parser and the whole connection under libFuzzer, ASan and UBSan
 bench:  ## the figures that the README tells
 	$(PYTHON) -m bench
 
-abuse:  ## every flood against a server of its own, and all of the innocent traffic
+abuse:  ## every flood and slow peer against a server, floods against a client, all innocent traffic
 	H2WS_FAST_ABUSE_FULL=1 $(PYTHON) -m pytest -q -s tests/abuse
 
 soak:  ## a minute of every kind of client in cleartext, a minute over TLS

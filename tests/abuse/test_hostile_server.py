@@ -1,4 +1,8 @@
-"""What a hostile server can do to our client: the same limits, with the errors they name."""
+"""What a hostile server can do to our client: the same limits, with the errors they name.
+
+The client's loop serves a neighbour meanwhile, who must notice nothing, and all of it, the hostile
+server included, stays within bounds of memory and CPU: see `serving`.
+"""
 
 import asyncio
 import contextlib
@@ -9,6 +13,8 @@ from h2ws_fast import H2WSError, Session, connect
 from tests.support import frames as f
 from tests.support.raw import RawServer
 from tests.support.ws_frames import ws_frame
+
+from .test_slow import on_both_loops, serving
 
 row = pytest.mark.row
 
@@ -47,6 +53,7 @@ FLOODS = {
 
 @row("SEC-1-5", "SEC-1-9", "SEC-2-1", "SEC-3-1")
 @pytest.mark.parametrize("name", FLOODS)
+@on_both_loops
 async def test_floods(name):
     """GOAWAY(ENHANCE_YOUR_CALM) to the server, an error to the user; other connections go on."""
     flood, reason = FLOODS[name]
@@ -61,7 +68,7 @@ async def test_floods(name):
         found = await peer.until_eof()
         ends.extend(frame for frame in found if frame.kind == f.GOAWAY)
 
-    async with RawServer(script, (f.ENABLE_CONNECT_PROTOCOL, 1)) as server:
+    async with serving(), RawServer(script, (f.ENABLE_CONNECT_PROTOCOL, 1)) as server:
         with pytest.raises(H2WSError):
             async with connect(f"ws://127.0.0.1:{server.port}/") as ws:
                 await ws.recv()
@@ -74,6 +81,7 @@ async def test_floods(name):
 
 
 @row("SEC-1-5")
+@on_both_loops
 async def test_pushes_before_the_settings_are_acknowledged():
     """Each is refused, and a thousand of them are enough."""
     ends = []
@@ -87,7 +95,7 @@ async def test_pushes_before_the_settings_are_acknowledged():
         found = await peer.until_eof()
         ends.extend(frame for frame in found if frame.kind == f.GOAWAY)
 
-    async with RawServer(script, greet=False) as server:
+    async with serving(), RawServer(script, greet=False) as server:
         async with Session(f"http://127.0.0.1:{server.port}") as session:
             with pytest.raises(H2WSError):
                 await session.request("GET", "/")
@@ -113,6 +121,7 @@ WEBSOCKETS = {
 
 @row("SEC-5-1", "SEC-5-3")
 @pytest.mark.parametrize("name", WEBSOCKETS)
+@on_both_loops
 async def test_messages(name):
     """The WebSocket is failed with the code, and its connection goes on."""
     octets, code = WEBSOCKETS[name]
@@ -129,7 +138,7 @@ async def test_messages(name):
         peer.headers(3, [(":status", "204")], end_stream=True)
         await peer.until_eof()
 
-    async with RawServer(script, (f.ENABLE_CONNECT_PROTOCOL, 1)) as server:
+    async with serving(), RawServer(script, (f.ENABLE_CONNECT_PROTOCOL, 1)) as server:
         async with Session(f"http://127.0.0.1:{server.port}") as session:
             ws = await session.websocket("/")
             with pytest.raises(H2WSError):
@@ -140,6 +149,7 @@ async def test_messages(name):
 
 
 @row("SEC-5-4")
+@on_both_loops
 async def test_pings_whose_answers_are_not_read():
     """The window is shut: 16 KiB of pongs wait, and the latest."""
     waiting = []
@@ -154,7 +164,7 @@ async def test_pings_whose_answers_are_not_read():
         await peer.until_eof()
 
     pairs = ((f.ENABLE_CONNECT_PROTOCOL, 1), (f.INITIAL_WINDOW_SIZE, 0))
-    async with RawServer(script, *pairs) as server:
+    async with serving(), RawServer(script, *pairs) as server:
         async with Session(f"http://127.0.0.1:{server.port}") as session:
             ws = await session.websocket("/")
             assert await ws.recv() == "done"
