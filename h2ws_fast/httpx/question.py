@@ -112,7 +112,7 @@ class Question:
                 name in CONNECTION_FIELDS
                 or (self.websocket and name in HANDSHAKE_FIELDS)
                 or (name == b"te" and value.lower() != b"trailers")
-                or (name.decode("ascii") in named and name != b"te")
+                or (name.decode("latin-1") in named and name != b"te")
             ):
                 continue
             self.fields.append((name, value))
