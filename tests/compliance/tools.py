@@ -102,8 +102,10 @@ async def _python2():
         if attempt == "look" and pyenv is not None:
             await output_of([pyenv, "install", "--skip-existing", "2.7.18"], seconds=600)
     raise Unable(
-        "there is no Python 2.7, which Autobahn|Testsuite needs: pyenv install 2.7.18, or name one "
-        "in H2WS_FAST_PYTHON2"
+        "there is no Python 2.7, the only one that Autobahn|Testsuite runs on: put python2.7 on the "
+        "path, name one in H2WS_FAST_PYTHON2, or install pyenv (https://github.com/pyenv/pyenv), which "
+        "builds it (sudo apt install gcc make curl libssl-dev zlib1g-dev libffi-dev; pyenv install "
+        "2.7.18)"
     )
 
 
