@@ -54,6 +54,7 @@ class Attacker:
         self.statuses = Counter()
         self.data = {}  # stream: octets
         self.octets = Counter()  # stream: how many
+        self.increments = Counter()  # stream: octets of WINDOW_UPDATE
         self.ended_streams = 0
         self.acks = 0
         self.goaway = None
@@ -191,6 +192,8 @@ class Attacker:
             self.resets[int.from_bytes(buffer[at : at + 4], "big")] += 1
         elif kind == f.GOAWAY:
             self.goaway = f.Frame(kind, flags, stream_id, bytes(buffer[at : at + length]))
+        elif kind == f.WINDOW_UPDATE:
+            self.increments[stream_id] += int.from_bytes(buffer[at : at + 4], "big")
         elif kind in (f.SETTINGS, f.PING) and flags & f.ACK:
             self.acks += 1
 

@@ -120,6 +120,17 @@ class Application:
             while True:
                 await ws.send(bytes(10_000))
                 self.pushed += 10_000
+        elif path == "/tired":
+            read = 0
+            while read < 8_000_000:
+                read += len(await ws.recv())
+            await ws.wait_closed()
+        elif path == "/heedless":
+            while "max_queued" not in self.server.stats()["limits"]:
+                for _ in range(10):
+                    ws.send(bytes(10_000))  # what fails says so to who awaits it
+                await asyncio.sleep(0)
+            await ws.wait_closed()
         else:
             async for message in ws:
                 await ws.send(message)
@@ -140,6 +151,8 @@ class Application:
                 return Response(200, body=pieces(int(request.path.removeprefix("/bytes/"))))
             if request.path == "/slow":
                 await asyncio.sleep(60)
+            if request.path == "/wide":
+                return Response(200, headers=[("x-wide", "y" * 8000)])
             if request.path == "/read":
                 return Response(200, body=str(len(await request.read())))
             return Response(200, body="fine")
