@@ -572,7 +572,8 @@ class Carrier(FrameReader):
         elif stream.flags & TUNNELLED:
             self.start_closing(stream)
         else:
-            # RFC 9113 section 8.1: a complete response may be followed by RST_STREAM(NO_ERROR).
+            # RFC 9113 sections 6.4 and 8.1: a complete response may be followed by
+            # RST_STREAM(NO_ERROR).
             self.break_stream(stream, NO_ERROR, "")
         return 0
 

@@ -345,7 +345,8 @@ class Control(Heads):
         if stream is not None:
             self.fail_stream(stream, error, reason)
         elif self._is_idle(stream_id):
-            # RFC 9113 section 6.4: an idle stream is never reset.
+            # What RFC 9113 sections 6.2 and 6.3 leave of priorities is an error of the stream; but
+            # an idle one is never reset (section 6.4).
             self.fail_connection(error, reason)
         else:
             self._reached(self.guard.glitch(self.now))

@@ -324,7 +324,7 @@ class FrameReader(Delivery):
         if self.kind == PUSH_PROMISE:
             self.block_promised = u32(p, pos + fixed - 4) & MAX_STREAM_ID
             if self.block_promised == 0 or self.block_promised & 1:
-                # RFC 9113 section 5.1.1: what a server opens is even, and never 0.
+                # RFC 9113 sections 5.1.1 and 6.6: what a server opens is even, and never 0.
                 self.fail_connection(PROTOCOL_ERROR, "PUSH_PROMISE of stream 0 or an odd one")
                 return
         pos += fixed

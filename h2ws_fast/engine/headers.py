@@ -467,8 +467,8 @@ def read_response(fields, tunnel=False):
     if len(status) != 3 or not made_of(status, DIGIT_OCTETS) or status[0] == 0x30:
         raise MalformedMessage(":status is not a number of three digits")
     head.status = int(status)
-    # RFC 9113 section 8.6: "HTTP/2 does not support the 101 (Switching Protocols) informational
-    # status code".
+    # RFC 9113 sections 8.1 and 8.6: "HTTP/2 does not support the 101 (Switching Protocols)
+    # informational status code".
     if head.status == 101:
         raise MalformedMessage("status 101")
     if content_length is not None:

@@ -53,7 +53,8 @@ class Heads(Carrier):
     def begin_block(self, stream_id):
         if self.streams.get(stream_id) is None and self._is_idle(stream_id):
             if self.client or stream_id & 1 == 0:
-                # RFC 9113 section 5.1.1: a server's streams are even, and only pushes open them.
+                # RFC 9113 sections 5.1 and 5.1.1: a server's streams are even, and only pushes
+                # open them.
                 self.fail_connection(PROTOCOL_ERROR, "HEADERS on an idle stream")
                 return False
         elif self.closed.is_skipped(stream_id):
@@ -241,7 +242,8 @@ class Heads(Carrier):
                 self.end_data(stream)
             return
         if stream.flags & TUNNELLED:
-            # RFC 9113 section 8.5: any other frame on a connected stream is a stream error.
+            # RFC 8441 section 4, RFC 9113 section 8.5: any other frame on a connected stream
+            # is a stream error.
             self.fail_stream(stream, PROTOCOL_ERROR, "HEADERS on a tunnel")
             return
         layer = stream.layer

@@ -578,6 +578,7 @@ def blocks(peer, stream_id, fields):
 # -- frames ------------------------------------------------------------------------------------
 
 
+@row("SEC-1-5")
 def test_max_settings(make):
     for role in ("server", "client"):
         peer = make(role, limits={"max_settings": 32})

@@ -313,9 +313,11 @@ def test_more_content_than_announced_is_malformed_at_once(server, client, role, 
 
 @pytest.mark.row("9113-8.1.1-1")
 @pytest.mark.parametrize("length", ["1", "5"])
-def test_announced_content_that_the_head_denies_is_malformed(server, length):
-    peer = server()
-    peer.feed(peer.headers(1, [*POST, ("content-length", length)], end_stream=True))
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_announced_content_that_the_head_denies_is_malformed(server, client, role, length):
+    peer = server() if role == "server" else asking(client())
+    head = POST if role == "server" else OK
+    peer.feed(peer.headers(1, [*head, ("content-length", length)], end_stream=True))
     assert "Ended" not in kinds(peer.events)
     peer.expect_stream_error(1, f.PROTOCOL_ERROR)
 

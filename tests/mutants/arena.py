@@ -1,8 +1,8 @@
 """Runs the tests against one mutant after the other, each in a fork of a process that is warm.
 
 First every test runs once while the switches record which checks held in it. Then a mutant meets,
-one by one until one fails, the tests in which its check held, those first in which few others held, and
-quick ones before slow ones. A test that hangs has failed too.
+one by one until one fails, the tests in which its check held, those first in which few others held,
+and quick ones before slow ones. A test that hangs has failed too.
 """
 
 import os
@@ -77,9 +77,12 @@ class Arena:
 
     def _opponents(self, site):
         met = self.met.get(site.number, [])
-        # What a peer did must fail a test that claims the row; the rest any test.
+        # What a peer did must fail a test that claims a row, where the check names its rule a row
+        # of that; the rest any test.
         if site.peer:
             met = [entry for entry in met if _rows(entry[-1])]
+        if site.named:
+            met = [entry for entry in met if site.is_claimed_by(_rows(entry[-1]))]
         met.sort(key=lambda entry: entry[:2])
         return [item for *_, item in met[:MAX_TESTS]]
 

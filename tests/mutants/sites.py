@@ -9,19 +9,25 @@ that the engine is compiled once for all mutants.
 import ast
 import importlib.util
 import os
+import re
 import sys
+import tomllib
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 PACKAGE = "h2ws_fast"
+ROWS = Path(__file__).parents[1] / "rows.toml"
 
 # Methods that end a connection, a stream or a WebSocket, or count that a limit was reached.
 SIGNALS = {
     "fail_connection",
+    "fail_stream",
     "break_stream",
     "fail",
     "hit",
+    "count_hit",
+    "reached",
     "_malformed",
     "_refuse",
     "_write_reset",
@@ -41,6 +47,20 @@ class Site:
     check: str
     signal: str
     peer: bool  # what a peer did is checked, and not what the caller of a verb passed
+    rows: frozenset  # of the requirements, or sections of them ("9113-6.9"): what is checked
+
+    @property
+    def named(self):
+        """Does the check say which rule of the peer's it stands for?"""
+        return self.peer and bool(self.rows)
+
+    def is_claimed_by(self, rows):
+        """Does a test that claims these rows claim what is checked?"""
+        return any(
+            row == own or row.startswith((f"{own}-", f"{own}."))
+            for own in self.rows
+            for row in rows
+        )
 
     @property
     def key(self):
@@ -105,11 +125,63 @@ def _signal_of(block, function):
     return None
 
 
+NAMED = re.compile(r"RFC (\d+),? sections? (\d[\d.]*\d|\d)(?: and (\d[\d.]*\d|\d))?")
+
+
+def _sections(lines, first, last):
+    """The sections that stand in comments and messages between two lines, or just above them."""
+    while first > 1 and lines[first - 2].lstrip().startswith("#"):
+        first -= 1
+    text = " ".join(line.strip().removeprefix("# ") for line in lines[first - 1 : last])
+    named = NAMED.findall(text)
+    return frozenset(f"{rfc}-{section}" for rfc, *both in named for section in both if section)
+
+
+# What each limit is for.
+LIMITS = {
+    "body_timeout_s": ["SEC-4-2"],
+    "dribble_burst": ["SEC-1-7"],
+    "frame_timeout_s": ["SEC-4-2"],
+    "header_block_timeout_s": ["SEC-2-2"],
+    "keepalive_timeout_s": ["SEC-4-3"],
+    "max_concurrent_streams": ["9113-5.1.2"],
+    "max_continuations": ["SEC-2-1"],
+    "max_control_frames": ["SEC-1-4", "SEC-1-5"],
+    "max_control_octets": ["SEC-1-8"],
+    "max_empty_fragments": ["SEC-5-3"],
+    "max_empty_frames": ["SEC-1-9"],
+    "max_fragments": ["SEC-5-3"],
+    "max_header_list_size": ["SEC-2-1", "SEC-3-1"],
+    "max_local_resets": ["SEC-1-2"],
+    "max_message": ["SEC-5-1", "6455-5.2"],
+    "max_pending_resets": ["SEC-1-1"],
+    "max_priority_frames": ["SEC-1-6"],
+    "max_settings": ["SEC-1-5"],
+    "max_window_updates": ["SEC-1-7"],
+    "ping_burst": ["SEC-1-5"],
+    "reset_burst": ["SEC-1-1", "SEC-1-2", "SEC-1-3"],
+    "settings_burst": ["SEC-1-5"],
+    "write_timeout_s": ["SEC-4-1"],
+}
+
+
+def _limit(signal):
+    """The rows of the limit that a signal counts, if it counts one."""
+    for node in ast.walk(signal):
+        match node:
+            case ast.Call(func=func, args=[ast.Constant(value=str() as name), *_]):
+                if _call_name(func) in ("hit", "count_hit", "reached"):
+                    return LIMITS.get(name, [])
+    return []
+
+
 class _Switches(ast.NodeTransformer):
     """Puts a switch into each check of a module, and lists them."""
 
-    def __init__(self, module, first):
+    def __init__(self, module, first, source, known):
         self.module = module
+        self.lines = source.splitlines()
+        self.known = known
         self.sites = []
         self.first = first
         self.functions = []
@@ -126,12 +198,17 @@ class _Switches(ast.NodeTransformer):
                 check or " ".join(ast.unparse(condition).split()),
                 text,
                 peer and self.module not in LOCAL_MODULES,
+                frozenset(_limit(signal)) or self._rows(condition, signal),
             )
         )
         call = ast.Call(
             ast.Name("_switch", ast.Load()), [ast.Constant(number), condition], keywords=[]
         )
         return ast.copy_location(call, condition)
+
+    def _rows(self, condition, signal):
+        first = min(condition.lineno, signal.lineno)
+        return _sections(self.lines, first, signal.end_lineno) & self.known
 
     def _conditions(self, test, signal, peer):
         if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
@@ -211,12 +288,15 @@ def install():
         raise RuntimeError(f"{PACKAGE} is imported already, without switches")
     os.environ["H2WS_FAST_PURE"] = "1"
     spec = importlib.util.find_spec(PACKAGE)
+    requirements = tomllib.loads(ROWS.read_text("utf-8"))
+    known = {row.rsplit("-", 1)[0] for part in requirements["section"] for row in part["rows"]}
     sites, codes = [], {}
     for file in sorted(Path(spec.origin).parent.glob("engine/*.py")):
         if file.stem in ("__init__", "constants"):
             continue
-        switches = _Switches(file.stem, len(sites))
-        tree = switches.visit(ast.parse(file.read_text(), str(file)))
+        source = file.read_text("utf-8")
+        switches = _Switches(file.stem, len(sites), source, known)
+        tree = switches.visit(ast.parse(source, str(file)))
         sites += switches.sites
         code = compile(ast.fix_missing_locations(tree), str(file), "exec")
         codes[f"{PACKAGE}.engine.{file.stem}"] = file, code
