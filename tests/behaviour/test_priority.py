@@ -601,3 +601,12 @@ def test_a_client_sends_its_own_bodies_by_priority(make):
     for stream_id in (low, high):
         peer.conn.send_data(stream_id, bytes(40000), end_stream=True)
     assert order(peer.sent()) == [high, low]
+
+
+def test_a_turn_is_no_longer_where_frames_may_be(make):
+    peer = make("server", peer_settings=[(f.MAX_FRAME_SIZE, 2**20), (f.INITIAL_WINDOW_SIZE, 2**24)])
+    peer.feed(f.window_update(0, 2**24))
+    streams = [download(peer, 20 * QUANTUM, "i") for _ in range(2)]
+    frames = [frame for frame in peer.sent() if frame.kind == f.DATA]
+    assert max(len(frame.payload) for frame in frames) == QUANTUM
+    assert [frame.stream_id for frame in frames[:8]] == streams * 4
