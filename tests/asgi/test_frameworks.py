@@ -103,6 +103,25 @@ def test_fastapi():
         assert "Traceback" not in server.log(), server.log()
 
 
+def test_the_five_minutes_of_the_documentation(tmp_path):
+    module("fastapi")
+    text = (EXAMPLES.parents[1] / "docs" / "asgi.md").read_text()
+    source = re.search(r"```python\n# app\.py\n(.*?)```", text, re.DOTALL)
+    options = re.search(r"```\nh2ws-fast serve (.*)\n```", text)[1].split()
+    (tmp_path / "app.py").write_text(source[1])
+
+    async def conversation(session):
+        response = await session.request("GET", "/")
+        assert await response.read() == b'{"hello":"world"}'
+        ws = await session.websocket("/ws")
+        await ws.send("hello")
+        assert await ws.recv() == "hello"
+
+    options += ["--app-dir", str(tmp_path), "--reload-dir", str(tmp_path)]
+    with Serve(*options) as server:
+        run(server, conversation)
+
+
 @pytest.fixture
 def redis(tmp_path):
     """The URL of a Redis server of its own."""
