@@ -6,6 +6,7 @@ import inspect
 import httpx
 import pytest
 
+from h2ws_fast import COMPILED
 from h2ws_fast.httpx import AsyncTransport, Transport
 from tests.aio.conftest import (  # noqa: F401  # hooks and fixtures
     LOOPS,
@@ -19,10 +20,11 @@ from tests.aio.conftest import (  # noqa: F401  # hooks and fixtures
 
 
 def pytest_generate_tests(metafunc):
-    # A module may name its loops.
+    # A module may name its loops; the pure twin is the same on both.
     if inspect.iscoroutinefunction(metafunc.function):
+        loops = tuple(LOOPS) if COMPILED else ("asyncio",)
         metafunc.fixturenames.append("loop_kind")
-        metafunc.parametrize("loop_kind", getattr(metafunc.module, "LOOPS", tuple(LOOPS)))
+        metafunc.parametrize("loop_kind", getattr(metafunc.module, "LOOPS", loops))
 
 
 def options(where, named):

@@ -8,14 +8,17 @@ import time
 import httpx
 import pytest
 
-from h2ws_fast import serve
+from h2ws_fast import COMPILED, serve
 from h2ws_fast.aio import tls
 from tests.http_client.application import on_request
 from tests.support import frames as f
 from tests.support.programs import free_port
 from tests.support.raw import RawServer
 
-pytestmark = pytest.mark.measures  # time, which sanitizers change
+pytestmark = [
+    pytest.mark.measures,  # time, which sanitizers change
+    pytest.mark.skipif(not COMPILED, reason="time passes the same on both twins"),
+]
 LOOPS = ("asyncio",)  # it passes the same on the other
 OK = [(b":status", b"200")]
 
@@ -43,8 +46,8 @@ async def test_connect(clear, client, client_tls, silent):
         assert caught.value.request.url.port == silent
         # Each waits as long as it may, and the last one ends the attempt.
         impatient = http.get(f"https://127.0.0.1:{silent}/", timeout=timeout)
-        patient = http.get(f"https://127.0.0.1:{silent}/", timeout=0.6)
-        with soon(0.6):
+        patient = http.get(f"https://127.0.0.1:{silent}/", timeout=0.4)
+        with soon(0.4):
             results = await asyncio.gather(patient, impatient, return_exceptions=True)
         assert [type(each) for each in results] == [httpx.ConnectTimeout] * 2
 
@@ -130,9 +133,9 @@ async def test_write(client, raw, streamed):
 
     server = RawServer(script, (f.INITIAL_WINDOW_SIZE, 1000))
     async with server, client(raw(server)) as http:
-        timeout = httpx.Timeout(5, write=0.3)
+        timeout = httpx.Timeout(5, write=0.2)
         for size in (2000, 500_000):
-            with soon(0.3), pytest.raises(httpx.WriteTimeout):
+            with soon(0.2), pytest.raises(httpx.WriteTimeout):
                 await http.post("/", content=body() if streamed else bytes(size), timeout=timeout)
 
 
@@ -157,12 +160,12 @@ async def test_slow_upload_that_goes_on_is_no_timeout(client, raw, write):
 
 async def test_slow_body_of_the_callers_is_no_timeout(clear, client):
     async def body():
-        for _ in range(4):
+        for _ in range(3):
             await asyncio.sleep(0.2)
             yield b"piece"
 
     async with clear.serve(on_request=on_request), client(clear, timeout=0.4) as http:
-        assert (await http.post("/size", content=body())).text == "20"
+        assert (await http.post("/size", content=body())).text == "15"
 
 
 async def test_pool_of_streams(client, raw):
