@@ -108,7 +108,6 @@ async def test_a_websocket(place):
     }
 
 
-@pytest.mark.differs("it shares one state between all scopes")
 async def test_the_state_is_copied_for_each(place):
     app = Recorder()
     async with place.serve(app):
@@ -135,7 +134,6 @@ async def test_host_is_the_authority(place):
         client.close()
 
 
-@pytest.mark.differs("it leaves pieces of a cookie apart")
 async def test_cookies_are_one_field(place):
     app = Recorder()
     async with place.serve(app):
