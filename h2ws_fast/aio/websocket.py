@@ -522,6 +522,9 @@ class WebSocket(Kept):
         # Nobody reads or writes any more.
         self._start_closing(code, "")
         self._clear()
+        # They know it, too: without them it goes at once, and not when the collector comes.
+        self._receiver = None
+        self._iterator = None
 
     def _extras(self):
         if self._extra is None:
