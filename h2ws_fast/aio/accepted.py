@@ -149,11 +149,7 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol):
             self.server.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
         elif kind is Terminated:
             self.over = True
-            # The peer may still be sending, though its GOAWAY came first: RFC 9113 section 6.8.
-            # Not to one who has said nothing.
-            self.patient = event.error_code != NO_ERROR or getattr(
-                self.conn, "settings_received", True
-            )
+            self.patient = event.error_code != NO_ERROR or self.conn.peer_may_send
             if event.error_code != NO_ERROR:
                 self.server.admission.note(
                     "the connection of %s ended with error %#x: %s",

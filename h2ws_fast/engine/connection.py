@@ -535,6 +535,11 @@ class Connection(Deadlines):
         return self.greeted_settings
 
     @property
+    def peer_may_send(self):
+        """See `Endpoint.peer_may_send`. GOAWAY says nothing of it: RFC 9113 section 6.8."""
+        return self.greeted_settings
+
+    @property
     def terminated(self):
         """Whether the connection is over."""
         return self.phase == DEAD

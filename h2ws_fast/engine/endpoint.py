@@ -56,6 +56,11 @@ class Endpoint:
         return 0
 
     @property
+    def peer_may_send(self):
+        """May there be more to come once it is over? A transport closed on that would reset."""
+        return True
+
+    @property
     def on_limit(self):
         """Called as `on_limit(name)` when a limit is reached for the first time; or None."""
         return None

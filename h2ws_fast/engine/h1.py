@@ -380,6 +380,11 @@ class Upgraded(Delivery):
         return self.buffered + self._stream.queued
 
     @property
+    def peer_may_send(self):
+        """See `Endpoint.peer_may_send`. A Close frame is the last: RFC 6455 section 5.5.1."""
+        return not self._messages.heard_close()
+
+    @property
     def on_limit(self):
         """See `Connection.on_limit`."""
         return self._guard.notify

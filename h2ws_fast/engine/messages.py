@@ -557,6 +557,10 @@ class MessageLayer(Layer):
         """May messages still be sent?"""
         return not self.bits & (CLOSE_SENT | CLOSE_RECEIVED)
 
+    def heard_close(self):
+        """Has the peer's Close frame come?"""
+        return self.bits & CLOSE_RECEIVED != 0
+
     # -- messages out --------------------------------------------------------------------------
 
     def answer(self, channel, stream, data):

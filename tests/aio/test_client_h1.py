@@ -594,6 +594,28 @@ async def test_the_context_of_the_caller_may_be_shared(certificate, server_tls):
             await ws.wire.gone
 
 
+@pytest.mark.parametrize("by", ["client", "server"])
+async def test_over_tls_nobody_waits_behind_the_closing_handshake(certificate, server_tls, by):
+    async def handler(ws):
+        async for _ in ws:
+            if by == "server":
+                await ws.close()
+
+    context = tls.client_context(cafile=certificate[0])
+    place = Place(server_tls, context)
+    async with place.serve(handler):
+        ws = await connect(place.ws(), ssl=context, http="h1")
+        begun = asyncio.get_running_loop().time()
+        if by == "client":
+            await ws.close()
+        else:
+            await ws.send("close, please")
+            await ws.wait_closed()
+        await ws.wire.gone
+        assert asyncio.get_running_loop().time() - begun < 0.7
+        assert ws.close_code == 1000
+
+
 async def test_wrong_arguments(clear):
     with pytest.raises(ValueError):
         connect("ws://a", http="h3")
