@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import heapq
 import logging
 import socket
 import ssl
@@ -19,7 +20,7 @@ from tests.support.ws_frames import TEXT
 TIMES = 20
 pytestmark = pytest.mark.measures  # a sanitizer keeps what was freed
 
-BLOCKS = 10 * TIMES  # of the allocator: 4 MiB in a hundred thousand handshakes
+ROUNDS = 5  # what is kept grows in each of them, what a cache takes does not
 RESIDENT = 2**22
 
 EXTENDED = (f.ENABLE_CONNECT_PROTOCOL, 1)
@@ -35,6 +36,7 @@ async def flat(attempt, server=None):
             while asyncio.all_tasks() != tasks or (server is not None and server._wires):
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
+        drop_cancelled_timers(asyncio.get_running_loop())
 
     tasks = asyncio.all_tasks()
     logging.disable()  # pytest keeps every record
@@ -44,16 +46,27 @@ async def flat(attempt, server=None):
         logging.disable(logging.NOTSET)
 
 
+def drop_cancelled_timers(loop):
+    """asyncio's own loop keeps them until a hundred are half of all, or their time has come."""
+    scheduled = getattr(loop, "_scheduled", None)
+    if scheduled is not None:
+        scheduled[:] = [handle for handle in scheduled if not handle.cancelled()]
+        heapq.heapify(scheduled)
+        loop._timer_cancelled_count = 0
+
+
 async def repeat_and_compare(often):
     await often()
     await often()
-    before = Census()
-    await often()
-    after = Census()
-    more = after.more_than(before)
-    more.pop("asyncio.events.TimerHandle", None)  # cancelled ones stay with the loop for a while
-    assert not more
-    assert after.blocks - before.blocks < BLOCKS
+    for _ in range(ROUNDS):
+        before = Census()
+        await often()
+        after = Census()
+        if after.blocks - before.blocks < TIMES:
+            break
+    assert not after.more_than(before)
+    # Not even one block of the allocator for each: bytes, lists and dicts are no objects of ours.
+    assert after.blocks - before.blocks < TIMES
     assert after.resident - before.resident < RESIDENT
     assert not after.garbage
 
@@ -352,3 +365,31 @@ async def test_tls_servers_without_h2(place, certificate):
     async with server:
         place.port = server.sockets[0].getsockname()[1]
         await flat(lambda: fails(place.ws(), ssl=place.client_ssl, http="h2"))
+
+
+# -- nobody is at fault ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("close", ["ours", "theirs", "lost"])
+async def test_websockets_that_open_and_end(place, close):
+    async def handler(ws):
+        async for message in ws:
+            if message == "close":
+                await ws.close()
+                return
+            await ws.send(message)
+
+    async def attempt():
+        ws = await connect(place.ws(), ssl=place.client_ssl, ping_interval=5)
+        await ws.send("hello")
+        assert await ws.recv() == "hello"
+        if close == "theirs":
+            await ws.send("close")
+        if close == "lost":
+            ws.wire.abort()
+        else:
+            await ws.close()
+        await ws.wait_closed()
+
+    async with place.serve(handler, ping_interval=5) as server:
+        await flat(attempt, server)

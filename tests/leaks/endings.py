@@ -731,12 +731,13 @@ def failed_within_a_block(twin, n):
 
 @fatal
 def timed_out(twin, n):
-    for _ in range(n // EACH):
-        lazy = [connection(twin, role) for role in ("client", "server")]
-        for conn in lazy:
-            conn.data_to_send(now=0.0)
-            conn.handle_timeout(100.0)
-            assert conn.terminated
+    for pair in each(twin, n):
+        for conn in (pair.client, pair.server):
+            assert conn.open_streams
+            conn.receive_data(f.ping()[:-1], pair.now)
+            conn.data_to_send(now=pair.now)
+            conn.handle_timeout(pair.now + 100.0)
+            assert conn.terminated and conn.open_streams == 0
 
 
 @fatal
