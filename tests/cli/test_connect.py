@@ -39,7 +39,8 @@ def test_lines_are_messages_and_the_end_closes(server):
     done = talk(server.uri, "hello\nnaïve ☃\n\nwithout a newline", "--insecure")
     assert done.returncode == 0
     assert done.stdout == "hello\nnaïve ☃\n\nwithout a newline\n"
-    assert done.stderr == "closed: code 1000\n"
+    assert done.stderr.endswith("closed: code 1000\n")
+    assert re.search(FIRST_LINE, done.stderr) is None
 
 
 def test_much_input(server):
