@@ -476,6 +476,30 @@ async def test_session_to_a_black_hole_ends():
                 await session.request("GET", "/")
 
 
+@on_both_loops
+async def test_session_that_its_server_would_keep_for_ever_ends():
+    # Nor do PINGs keep it: what counts are streams.
+    ended = asyncio.get_running_loop().create_future()
+
+    async def keep(peer):
+        request = await peer.expect(f.HEADERS)
+        peer.headers(request.stream_id, [(":status", "204")], end_stream=True)
+        begun = time.monotonic()
+        pinging = asyncio.create_task(drip(peer.writer, f.ping() * 100, T / 50))
+        found = await peer.until_eof()
+        pinging.cancel()
+        await asyncio.wait([pinging])
+        ended.set_result((time.monotonic() - begun, found))
+
+    async with RawServer(keep, (f.ENABLE_CONNECT_PROTOCOL, 1)) as place:
+        limits = Limits(client_idle_timeout_s=T)
+        async with Session(f"http://127.0.0.1:{place.port}", limits=limits) as session:
+            assert (await session.request("GET", "/")).status == 204
+            elapsed, found = await asyncio.wait_for(ended, 5)
+            assert T - 0.1 <= elapsed <= 3 * T + 0.5
+            assert codes(found) == [f.NO_ERROR]
+
+
 @row("SEC-4-3")
 @on_both_loops
 async def test_websocket_without_pongs_is_closed_with_1011():
