@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import heapq
 import logging
+import os
 import socket
 import ssl
 import struct
@@ -17,7 +18,7 @@ from tests.support.census import Census
 from tests.support.raw import RawClient, RawServer
 from tests.support.ws_frames import TEXT
 
-TIMES = 20
+TIMES = int(os.environ.get("H2WS_FAST_HANDSHAKES", "20"))  # `make leaks` has more
 pytestmark = pytest.mark.measures  # a sanitizer keeps what was freed
 
 ROUNDS = 5  # what is kept grows in each of them, what a cache takes does not
