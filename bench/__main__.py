@@ -19,8 +19,9 @@ SECTIONS = {
     "connections": "resident octets a connection (of 2000; with --check and --only of 20 000)",
     "growth": "ten million messages, a million streams",
     "instructions": "instructions a message, by valgrind (with --check and --only alone)",
+    "asgi": "one ASGI application behind each server (with --check and --only alone)",
 }
-DEFAULT = [name for name in SECTIONS if name != "instructions"]
+DEFAULT = [name for name in SECTIONS if name not in ("instructions", "asgi")]
 
 
 class Bench(Report):

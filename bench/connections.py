@@ -1,13 +1,11 @@
 """Resident octets of a server for each connection with one idle WebSocket, beside a bare echo's."""
 
-import subprocess
-import sys
 import time
 
 from .hold import raise_file_limit
 from .memory import resident
 from .report import Table
-from .servers import BARE, PEERS, NotStarted, Server, certificate
+from .servers import BARE, PEERS, NotStarted, Server, certificate, hold
 
 WANTED = 20_000
 
@@ -46,39 +44,13 @@ def each(bench, peer, count, transport, files):
     tls = transport == "TLS"
     server = Server(peer, files if tls else None)
     try:
-        hold(server, 50, tls).stop()  # what the first connections alone cost
+        hold(server, 50, tls).close()  # what the first connections alone cost
         time.sleep(0.3)
         before = resident(server.pid)
         client = hold(server, count, tls)
         time.sleep(0.5)
         held = resident(server.pid)
-        client.stop()
+        client.close()
     finally:
-        server.stop()
+        server.close()
     return (held - before) / count
-
-
-class Hold:
-    def __init__(self, process):
-        self.process = process
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-
-
-def hold(server, count, tls):
-    protocol = "raw" if server.peer is BARE else "h2"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.hold", protocol, str(server.port), str(count)]
-        + ["tls"] * tls,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if process.stdout.readline() != f"held {count}\n":
-        process.kill()
-        process.wait()
-        raise NotStarted("the connections could not all be opened")
-    return Hold(process)

@@ -1,4 +1,4 @@
-"""What the engine must reach, beside its peers or beside physics, measured in one run.
+"""What must be reached, beside its peers or beside physics, measured in one run.
 
 Ratios are medians of the ratios of interleaved runs, in CPU time, for 125 octet masked binary
 messages unless the text says otherwise.
@@ -71,4 +71,20 @@ DEMANDS = [
     ),
     Demand("growth messages", "growth", "ten million messages: KiB grown", "<=", 1024),
     Demand("growth streams", "growth", "a million streams: KiB grown", "<=", 1024),
+    Demand("asgi get hypercorn", "asgi", "ASGI, GET: CPU against hypercorn", ">=", 6, "x"),
+    Demand("asgi get zttp", "asgi", "ASGI, GET: CPU against uvicorn with zttp", ">=", 1, "x"),
+    Demand("asgi post hypercorn", "asgi", "ASGI, POST 10 KiB: against hypercorn", ">=", 6, "x"),
+    Demand("asgi post zttp", "asgi", "ASGI, POST 10 KiB: against uvicorn with zttp", ">=", 1, "x"),
+    Demand("asgi ws hypercorn", "asgi", "ASGI, WebSocket echo: against hypercorn", ">=", 8, "x"),
+    Demand(
+        "asgi ws websockets",
+        "asgi",
+        "ASGI, WebSocket echo: against uvicorn's own, HTTP/1.1",
+        ">=",
+        3,
+        "x",
+    ),
+    Demand(
+        "asgi idle", "asgi", "ASGI, an idle WebSocket: octets over the application's", "<=", 1536
+    ),
 ]

@@ -1,7 +1,7 @@
 """A client that opens many connections, has one message echoed on each, and holds them idle.
 
-`python -m bench.hold PROTOCOL PORT CONNECTIONS [tls]` prints `held N` and stays until its standard
-input ends. PROTOCOL is h2 (a WebSocket on each connection) or raw (the same octets, echoed).
+`python -m bench.hold PROTOCOL PORT CONNECTIONS [STREAMS] [tls]` prints `held N` and stays until its standard
+input ends. PROTOCOL is h2 (STREAMS WebSockets on each connection, or one) or raw (the same octets, echoed).
 """
 
 import socket
@@ -16,13 +16,15 @@ MESSAGE = b"an idle WebSocket's one message"
 def main():
     protocol, port, connections = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     raise_file_limit()
+    streams = next((int(word) for word in sys.argv[4:] if word.isdigit()), 1)
     context = None
     if "tls" in sys.argv[4:]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols(["h2"])
-    opening = wire.opening(1)
-    message = wire.data_frames(1, wire.websocket_frame(MESSAGE, key=b"key!"))
+    opening = wire.opening(streams)
+    framed = wire.websocket_frame(MESSAGE, key=b"key!")
+    message = b"".join(wire.data_frames(sid, framed) for sid in wire.stream_ids(streams))
     held = []
     for _ in range(connections):
         link = socket.create_connection(("127.0.0.1", port), 20)
@@ -30,9 +32,9 @@ def main():
             link = context.wrap_socket(link)
         if protocol == "h2":
             link.sendall(opening)
-            until(link, lambda got: any(f[0] == wire.HEADERS for f in whole(got)))
+            until(link, lambda got: sum(f[0] == wire.HEADERS for f in whole(got)) >= streams)
             link.sendall(message)
-            until(link, lambda got: MESSAGE in got)
+            until(link, lambda got: got.count(MESSAGE) >= streams)
         else:
             link.sendall(opening + message)
             until(link, lambda got: len(got) == len(opening + message))

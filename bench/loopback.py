@@ -70,7 +70,7 @@ def run(bench):
                     except NotStarted as error:
                         bench.note(f"left out: {peer.name} over {transport}: {error}")
                         continue
-                    stack.callback(server.stop)
+                    stack.callback(server.close)
                     servers.append(server)
                 bench.table(measured(bench, servers, shapes, runs, seconds, tls))
 

@@ -16,6 +16,10 @@ PACKAGES = (
     "hypercorn",
     "picows",
     "websockets",
+    "uvicorn",
+    "httptools",
+    "zttp",
+    "granian",
     "cython",
 )
 

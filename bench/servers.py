@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -73,19 +74,57 @@ class Server:
         )
         self.pid = self.process.pid
         readable, _, _ = select.select([self.process.stdout], [], [], 20)
-        if not readable or self.process.stdout.readline() != "ready\n":
-            self.stop()
+        word, _, worker = (
+            self.process.stdout.readline().partition(" ") if readable else ("", "", "")
+        )
+        if word.strip() != "ready":
+            self.close()
             self.log.seek(0)
             lines = self.log.read().strip().splitlines()
             raise NotStarted(lines[-1] if lines else "it said nothing")
+        self.pid = int(worker or self.pid)  # of the process that serves, where another started it
         cpu, _ = processors()
         if cpu is not None:
-            os.sched_setaffinity(self.pid, {cpu})
+            for thread in os.listdir(f"/proc/{self.pid}/task"):
+                with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                    os.sched_setaffinity(int(thread), {cpu})
 
-    def stop(self):
+    def close(self):
+        if self.pid != self.process.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+
+
+class Hold:
+    """A client that holds WebSockets (or bare connections) idle until it is closed."""
+
+    def __init__(self, process):
+        self.process = process
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def hold(server, count, tls=False, streams=1):
+    """Open so many connections, with so many WebSockets on each; raises NotStarted."""
+    protocol = "raw" if server.peer is BARE else "h2"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.hold", protocol, str(server.port), str(count), str(streams)]
+        + ["tls"] * tls,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if process.stdout.readline() != f"held {count}\n":
+        process.kill()
+        process.wait()
+        raise NotStarted("the connections could not all be opened")
+    return Hold(process)
 
 
 @contextlib.contextmanager

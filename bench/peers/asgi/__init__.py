@@ -1,0 +1,1 @@
+"""Servers of one ASGI application for the benchmark's section `asgi`, as in `bench.peers`."""
