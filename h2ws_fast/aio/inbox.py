@@ -183,6 +183,7 @@ class Inbox(Sink):
         self._first = None
         self._rest = None
         self._rest_at = 0
+        self._empty = 0
 
     def _start_closing(self, code, reason):
         """What a WebSocket does when too many messages wait: it begins the closing handshake."""

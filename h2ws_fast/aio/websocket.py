@@ -22,7 +22,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
 
 from ..engine.constants import GOING_AWAY, NORMAL_CLOSURE, WS_INTERNAL_ERROR
-from ..engine.events import Closed, Drained, Ponged
+from ..engine.events import Closed, Drained, Ponged, Shed
 from ..errors import ConcurrencyError, ConnectionClosed, LocalProtocolError, StreamClosed
 from .awaitable import READY, failed, finished, following, pending
 from .keeper import Kept
@@ -424,6 +424,8 @@ class WebSocket(Kept):
                         future.set_result(None)
         elif kind is Closed:
             self._over(event)
+        elif kind is Shed:
+            self._clear()
         return None
 
     def _over(self, event):

@@ -106,7 +106,7 @@ cdef class Carrier(FrameReader):
     cdef int deliver_data(self, Stream stream, bytes data) except -1
     @cython.locals(layer=Layer)
     cdef int fail_application(self, Stream stream) except -1
-    @cython.locals(worst=Stream, stream=Stream, layer=Layer)
+    @cython.locals(greediest=list, limit=int64_t, stream=Stream, layer=Layer)
     cdef int _shed(self) except -1
     cdef int release(self, Stream stream, int64_t n) except -1
     cdef int over(self, Stream stream) except -1

@@ -51,7 +51,7 @@ from .constants import (
     WS_INTERNAL_ERROR,
     WS_PONG,
 )
-from .events import Terminated
+from .events import Shed, Terminated
 from .frames import FrameReader
 from .kernels import u32
 from .layers import DISCARDED
@@ -415,18 +415,31 @@ class Carrier(FrameReader):
         return 0
 
     def _shed(self):
-        # Limits.max_buffered: the tunnel that holds most is failed, the others go on.
-        self.shed_at = self.buffered + (self.limits.max_buffered >> 4)
-        worst = None
-        for stream in self.streams.values():
-            if not stream.flags & (OVER | CLOSING) and (worst is None or stream.held > worst.held):
-                worst = stream
+        # Limits.max_buffered: the tunnels that hold most are failed until a sixteenth of it is
+        # free; so much must come before all streams are looked at again.
+        limit = self.limits.max_buffered
         self.guard.hit("max_buffered")
-        if worst is not None:
-            reason = "too much is waiting to be read"
-            layer = worst.layer
-            if not layer.fail(self, worst, TRY_AGAIN_LATER, reason):
-                self.break_stream(worst, ENHANCE_YOUR_CALM, reason)
+        reason = "too much is waiting to be read"
+        greediest = []
+        for stream in self.streams.values():
+            if stream.held and not stream.flags & (OVER | CLOSING):
+                greediest.append((stream.held, stream.id))
+        greediest.sort(reverse=True)
+        for _, stream_id in greediest:
+            if self.buffered <= limit - (limit >> 4):
+                break
+            stream = self.streams.get(stream_id)
+            if stream is None:
+                continue
+            layer = stream.layer
+            if layer.fail(self, stream, TRY_AGAIN_LATER, reason):
+                self.buffered -= stream.held
+                stream.held = 0
+                self.emit(stream, Shed(stream_id))
+            else:
+                self.break_stream(stream, ENHANCE_YOUR_CALM, reason)
+        # What those hold that are closing is not theirs to give back.
+        self.shed_at = max(limit, self.buffered + (limit >> 4))
 
     def release(self, stream, n):
         """The application took n octets."""

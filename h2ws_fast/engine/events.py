@@ -27,6 +27,7 @@ __all__ = [
     "Responded",
     "SettingsAcknowledged",
     "SettingsChanged",
+    "Shed",
     "SinkFailed",
     "Terminated",
     "TextMessage",
@@ -170,6 +171,15 @@ class Reset(Event):
 
 class Drained(Event):
     """What waits on this stream fell to `Limits.write_low` after it had passed `write_high`."""
+
+    __slots__ = ("stream_id",)
+
+
+class Shed(Event):
+    """This WebSocket held most when `Limits.max_buffered` was reached, and was failed with 1013.
+
+    Drop what it brought and nobody has taken: that counts no more. `Closed` follows in its time.
+    """
 
     __slots__ = ("stream_id",)
 

@@ -23,6 +23,7 @@ __all__ = [
     "Responded",
     "SettingsAcknowledged",
     "SettingsChanged",
+    "Shed",
     "SinkFailed",
     "Terminated",
     "TextMessage",
@@ -162,6 +163,13 @@ class Reset(Event):
     ) -> None: ...
 
 class Drained(Event):
+    stream_id: int
+    def __init__(
+        self,
+        stream_id: int = ...,
+    ) -> None: ...
+
+class Shed(Event):
     stream_id: int
     def __init__(
         self,

@@ -141,15 +141,15 @@ def test_a_hundred_streams_of_a_peer_that_never_reads(target, siege):
 
 def test_an_application_that_never_reads(target, siege):
     """`max_buffered`: of all that was sent to sleepers 64 MiB stay, then the worst is failed."""
-    count = 300
+    count = 500
     with (
-        siege(target, "max_buffered", cpu=4.0, memory=100 * MIB),
+        siege(target, "max_buffered", cpu=6.0, memory=75 * MIB),
         target.attack() as attacker,
     ):
         block = attacker.repeated(attacker.connect, "/asleep")
         attacker.send(*(f.headers(2 * i + 1, block) for i in range(1, count)))
         assert attacker.read_until(lambda: attacker.statuses["200"] == count)
-        # As much as each stream's window lets in: 256 KiB, of 300 streams 75 MiB.
+        # As much as each stream's window lets in: 256 KiB, of 500 streams 125 MiB.
         message = ws_frame(2, bytes(16000), key=KEY)
         for i in range(count):
             assert attacker.send(f.data(2 * i + 1, message) * 16)
