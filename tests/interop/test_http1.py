@@ -277,5 +277,5 @@ def test_chromium_without_http_2(old_chromium, api):
         )
         assert [each["messages"] for each in many] == [[str(i)] for i in range(20)]
         assert all(each["clean"] for each in many)
-        statistics = page("return stats()")
+        statistics = page("return (await fetch('/stats')).json()")
         assert statistics["this_connection"]["http"] == "1.1"
