@@ -21,6 +21,8 @@ from .transport import AsyncBody
 
 __all__ = ["Transport"]
 
+END: Any = object()  # no piece of a body: what an iterator yields may be anything
+
 
 class Transport(httpx.BaseTransport):
     """HTTP/2 for `httpx.Client`, and for httpx-ws in threads: see `AsyncTransport`.
@@ -132,9 +134,9 @@ class Upload:
         """Send while there is nothing to read, to the end of the body at the most."""
         while not self._ended and not self._exchange.readable:
             if self._room:
-                piece = next(self._pieces, None)
-                self._room = self._portal.run(self._exchange.push(piece))
-                self._ended = piece is None
+                piece = next(self._pieces, END)
+                self._ended = piece is END
+                self._room = self._portal.run(self._exchange.push(piece, end=self._ended))
             else:
                 self._room = self._portal.run(self._exchange.room())
 

@@ -160,22 +160,25 @@ class Exchange:
             self.watch()
         self._ended()
 
-    async def push(self, piece: bytes | None) -> bool:
-        """Send a piece, or the end (None), and wait for room or until there is something to read.
+    async def push(self, piece: Any, *, end: bool = False) -> bool:
+        """Send a piece, or the `end`, and wait for room or until there is something to read.
 
-        Returns whether there is room for more: until then `room` is to be called.
+        Returns whether there is room for more: until then `room` is to be called. What is wrong
+        with the piece is raised by `answer`, or by `read` after it.
         """
-        self._writing = self._wire.hub.loop.create_task(self._push(piece))
+        self._writing = self._wire.hub.loop.create_task(self._push(piece, end))
         return await self.room()
 
-    async def _push(self, piece: bytes | None) -> None:
-        if piece is None:
-            self.finish()
-            return
+    async def _push(self, piece: Any, end: bool) -> None:
         try:
-            await self._write(piece)
+            if end:
+                self.finish()
+            else:
+                await self._write(piece)
         except StreamReset:
             return  # whoever reads is told
+        except Exception as error:
+            self.fail(error)
 
     async def room(self) -> bool:
         """Wait for room for another piece, or until there is something to read."""

@@ -125,6 +125,32 @@ def test_body_that_fails_is_raised(plainly, blocking):
         assert plainly.server.stats()["accepted"] == 1
 
 
+@pytest.mark.parametrize("piece", [None, "text", 7])
+def test_piece_that_is_no_octets_is_raised(plainly, blocking, piece):
+    with blocking(plainly) as http:
+        for path in ("/size", "/echo"):  # before and after the answer has begun
+            for pieces in ([piece], [b"first", piece], [b"first", piece, b"last"]):
+                with pytest.raises(TypeError):
+                    http.post(path, content=iter(pieces))
+        assert http.post("/size", content=iter([b"a", b"", bytearray(b"b")])).text == "2"
+        assert plainly.server.stats()["accepted"] == 1
+
+
+def test_wrong_piece_after_the_answer_has_begun_is_raised(plainly, blocking):
+    came = threading.Event()
+
+    def body():
+        yield b"first"
+        assert came.wait(5)
+        yield None
+
+    with blocking(plainly) as http, http.stream("POST", "/echo", content=body()) as response:
+        pieces = response.iter_raw()
+        came.set()
+        with pytest.raises(TypeError):
+            list(pieces)
+
+
 def test_answer_before_the_body_has_ended(plainly, blocking):
     ended = []
 
