@@ -102,7 +102,7 @@ class Link(Session):
         )
         self.origin = origin
         self.way = way
-        self.reserved = 0  # requests that were led here and have no stream yet
+        self.reserved = 0  # requests that are led here, or may be, and have no stream yet
         self.opened = 0
         self.exchanges: weakref.WeakSet[Exchange] = weakref.WeakSet()
         self._idle = idle
@@ -132,7 +132,7 @@ class Link(Session):
     @property
     def busy(self) -> bool:
         """Is a request on it, or about to be?"""
-        if self.reserved or not self.opened:
+        if self.reserved:
             return True
         return self._wire is not None and int(self._wire.conn.open_streams) > 0
 

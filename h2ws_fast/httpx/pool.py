@@ -25,6 +25,11 @@ RETRY_S = 0.5  # before the second attempt to connect again; twice as long befor
 MAX_TRIES = 4  # connections that take no more streams, one after the other, for one request
 
 
+def closed() -> httpx.ConnectError:
+    """For a request that waits for a connection when all of them are closed."""
+    return httpx.ConnectError("the transport was closed")
+
+
 class Dialling:
     """A connection that is being made, and how many requests wait for it."""
 
@@ -33,6 +38,17 @@ class Dialling:
     def __init__(self, task: asyncio.Task[Link]) -> None:
         self.task = task
         self.waiters = 0
+
+
+class Waiter:
+    """A request whose origin is not connected, until there is room for that."""
+
+    __slots__ = ("connect_s", "granted", "origin")
+
+    def __init__(self, origin: Origin, connect_s: float | None) -> None:
+        self.origin = origin
+        self.connect_s = connect_s
+        self.granted: asyncio.Future[Dialling] = asyncio.get_running_loop().create_future()
 
 
 class Pool:
@@ -52,7 +68,9 @@ class Pool:
         self._leaving: set[Link] = set()
         self._dialling: dict[Origin, Dialling] = {}
         self._tasks: set[asyncio.Task[Link]] = set()
-        self._waiting: deque[asyncio.Future[None]] = deque()  # for room for another connection
+        # For room for another connection; of their origins none is connected or being so.
+        self._waiting: deque[Waiter] = deque()
+        self._closings = 0  # how often all of them were closed
         self.without_h2 = Remembered()
         self.without_websockets = Remembered()
 
@@ -64,6 +82,7 @@ class Pool:
         """
         origin = question.origin
         tries = MAX_TRIES
+        closings = self._closings
         while True:
             tries -= 1
             link = await self._reserve(origin, question.patience)
@@ -75,10 +94,10 @@ class Pool:
                         self.without_websockets.add(origin)
                         raise ByHttp1 from error
                     except (NoAvailableStreams, ConnectionTerminated):
-                        if not tries:
+                        if not tries or closings != self._closings:
                             raise
             finally:
-                link.reserved -= 1
+                self._release(link)
             self._retire(link)
 
     # -- connections ------------------------------------------------------------------------------
@@ -102,34 +121,49 @@ class Pool:
                 continue
             else:
                 self._links[origin] = link
-            link.reserved += 1
+                link.reserved += 1
             return link
 
+    def _release(self, link: Link) -> None:
+        link.reserved -= 1
+        self._idle(link)
+
     async def _made(self, origin: Origin, patience: Patience) -> Link:
+        # A reserved one.
         dialling = self._dialling.get(origin)
         if dialling is None:
-            await self._room(patience.pool)
-            dialling = self._dialling.get(origin)
-        if dialling is None:
-            task = asyncio.get_running_loop().create_task(self._dial(origin, patience.connect))
-            dialling = self._dialling[origin] = Dialling(task)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        dialling.waiters += 1
+            dialling = await self._room(origin, patience)
+        else:
+            dialling.waiters += 1
+        task = dialling.task
         try:
             with connecting():
                 try:
                     async with asyncio.timeout(self._total(patience.connect)):
-                        return await asyncio.shield(dialling.task)
+                        await asyncio.wait({task})
+                    if task.cancelled():
+                        raise closed()
+                    link = task.result()
                 except InvalidHandshake as error:
                     # ALPN, or a suite that HTTP/2 prohibits.
                     self.without_h2.add(origin)
                     raise ByHttp1 from error
+            link.reserved += 1
+            return link
         finally:
-            dialling.waiters -= 1
-            if not dialling.waiters and not dialling.task.done():
-                self._forget(origin, dialling.task)
-                dialling.task.cancel()
+            self._give_up(origin, dialling)
+
+    def _give_up(self, origin: Origin, dialling: Dialling) -> None:
+        # One request less waits for it.
+        dialling.waiters -= 1
+        if dialling.waiters:
+            return
+        task = dialling.task
+        if not task.done():
+            task.cancel()
+            self._forget(origin, task)
+        elif not task.cancelled() and task.exception() is None:
+            self._release(task.result())
 
     def _total(self, connect_s: float | None) -> float | None:
         # What all attempts may take together.
@@ -154,6 +188,7 @@ class Pool:
                             origin, self._way, kwargs, self._idle, self._gone
                         ).connect()
                     self._links[origin] = link
+                    link.reserved += 1  # until nobody waits for this any more
                     return link
                 except OSError:  # TimeoutError is one
                     if not left:
@@ -169,6 +204,7 @@ class Pool:
         if self._links.get(link.origin) is link:
             del self._links[link.origin]
         self._leave(link)
+        self._let_in()
 
     def _leave(self, link: Link) -> None:
         if link.connected:
@@ -176,7 +212,6 @@ class Pool:
             link.retire()
         elif link.busy:
             self._leaving.add(link)
-        self._let_in()
 
     def _gone(self, link: Link) -> None:
         self._leaving.discard(link)
@@ -199,41 +234,64 @@ class Pool:
             return False
         for link in self._links.values():
             if not link.busy:
-                self._retire(link)
+                del self._links[link.origin]
+                self._leave(link)
                 return False
         return True
 
-    async def _room(self, pool_s: float | None) -> None:
-        # Wait until one more connection may be made.
-        if not self._full():
-            return
+    async def _room(self, origin: Origin, patience: Patience) -> Dialling:
+        # Wait until one more connection may be made; whoever waits longest is first. What is made
+        # then is for everybody who waits for that origin.
+        waiter = Waiter(origin, patience.connect)
+        self._waiting.append(waiter)
+        self._let_in()
+        granted = waiter.granted
         try:
-            async with asyncio.timeout(pool_s):
-                while self._full():
-                    future = asyncio.get_running_loop().create_future()
-                    self._waiting.append(future)
-                    try:
-                        await future
-                    except asyncio.CancelledError:
-                        if future in self._waiting:
-                            self._waiting.remove(future)
-                        elif not future.cancelled():
-                            self._let_in()
-                        raise
-        except TimeoutError as error:
-            raise httpx.PoolTimeout("as many connections are open as limits allow") from error
+            async with asyncio.timeout(patience.pool):
+                return await granted
+        except (asyncio.CancelledError, TimeoutError) as error:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            elif not granted.cancelled() and granted.exception() is None:
+                self._give_up(origin, granted.result())
+            if isinstance(error, TimeoutError):
+                what = "as many connections are open as limits allow"
+                raise httpx.PoolTimeout(what) from error
+            raise
 
     def _let_in(self) -> None:
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
+        while True:
+            while self._waiting and self._waiting[0].granted.done():
+                self._waiting.popleft()  # it was cancelled
+            if not self._waiting or self._full():
                 return
+            self._connect(self._waiting[0])
+
+    def _connect(self, first: Waiter) -> None:
+        origin = first.origin
+        task = asyncio.get_running_loop().create_task(self._dial(origin, first.connect_s))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        dialling = self._dialling[origin] = Dialling(task)
+        waiting = self._waiting
+        self._waiting = deque()
+        for waiter in waiting:
+            if waiter.origin != origin:
+                self._waiting.append(waiter)
+            elif not waiter.granted.done():
+                dialling.waiters += 1
+                waiter.granted.set_result(dialling)
 
     async def aclose(self) -> None:
         """Close every connection; what is open on them is reset."""
         if self._loop is not asyncio.get_running_loop():
             return
+        self._closings += 1
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.granted.done():
+                waiter.granted.set_exception(closed())
+        self._dialling.clear()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -93,6 +93,105 @@ async def test_connections_are_bounded(client):
             await second.aclose()
 
 
+def accepted(places):
+    return [place.server.stats()["accepted"] for place in places]
+
+
+async def test_requests_that_wait_for_room_share_a_connection(client):
+    async with servers(3) as places:
+        limits = httpx.Limits(max_connections=1)
+        async with client(places[0], limits=limits) as http:
+
+            def ask(number, path="/asked"):
+                request = http.build_request("GET", f"{places[number].http}{path}")
+                return asyncio.create_task(http.send(request, stream=path != "/asked"))
+
+            async def answered(tasks):
+                async with asyncio.timeout(2):
+                    assert {(await task).status_code for task in tasks} == {200}
+
+            first = await ask(0, "/stops")
+            others = [ask(1, "/stops"), ask(2, "/stops"), *(ask(1) for _ in range(3))]
+            others += [ask(2), ask(2)]
+            await asyncio.sleep(0.05)
+            await first.aclose()
+            await answered([others[0], *others[2:5]])  # the last ones wait for the first of them
+            await answered([ask(1)])
+            assert not others[1].done() and not others[5].done()
+            await (await others[0]).aclose()
+            await answered([others[1], *others[5:]])
+            assert accepted(places) == [1, 1, 1]
+            assert open_ones(places)[2] == 1
+        await until(lambda: open_ones(places) == [0, 0, 0])
+
+
+async def test_room_that_nobody_wants_any_more_is_for_the_next(client):
+    async with servers(3) as places:
+        limits = httpx.Limits(max_connections=1, keepalive_expiry=None)
+        async with client(places[0], limits=limits) as http:
+
+            def ask(number):
+                return asyncio.create_task(http.get(f"{places[number].http}/asked"))
+
+            for turns in range(12):
+                first = await http.send(http.build_request("GET", "/stops"), stream=True)
+                gone = [ask(1), ask(1)]
+                last = ask(2)
+                await asyncio.sleep(0.01)
+                await first.aclose()
+                for _ in range(turns):  # from before it has room to after it has a connection
+                    await asyncio.sleep(0)
+                for task in gone:
+                    task.cancel()
+                assert (await asyncio.wait_for(last, 2)).status_code == 200
+                await asyncio.wait(gone)
+        await until(lambda: open_ones(places) == [0, 0, 0])
+
+
+async def test_aclose_ends_requests_without_a_connection(client_tls):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with servers(2) as places:
+            limits = httpx.Limits(max_connections=2)
+            transport = AsyncTransport(client_tls, prior_knowledge=True, limits=limits)
+
+            def ask(url):
+                request = httpx.Request("GET", url)
+                return asyncio.create_task(transport.handle_async_request(request))
+
+            response = await ask(f"{places[0].http}/stops")
+            tasks = [ask(f"https://127.0.0.1:{silent.getsockname()[1]}/") for _ in range(2)]
+            tasks += [ask(f"{places[1].http}/asked") for _ in range(2)]
+            await asyncio.sleep(0.05)
+            await transport.aclose()
+            for task in tasks:
+                with pytest.raises(httpx.ConnectError, match="closed"):
+                    await asyncio.wait_for(task, 2)
+            await response.aclose()
+            await until(lambda: open_ones(places) == [0, 0])
+            assert accepted(places) == [1, 0]
+            # It can be used again.
+            again = await ask(f"{places[1].http}/asked")
+            assert await again.aread()
+            await transport.aclose()
+            await until(lambda: open_ones(places) == [0, 0])
+
+
+async def test_aclose_ends_requests_without_a_stream(raw):
+    async def script(peer):
+        await peer.expect(f.HEADERS, 1)
+        await peer.until_eof()
+
+    async with RawServer(script, (f.MAX_CONCURRENT_STREAMS, 1)) as server:
+        transport = AsyncTransport(prior_knowledge=True)
+        request = httpx.Request("GET", raw(server).http)
+        tasks = [asyncio.create_task(transport.handle_async_request(request)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        await transport.aclose()
+        for task in tasks:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await asyncio.wait_for(task, 2)
+
+
 async def test_connection_that_is_given_up_is_not_left_behind(client, client_tls):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
