@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl as ssl_module
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import httpx
@@ -12,8 +12,8 @@ import httpx
 from ..engine.events import Opened
 from .arguments import LIMITS, Arguments, Options
 from .exchange import Exchange
-from .faults import ByHttp1, exchanging
-from .fetch import fetch, respond
+from .faults import ByHttp1
+from .fetch import answer, fetch, respond
 from .network import AsyncNetworkStream, NetworkStream
 from .portal import Portal
 from .question import Question
@@ -77,8 +77,13 @@ class Transport(httpx.BaseTransport):
                 exchange, head = self._portal.run(fetch(self._pool, question, b""))
             else:
                 exchange = self._portal.run(self._pool.open(question, end=False))
-                upload = Upload(self._portal, exchange, iter(content))
-                head = upload.answer()
+                upload = Upload(self._portal, exchange, content)
+                try:
+                    upload.send()
+                    head = self._portal.run(answer(self._pool, question, exchange))
+                except BaseException:
+                    upload.close()
+                    raise
         except ByHttp1:
             return self._by_http1(request)
         except httpx.RequestError as error:
@@ -113,22 +118,12 @@ class Upload:
     Its pieces are made in the thread that waits for the response and reads it.
     """
 
-    def __init__(self, portal: Portal, exchange: Exchange, pieces: Iterator[bytes]) -> None:
+    def __init__(self, portal: Portal, exchange: Exchange, content: Iterable[bytes]) -> None:
         self._portal = portal
         self._exchange = exchange
-        self._pieces = pieces
+        self._pieces = iter(content)
         self._room = True
         self._ended = False
-
-    def answer(self) -> Any:
-        """Send until the answer begins; return its head."""
-        try:
-            self.send()
-            with exchanging():
-                return self._portal.run(self._exchange.answer())
-        except BaseException:
-            self._portal.run(self._close())
-            raise
 
     def send(self) -> None:
         """Send while there is nothing to read, to the end of the body at the most."""
@@ -139,6 +134,10 @@ class Upload:
                 self._room = self._portal.run(self._exchange.push(piece, end=self._ended))
             else:
                 self._room = self._portal.run(self._exchange.room())
+
+    def close(self) -> None:
+        """Give it up, and the answer with it."""
+        self._portal.run(self._close())
 
     async def _close(self) -> None:
         self._exchange.close()

@@ -14,7 +14,7 @@ from .faults import ByHttp1, exchanging
 from .pool import Pool
 from .question import Question, answer_fields
 
-__all__ = ["fetch", "respond"]
+__all__ = ["answer", "fetch", "respond"]
 
 
 async def fetch(
@@ -35,12 +35,8 @@ async def fetch(
             reset = error.__cause__
             if not isinstance(reset, StreamReset):
                 raise
-            if reset.error_code == HTTP_1_1_REQUIRED:
-                # RFC 9113 section 7: "The endpoint requires that HTTP/1.1 be used instead".
-                known = pool.without_websockets if question.websocket else pool.without_h2
-                known.add(question.origin)
-                if whole:
-                    raise ByHttp1 from error
+            if reset.error_code == HTTP_1_1_REQUIRED and whole:
+                raise ByHttp1 from error
             if not (reset.retryable and again):
                 raise
         again = False
@@ -57,10 +53,26 @@ async def _attempt(
                 exchange.watch()
             else:
                 exchange.upload(body)
-            return exchange, await exchange.answer()
+        return exchange, await answer(pool, question, exchange)
     except BaseException:
         exchange.close()
         raise
+
+
+async def answer(pool: Pool, question: Question, exchange: Exchange) -> Any:
+    """Wait for the head of the answer to a request that is being sent.
+
+    Raises httpx's errors. A server that wants HTTP/1.1 is remembered.
+    """
+    with exchanging():
+        try:
+            return await exchange.answer()
+        except StreamReset as error:
+            if error.error_code == HTTP_1_1_REQUIRED:
+                # RFC 9113 section 7: "The endpoint requires that HTTP/1.1 be used instead".
+                known = pool.without_websockets if question.websocket else pool.without_h2
+                known.add(question.origin)
+            raise
 
 
 def respond(question: Question, head: Any, stream: Any, network: Any) -> httpx.Response:

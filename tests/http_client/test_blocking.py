@@ -243,6 +243,34 @@ def test_server_of_http1_is_left_to_httpx(server_tls, client_tls, blocking, plac
                 assert ws.response.http_version == "HTTP/1.1"
 
 
+def test_server_that_asks_for_http1_is_remembered(blocking, raw):
+    async def script(peer):
+        await peer.expect(f.HEADERS, 1)
+        peer.send(f.rst_stream(1, f.HTTP_1_1_REQUIRED))
+        await peer.until_eof()
+
+    class First(RawServer):
+        """Speaks HTTP/2 on the first connection only."""
+
+        met = False
+
+        async def _connected(self, reader, writer):
+            if not self.met:
+                self.met = True
+                return await super()._connected(reader, writer)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
+            await reader.read()
+            writer.close()
+
+    with elsewhere(First(script)) as server, blocking(raw(server)) as http:
+        with pytest.raises(httpx.RemoteProtocolError):
+            http.post("/", content=iter([b"its pieces are gone"]))
+        for content in (iter([b"a"]), b"a"):
+            response = http.post("/", content=content)
+            assert (response.http_version, response.text) == ("HTTP/1.1", "ok")
+
+
 def test_websocket(served, blocking):
     with blocking(served) as http:
         with connect_ws("/chat", http) as ws:
