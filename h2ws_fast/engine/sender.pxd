@@ -9,7 +9,7 @@ from .layers cimport Pending, new_unanswered
 from .messages cimport MessageLayer, new_message_layer, payload
 from .stream cimport Layer, Stream, new_stream
 
-cdef unsigned int ANSWERED, BINARY, CANCEL, CLOSED, CONTINUATION, DIRECT, END, END_HEADERS, END_STREAM
+cdef unsigned int ANSWERED, BINARY, CANCEL, CLOSED, CLOSING, CONTINUATION, DIRECT, END, END_HEADERS, END_STREAM
 cdef unsigned int HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HEADERS, HEAD_ONLY, HIGH, LOCAL
 cdef unsigned int MAX_STREAM_ID, NO_STATUS_RCVD, OVER, PING, PRIORITY_UPDATE, PROMPT, REFUSED, REFUSED_STREAM, TEXT, TRAILED
 cdef unsigned int TUNNELLED, WS_PING, WS_PONG

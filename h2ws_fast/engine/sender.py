@@ -14,6 +14,7 @@ from .constants import (
     BINARY,
     CANCEL,
     CLOSED,
+    CLOSING,
     CONTINUATION,
     DIRECT,
     END,
@@ -565,7 +566,7 @@ class Sender(Control):
             stream = self._find(stream_id)
             if stream is None:
                 return
-        if credit < 0 or credit > stream.held:
+        if credit < 0 or (credit > stream.held and not stream.flags & CLOSING):  # it may be shed
             raise ValueError(f"stream {stream_id} holds {stream.held} octets, not {credit}")
         if credit:
             self.release(stream, credit)

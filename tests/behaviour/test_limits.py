@@ -1025,6 +1025,12 @@ def test_max_buffered(make):
     # What the greedy one brought counts no more: whoever keeps it is told to drop it.
     assert [x.stream_id for x in of(peer.events, "Shed")] == [greedy]
     assert peer.conn.octets_held == 1000
+    # Giving back what was taken before is no mistake of the caller's, and gives nothing.
+    brought = [x for x in of(peer.events, "BytesMessage") if x.stream_id == greedy]
+    peer.sent()
+    for message in brought:
+        peer.conn.consumed(greedy, message.credit)
+    assert peer.conn.octets_held == 1000 and not peer.sent()
     peer.feed(peer.message(modest, b"unharmed"))
     assert peer.events[-1].data == b"unharmed"
 
