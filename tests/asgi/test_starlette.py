@@ -1,8 +1,8 @@
 """What Starlette, and FastAPI by it, asks of a server, over HTTP/2."""
 
 import asyncio
-import gc
 import contextlib
+import gc
 
 import pytest
 
