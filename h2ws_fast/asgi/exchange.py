@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .application import Message
     from .wire import ASGIWire
 
-__all__ = ["Exchange", "outgoing"]
+__all__ = ["Exchange", "outgoing", "respond", "stripped"]
 
 # RFC 9113 section 8.2.2: HTTP/2 has no such fields, and applications written for HTTP/1.1 send
 # them. `te` belongs to requests.
@@ -39,6 +39,26 @@ def outgoing(fields: list[Any], headers: Iterable[Any]) -> int:
             length = int(value)
         fields.append((name, value))
     return length
+
+
+def stripped(fields: list[Any]) -> list[Any]:
+    """These fields without whitespace around their values, for a second attempt.
+
+    To be called where ValueError was caught, which is raised on where there is no whitespace: in
+    HTTP/1.1 it is no fault, and here it is (RFC 9113 section 8.2.1).
+    """
+    without = [(name, value.strip()) for name, value in fields]
+    if without == fields:
+        raise
+    return without
+
+
+def respond(conn: Any, stream_id: int, fields: list[Any], end: bool) -> None:
+    """Send a head; whitespace around values is left out."""
+    try:
+        conn.respond(stream_id, fields, end)
+    except ValueError:
+        conn.respond(stream_id, stripped(fields), end)
 
 
 class Exchange(Sink):
@@ -174,15 +194,7 @@ class Exchange(Sink):
     # -- sending ----------------------------------------------------------------------------------
 
     def _respond(self, fields: list[Any], end: bool) -> None:
-        # An application's head. Whitespace around values is no fault in HTTP/1.1, and is here.
-        conn = self.wire.conn
-        try:
-            conn.respond(self.stream_id, fields, end)
-        except ValueError:
-            stripped = [(name, value.strip()) for name, value in fields]
-            if stripped == fields:
-                raise
-            conn.respond(self.stream_id, stripped, end)
+        respond(self.wire.conn, self.stream_id, fields, end)
         self.wire.touch()
 
     async def _write(self, data: Any, end: bool) -> None:
@@ -272,7 +284,7 @@ class Exchange(Sink):
         if text:
             fields.append((b"content-type", b"text/plain; charset=utf-8"))
             fields.append((b"content-length", b"%d" % len(text)))
-        self.wire.conn.respond(self.stream_id, fields, not text)
+        respond(self.wire.conn, self.stream_id, fields, not text)
         if text:
             self.wire.conn.send_data(self.stream_id, text, True)
         self.wire.touch()

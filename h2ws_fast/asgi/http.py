@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClientDisconnected, LocalProtocolError, StreamClosed
-from .exchange import HOP_BY_HOP, PIECE, STATUSES, Exchange, outgoing
+from .exchange import HOP_BY_HOP, PIECE, STATUSES, Exchange, outgoing, stripped
 from .scope import client_of, http_scope, target_of
 
 if TYPE_CHECKING:
@@ -191,7 +191,10 @@ class HTTPExchange(Exchange):
         try:
             # RFC 9110 section 6.5.1: trailers are for those who said that they keep them.
             if trailers and (b"te", b"trailers") in self.scope["headers"]:
-                conn.send_trailers(self.stream_id, trailers)
+                try:
+                    conn.send_trailers(self.stream_id, trailers)
+                except ValueError:
+                    conn.send_trailers(self.stream_id, stripped(trailers))
             else:
                 conn.send_data(self.stream_id, b"", True)
         except StreamClosed:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aio.websocket import WebSocket, new_websocket, open_websocket
 from ..errors import ClientDisconnected, ConnectionClosed, LocalProtocolError, StreamClosed
-from .exchange import STATUSES, Exchange, outgoing
+from .exchange import STATUSES, Exchange, outgoing, stripped
 from .scope import client_of, target_of, websocket_scope
 
 if TYPE_CHECKING:
@@ -145,10 +145,12 @@ class WebSocketExchange(Exchange):
         ws = new_websocket(wire, self.stream_id, None)
         conn = wire.conn
         conn.attach(self.stream_id, ws)
+        subprotocol = message.get("subprotocol") or None
         try:
-            conn.accept_websocket(
-                self.stream_id, message.get("subprotocol") or None, headers=fields
-            )
+            try:
+                conn.accept_websocket(self.stream_id, subprotocol, headers=fields)
+            except ValueError:
+                conn.accept_websocket(self.stream_id, subprotocol, headers=stripped(fields))
         except StreamClosed:
             self._gone = True
             raise ClientDisconnected("the client went away") from None

@@ -9,7 +9,7 @@ from ..aio.accepted import AcceptedWire
 from ..aio.protocol import Hub
 from ..aio.roster import Roster
 from .application import Application
-from .exchange import STATUSES
+from .exchange import STATUSES, respond
 from .http import HTTPExchange
 from .scope import client_of, http_scope, target_of
 from .tunnel import TunnelExchange
@@ -99,7 +99,7 @@ class ASGIWire(AcceptedWire):
 
     def _decline(self, event: Any, status: int) -> None:
         fields: list[Any] = [STATUSES[status], *self.application.default_headers]
-        self.conn.respond(event.stream_id, fields, True)
+        respond(self.conn, event.stream_id, fields, True)
         self.touch()
 
     def _turn_away(self, event: Any) -> None:
@@ -115,7 +115,7 @@ class ASGIWire(AcceptedWire):
                 (b"content-length", b"%d" % len(UNAVAILABLE)),
             ]
             alone = event.method == "HEAD"
-            self.conn.respond(event.stream_id, fields, alone)
+            respond(self.conn, event.stream_id, fields, alone)
             if not alone:
                 self.conn.send_data(event.stream_id, UNAVAILABLE, True)
             self.touch()

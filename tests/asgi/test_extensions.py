@@ -23,7 +23,7 @@ async def trailing(scope, receive, send):
     await send(
         {"type": "http.response.trailers", "headers": [(b"X-One", b"1")], "more_trailers": True}
     )
-    headers = [(b"x-two", b"2"), (b"connection", b"close")]
+    headers = [(b"x-two", b" 2"), (b"connection", b"close")]  # and a blank, no fault in HTTP/1.1
     await send({"type": "http.response.trailers", "headers": headers})
     with pytest.raises(RuntimeError):
         await send({"type": "http.response.trailers", "headers": []})

@@ -15,6 +15,8 @@ uvicorn = pytest.importorskip("uvicorn")
 
 from h2ws_fast.asgi.uvicorn import Protocol  # noqa: E402
 
+TUNNEL = [(":method", "CONNECT"), (":protocol", "other"), (":scheme", "http"), (":path", "/")]
+
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -74,6 +76,22 @@ async def test_default_headers(within):
         head = (await client.get()).head
         assert [name for name, _ in head.fields] == [b":status", b"x"]
         client.close()
+
+
+async def test_blanks_around_default_headers(within):
+    # As `--header 'x-told: yes'` gives them.
+    async with within.serve(app, headers=[("x-told", " yes ")], limit_concurrency=3) as server:
+        client = await within.client()
+        heads = [(await client.get()).head, await client.websocket(3)]
+        client.headers(5, [*TUNNEL, (":authority", "a")])
+        heads.append(await client.expect(f.HEADERS, 5))
+        server.server_state.tasks.update({1, 2, 3})  # as if so many worked
+        client.ask(stream_id=7)
+        heads.append(await client.expect(f.HEADERS, 7))
+        server.server_state.tasks.difference_update({1, 2, 3})
+        client.close()
+    assert [head.get(":status") for head in heads] == ["200", "200", "501", "503"]
+    assert [head.get("x-told") for head in heads] == ["yes"] * 4
 
 
 async def test_the_access_log_is_uvicorns(within, caplog):
