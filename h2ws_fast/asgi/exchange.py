@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..engine.constants import INTERNAL_ERROR
+from ..engine.constants import INTERNAL_ERROR, NO_ERROR
 from ..engine.events import Data, Drained, Ended, Reset
 from ..engine.sink import Sink
 from ..errors import ClientDisconnected, LocalProtocolError, StreamClosed
@@ -115,6 +115,9 @@ class Exchange(Sink):
     def _data(self, data: bytes, credit: int) -> None:
         if self._is_over():
             self._consume(credit)
+            remainders = self.wire.remainders
+            if remainders is not None:
+                remainders.took(self.stream_id, len(data))
             return
         if self._pieces is None:
             self._pieces = [data]
@@ -135,9 +138,11 @@ class Exchange(Sink):
         elif kind is Ended:
             self._ended = True
             self._wake()
+            self._is_ended()
         elif kind is Reset:
             self._gone = True
             self._wake()
+            self._is_ended()
             drained = self._drained
             if drained is not None and not drained.done():
                 drained.set_result(None)
@@ -182,6 +187,17 @@ class Exchange(Sink):
         if credit:
             self.wire.conn.consumed(self.stream_id, credit)
             self.wire.touch()
+
+    def _is_ended(self) -> None:
+        remainders = self.wire.remainders
+        if remainders is not None:
+            remainders.discard(self.stream_id)
+
+    def _leave(self, code: int = NO_ERROR) -> None:
+        # This side is complete, and of the client's nothing more is of interest.
+        self._drop()
+        if not self._ended and not self._gone:
+            self.wire.await_end(self.stream_id, code)
 
     def _drop(self) -> None:
         # Nobody reads what is left.
@@ -270,6 +286,9 @@ class Exchange(Sink):
         except Exception:
             logger.exception("ending an exchange failed")
             self._reset()
+        # A task that the application left behind, in `receive`, hears of no end but this one.
+        self._gone = True
+        self._wake()
 
     def _is_gone(self) -> bool:
         return self._gone

@@ -148,7 +148,7 @@ class HTTPExchange(Exchange):
         # RFC 9113 section 8.1: a response may be complete before its request is. What still comes
         # is of no interest, and must not stop the connection.
         self._owed = NOTHING
-        self._drop()
+        self._leave()
         self._wake()
         self.wire.application.answered()
 
@@ -205,6 +205,18 @@ class HTTPExchange(Exchange):
 
     # -- the end ----------------------------------------------------------------------------------
 
+    def turn_away(self, status: int, text: bytes) -> None:
+        """Answer instead of the application, which is not asked."""
+        wire = self.wire
+        wire.conn.attach(self.stream_id, self)
+        wire.route(self.stream_id, self._event)
+        self._owed = NOTHING
+        self._answer(status, b"" if self.scope["method"] == "HEAD" else text)
+        self._leave()
+        wire.application.answered()
+        if wire.application.access_log:
+            self._log(status)
+
     def _finish(self, failed: bool) -> None:
         owed = self._owed
         if self._gone or owed == NOTHING:
@@ -224,11 +236,12 @@ class HTTPExchange(Exchange):
                     self._answer(500, b"Internal Server Error")
             except LocalProtocolError:
                 self._reset()
-            self._drop()
+            self._leave()
             if self.wire.application.access_log:
                 self._log(500)
         elif self._bodyless:
-            self._drop()
+            self._owed = NOTHING
+            self._leave()
         else:
             if not failed:
                 logger.error("ASGI callable returned without completing response.")

@@ -140,7 +140,7 @@ class TunnelExchange(Exchange):
                 self.wire.conn.send_data(self.stream_id, b"", True)
             except StreamClosed:
                 self._gone = True
-        self._drop()
+        self._leave(CANCEL)
         self.wire.touch()
         self._wake()
 

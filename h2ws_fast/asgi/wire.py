@@ -11,6 +11,7 @@ from ..aio.roster import Roster
 from .application import Application
 from .exchange import STATUSES, respond
 from .http import HTTPExchange
+from .remainder import Remainders
 from .scope import client_of, http_scope, target_of
 from .tunnel import TunnelExchange
 from .websocket import WebSocketExchange
@@ -23,7 +24,14 @@ UNAVAILABLE = b"Service Unavailable"
 class ASGIWire(AcceptedWire):
     """One connection of an ASGI server."""
 
-    __slots__ = ("application", "client_address", "leaving", "scheme", "server_address")
+    __slots__ = (
+        "application",
+        "client_address",
+        "leaving",
+        "remainders",
+        "scheme",
+        "server_address",
+    )
 
     application: Application
     # As scopes tell them; None where there is none, as of a UNIX socket's client.
@@ -31,6 +39,7 @@ class ASGIWire(AcceptedWire):
     server_address: tuple[str, int | None] | None
     scheme: str
     leaving: bool  # the graceful shutdown has begun
+    remainders: Remainders | None
 
     def __init__(self, server: Roster, hub: Hub, application: Application) -> None:
         super().__init__(server, hub)
@@ -39,6 +48,7 @@ class ASGIWire(AcceptedWire):
         self.server_address = None
         self.scheme = "http"
         self.leaving = False
+        self.remainders = None
 
     def _opened(self) -> bool:
         transport = self.transport
@@ -57,7 +67,21 @@ class ASGIWire(AcceptedWire):
     def leave(self, code: int = 1012, reason: str = "") -> None:
         """Begin the graceful shutdown; each WebSocket is closed with this code."""
         self.leaving = True
+        if self.remainders is not None:
+            self.remainders.hurry()
         super().leave(code, reason)
+
+    def _lost(self, exc: BaseException | None) -> None:
+        if self.remainders is not None:
+            self.remainders.forget()
+        super()._lost(exc)
+
+    def await_end(self, stream_id: int, code: int) -> None:
+        """Let the client end its side of a stream, or end it with this code after a while."""
+        if self.http_version == "2":  # over HTTP/1.1 the connection sees to it
+            if self.remainders is None:
+                self.remainders = Remainders(self)
+            self.remainders.add(stream_id, code)
 
     def employ(self, task: asyncio.Task[Any]) -> None:
         """An application's task works for this connection, until `dismiss`."""
@@ -105,20 +129,10 @@ class ASGIWire(AcceptedWire):
     def _turn_away(self, event: Any) -> None:
         application = self.application
         application.logger.warning("Exceeded concurrency limit.")
-        if event.protocol is not None:
-            self._decline(event, 503)
-        else:
-            fields: list[Any] = [
-                STATUSES[503],
-                *application.default_headers,
-                (b"content-type", b"text/plain; charset=utf-8"),
-                (b"content-length", b"%d" % len(UNAVAILABLE)),
-            ]
-            alone = event.method == "HEAD"
-            respond(self.conn, event.stream_id, fields, alone)
-            if not alone:
-                self.conn.send_data(event.stream_id, UNAVAILABLE, True)
-            self.touch()
+        if event.protocol is None:
+            HTTPExchange(self, event).turn_away(503, UNAVAILABLE)
+            return
+        self._decline(event, 503)
         application.answered()
         if application.access_log:
             scope = http_scope(self, event)
