@@ -310,13 +310,20 @@ class Exchange(Sink):
 
 
 def came_of_disconnection(error: BaseException | None) -> bool:
-    """Is ClientDisconnected among what led to this error?"""
+    """Is this ClientDisconnected, or what an application made of it?
+
+    That is what was raised `from` it, and a framework's own exception of that meaning, which is
+    raised while it is handled. Any other that is raised meanwhile, as in a `finally`, is a bug.
+    """
     seen = 0
     while error is not None and seen < 20:
         if isinstance(error, ClientDisconnected):
             return True
         if isinstance(error, BaseExceptionGroup):
             return all(came_of_disconnection(each) for each in error.exceptions)
-        error = error.__cause__ or error.__context__
+        cause = error.__cause__
+        if cause is None and "disconnect" in type(error).__name__.lower():
+            cause = error.__context__
+        error = cause
         seen += 1
     return False

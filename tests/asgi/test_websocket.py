@@ -384,6 +384,39 @@ async def test_send_after_a_disconnect_raises_oserror(place, errors):
     assert errors() == []
 
 
+@pytest.mark.parametrize("how", ["cleanup", "from", "framework", "group"])
+async def test_what_follows_a_disconnect(ours, how, errors):
+    class WebSocketDisconnect(Exception):
+        pass
+
+    over = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await accept(receive, send)
+        await receive()
+        try:
+            await send({"type": "websocket.send", "text": "x"})
+        except OSError as error:
+            if how == "cleanup":
+                raise KeyError("a bug")  # noqa: B904
+            if how == "from":
+                raise KeyError("none") from error
+            if how == "framework":
+                raise WebSocketDisconnect  # noqa: B904
+            raise BaseExceptionGroup("both", [error, KeyError("a bug")]) from None
+        finally:
+            over.set()
+
+    async with ours.serve(app, lifespan="off"):
+        client = await ours.client()
+        await client.websocket()
+        client.close_frame(1, 1000)
+        await ended(client)
+        await asyncio.wait_for(over.wait(), 5)
+        client.close()
+    assert len(errors()) == (how in ("cleanup", "group"))
+
+
 @pytest.mark.differs("it reads on, and blocks the connection when ten wait")
 async def test_a_slow_application_stalls_only_its_own_stream(place):
     go = asyncio.Event()
