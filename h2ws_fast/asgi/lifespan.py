@@ -33,6 +33,7 @@ class Lifespan:
         self._logger = logger
         self._task: asyncio.Task[None] | None = None
         self._said: asyncio.Queue[Message] = asyncio.Queue()
+        self._leaving = False  # shutdown() was called
         self._phase: asyncio.Future[str | None] | None = None  # its result is what failed
 
     async def startup(self) -> None:
@@ -52,6 +53,7 @@ class Lifespan:
         """Let the application end. What goes wrong then is logged."""
         if self._task is None or self._task.done():
             return
+        self._leaving = True
         self._phase = asyncio.get_running_loop().create_future()
         self._said.put_nowait({"type": "lifespan.shutdown"})
         failure = await self._phase
@@ -75,11 +77,18 @@ class Lifespan:
         failure = None
         try:
             await self._app(scope, self._said.get, self._send)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             phase = self._phase
+            if isinstance(error, asyncio.CancelledError) and (phase is None or phase.done()):
+                raise  # nobody waits for it: it was made to end
             if phase is not None and phase.done() and phase.result() is not None:
                 return  # it said that it failed, and then raised
-            if self._mode == "auto" and phase is not None and not phase.done():
+            if (
+                self._mode == "auto"
+                and not self._leaving
+                and phase is not None
+                and not phase.done()
+            ):
                 self._logger.info("ASGI 'lifespan' protocol appears unsupported.")
             else:
                 self._logger.error("Exception in 'lifespan' protocol\n", exc_info=error)

@@ -156,6 +156,26 @@ async def test_an_application_without_lifespan():
     assert app.log == []
 
 
+async def test_an_application_that_is_cancelled_in_its_lifespan(caplog):
+    async def at_once(scope, receive, send):
+        raise asyncio.CancelledError
+
+    async def at_the_end(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        raise asyncio.CancelledError
+
+    async with asyncio.timeout(5):
+        async with serve(at_once, "127.0.0.1", 0):
+            pass
+        with pytest.raises(StartupFailed, match="CancelledError"):
+            await serve(at_once, "127.0.0.1", 0, lifespan="on")
+        async with serve(at_the_end, "127.0.0.1", 0):
+            pass
+    assert "Application shutdown failed: CancelledError()" in caplog.messages
+
+
 async def test_a_shutdown_that_fails_is_logged(caplog):
     async with serve(App(shutdown=".failed"), "127.0.0.1", 0):
         pass
