@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from email.utils import formatdate
 from typing import Any, TypeAlias, cast
 
-__all__ = ["ASGIApplication", "Application", "Message", "Receive", "Scope", "Send"]
+__all__ = ["AT_ONCE_S", "ASGIApplication", "Application", "Message", "Receive", "Scope", "Send"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -21,6 +21,8 @@ ASGIApplication: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 Fields: TypeAlias = list[tuple[bytes, bytes]]
 
+# Where other servers are told 0 seconds of keep-alive: a connection ends with its last stream.
+AT_ONCE_S = 0.001
 TASK_NAME = "ASGI application"  # one for all: asyncio would write a new one for each
 
 

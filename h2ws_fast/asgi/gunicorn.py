@@ -14,7 +14,7 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gasgi import ASGIWorker
 
-from .application import ASGIApplication, Receive, Scope, Send
+from .application import AT_ONCE_S, ASGIApplication, Receive, Scope, Send
 from .lifespan import Lifespan, StartupFailed
 from .server import Server, serve
 
@@ -114,7 +114,7 @@ class Worker(Base):  # type: ignore[misc]  # that of no type
             synthesize_h1_headers=getattr(app, "h2ws_fast_synthesize_h1_headers", False),
             server_header=None,
             access_log=self.log.access_log_enabled,
-            idle_timeout=cfg.keepalive or None,
+            idle_timeout=cfg.keepalive or AT_ONCE_S,
             close_timeout=cfg.graceful_timeout or 0.1,
             max_connections=cfg.worker_connections,
             logger=self.log.error_log,

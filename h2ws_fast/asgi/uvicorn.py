@@ -20,10 +20,12 @@ from ..aio.protocol import running_hub
 from ..aio.roster import Roster
 from ..engine import Limits, Settings
 from ..engine.endpoint import Endpoint
-from .application import Application, Fields
+from .application import AT_ONCE_S, Application, Fields
 from .wire import ASGIWire
 
 __all__ = ["Protocol"]
+
+FIRST_REQUEST_S = 60.0  # what a client has to ask for something where no connection may be idle
 
 
 class UvicornApplication(Application):
@@ -84,8 +86,8 @@ class UvicornRoster(Roster):
             max_message=config.ws_max_size,
             # How long an application may take before it accepts is its own affair, as over HTTP/1.1.
             handshake_timeout_s=None,
-            idle_timeout_s=config.timeout_keep_alive or None,
-            first_request_timeout_s=config.timeout_keep_alive or None,
+            idle_timeout_s=config.timeout_keep_alive or AT_ONCE_S,
+            first_request_timeout_s=config.timeout_keep_alive or FIRST_REQUEST_S,
         )
         options.logger = self.application.logger
         admission = Admission(

@@ -157,9 +157,11 @@ async def test_limit_concurrency_is_503(within, caplog):
     assert "Exceeded concurrency limit." in caplog.messages
 
 
-async def test_an_idle_connection_ends(within):
-    async with within.serve(app, idle_timeout=1):
+@pytest.mark.parametrize("seconds", [1, 0])
+async def test_an_idle_connection_ends(within, seconds):
+    async with within.serve(app, idle_timeout=seconds):
         client = await within.client()
+        await asyncio.sleep(0.1)  # it has time to ask
         await client.get()
         async with asyncio.timeout(5):
             assert (await finish(client))[0] == 2**31 - 1
