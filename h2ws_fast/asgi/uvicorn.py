@@ -37,7 +37,7 @@ class UvicornApplication(Application):
             config.loaded_app,
             state=state,
             root_path=config.root_path,
-            websockets=config.ws_protocol_class is not None,
+            websockets=offers_websockets(config),
             access_log=config.access_log and access_logger.hasHandlers(),
             logger=logging.getLogger("uvicorn.error"),
             access_logger=access_logger,
@@ -61,6 +61,17 @@ class UvicornApplication(Application):
     def answered(self) -> None:
         """Count for `limit_max_requests`."""
         self._server_state.total_requests += 1
+
+
+def offers_websockets(config: Config) -> bool:
+    """Is there something that answers WebSockets?
+
+    With `--ws auto` uvicorn has none for HTTP/1.1 where no library for it is installed; here none
+    is needed. WSGI knows no WebSockets.
+    """
+    if config.ws == "auto":
+        return config.interface != "wsgi"
+    return config.ws_protocol_class is not None
 
 
 def original(app: Any) -> Any:

@@ -215,6 +215,21 @@ async def test_websockets_of_http1_are_uvicorns_own(within, ws):
     assert line.startswith(b"HTTP/1.1 200" if ws == "none" else b"HTTP/1.1 101")
 
 
+@pytest.mark.parametrize(
+    "options, offered",
+    [({}, True), ({"websockets": False}, False), ({"interface": "wsgi"}, False)],
+)
+async def test_websockets_of_http2_need_no_library(within, monkeypatch, options, offered):
+    monkeypatch.setattr("uvicorn.protocols.websockets.auto.AutoWebSocketsProtocol", None)
+    async with within.serve(app, lifespan="off", **options):
+        client = await within.client()
+        settings = dict(client.frames[0].settings)
+        assert settings.get(f.ENABLE_CONNECT_PROTOCOL, 0) == offered
+        if offered:
+            assert (await client.websocket()).get(":status") == "200"
+        client.close()
+
+
 async def test_silence_ends_before_uvicorn_waits_for_it(within):
     async with within.serve(app):
         _, writer = await asyncio.open_connection("127.0.0.1", within.port)
