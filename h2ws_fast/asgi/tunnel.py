@@ -10,7 +10,8 @@ An extended CONNECT (RFC 8441) with a token other than `websocket` that the appl
     send      {"type": "tunnel.accept", "headers": [...]}
               {"type": "tunnel.send", "data": bytes, "more_data": True}; without more data this
               side ends, and the client may still send
-              {"type": "tunnel.close"}: 403 before the tunnel is accepted, else both sides end
+              {"type": "tunnel.close"}: 403 before the tunnel is accepted, else this side ends, and
+              the client's a little later, by RST_STREAM(CANCEL) where it does not by itself
               {"type": "tunnel.http.response.start" and ".body"}: an answer instead of a tunnel
 
 What the application does not take waits with the client, and what the client does not take makes
