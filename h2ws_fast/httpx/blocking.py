@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl as ssl_module
 import threading
 from collections.abc import Iterable, Iterator
@@ -59,7 +60,7 @@ class Transport(httpx.BaseTransport):
             prior_knowledge,
         )
         self._pool = self._arguments.pool
-        self._portal = Portal()
+        self._portal: Portal | None = None
         self._lock = threading.Lock()
         self._other: httpx.HTTPTransport | None = None
 
@@ -69,18 +70,19 @@ class Transport(httpx.BaseTransport):
         if not self._arguments.takes(request, question):
             return self._by_http1(request)
         upload: Upload | None = None
+        portal = self._running()
         try:
             content: Any = request.stream
             if isinstance(content, httpx.ByteStream):
-                exchange, head = self._portal.run(fetch(self._pool, question, b"".join(content)))
+                exchange, head = portal.run(fetch(self._pool, question, b"".join(content)))
             elif not question.with_body:
-                exchange, head = self._portal.run(fetch(self._pool, question, b""))
+                exchange, head = portal.run(fetch(self._pool, question, b""))
             else:
-                exchange = self._portal.run(self._pool.open(question, end=False))
-                upload = Upload(self._portal, exchange, content)
+                exchange = portal.run(self._pool.open(question, end=False))
+                upload = Upload(portal, exchange, content)
                 try:
                     upload.send()
-                    head = self._portal.run(answer(self._pool, question, exchange))
+                    head = portal.run(answer(self._pool, question, exchange))
                 except BaseException:
                     upload.close()
                     raise
@@ -92,8 +94,14 @@ class Transport(httpx.BaseTransport):
         tunnel = type(head) is Opened
         network = AsyncNetworkStream(exchange, tunnel=tunnel)
         body = AsyncBody(exchange, question.patience.read, tunnel=tunnel)
-        stream = Body(self._portal, body, upload)
-        return respond(question, head, stream, NetworkStream(self._portal, network))
+        stream = Body(portal, body, upload)
+        return respond(question, head, stream, NetworkStream(portal, network))
+
+    def _running(self) -> Portal:
+        with self._lock:
+            if self._portal is None or not self._portal.running:
+                self._portal = Portal()
+            return self._portal
 
     def _by_http1(self, request: httpx.Request) -> httpx.Response:
         with self._lock:
@@ -103,11 +111,16 @@ class Transport(httpx.BaseTransport):
         return other.handle_request(request)
 
     def close(self) -> None:
-        """Close every connection; what is open on them is reset."""
-        other, self._other = self._other, None
-        if self._portal.running:
-            self._portal.run(self._pool.aclose())
-            self._portal.stop()
+        """Close every connection; what is open on them is reset.
+
+        Requests of other threads raise `httpx.TransportError`s, whatever they wait for.
+        """
+        # A request that begins meanwhile waits, and has a connection of its own.
+        with self._lock:
+            other, self._other = self._other, None
+            portal, self._portal = self._portal, None
+            if portal is not None:
+                portal.stop(self._pool.aclose)
         if other is not None:
             other.close()
 
@@ -137,7 +150,8 @@ class Upload:
 
     def close(self) -> None:
         """Give it up, and the answer with it."""
-        self._portal.run(self._close())
+        with contextlib.suppress(httpx.ReadError):  # it is closed with the transport
+            self._portal.run(self._close())
 
     async def _close(self) -> None:
         self._exchange.close()
@@ -175,5 +189,5 @@ class Body(httpx.SyncByteStream):
 
     def close(self) -> None:
         """Give up what was not read: the stream is reset, the connection goes on."""
-        if self._portal.running:
+        with contextlib.suppress(httpx.ReadError):  # it is closed with the transport
             self._portal.run(self._body.aclose())

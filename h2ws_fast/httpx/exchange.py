@@ -110,9 +110,7 @@ class Exchange:
             if self._over and (kind is Reset or self.sending.ended):
                 self._stop_watching()
             if kind is Reset:
-                if not self.head.done():
-                    error = StreamReset(event.error_code, event.reason, event.retryable)
-                    self.head.set_exception(error)
+                self._refuse(StreamReset(event.error_code, event.reason, event.retryable))
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
         if self._over:
@@ -265,9 +263,13 @@ class Exchange:
         """End it here: whoever waits for the answer, or reads it, is raised this error."""
         if self.failure is None:
             self.failure = error
+        self._refuse(error)
+        self.close()
+
+    def _refuse(self, error: Exception) -> None:
         if not self.head.done():
             self.head.set_exception(error)
-        self.close()
+            self.head.exception()  # nobody has to look at it
 
     def leave(self, error: Exception) -> None:
         """End this side of a tunnel, and let the other end unread; a reader is raised this error.
@@ -288,8 +290,6 @@ class Exchange:
         """Nobody wants the rest: reset the stream, unless both sides have ended."""
         self._stop_watching()
         self._stop_uploading()
-        if self.head.done() and not self.head.cancelled():
-            self.head.exception()  # nobody has to look at it
         if not (self._over and self.sending.ended):
             reset(self._wire, self.stream_id, CANCEL)
 

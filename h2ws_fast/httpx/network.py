@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from typing import Any
 
@@ -101,15 +102,22 @@ class NetworkStream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """See `AsyncNetworkStream.read`."""
-        return self._portal.run(self._stream.read(max_bytes, timeout))
+        try:
+            return self._portal.run(self._stream.read(max_bytes, timeout))
+        except httpx.ReadError as error:
+            raise httpcore.ReadError(str(error)) from error
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """See `AsyncNetworkStream.write`."""
-        self._portal.run(self._stream.write(buffer, timeout))
+        try:
+            self._portal.run(self._stream.write(buffer, timeout))
+        except httpx.ReadError as error:
+            raise httpcore.WriteError(str(error)) from error
 
     def close(self) -> None:
         """See `AsyncNetworkStream.aclose`."""
-        self._portal.run(self._stream.aclose())
+        with contextlib.suppress(httpx.ReadError):  # it is closed with the transport
+            self._portal.run(self._stream.aclose())
 
     def start_tls(
         self,

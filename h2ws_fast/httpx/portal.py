@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+import httpx
 
 __all__ = ["Portal"]
 
 T = TypeVar("T")
 
-# Loops of the process that this one was forked from. They share their selectors with it: one that
-# is collected here would take its sockets out of them there.
-INHERITED: list[Any] = []
+# What is open stays here: the loops of the process that this one was forked from share their
+# selectors with it, and one that is collected here would take its sockets out of them there.
+OPEN: set[asyncio.AbstractEventLoop] = set()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -29,6 +32,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+        OPEN.discard(loop)
 
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
@@ -38,52 +42,53 @@ def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
 
 
 class Portal:
-    """Runs coroutines in one event loop for any number of threads. Its thread starts on demand."""
+    """Runs coroutines in one event loop for any number of threads, until it is stopped."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._finalizer: Any = None
+        self._stopped = False
+        self._loop = asyncio.new_event_loop()
+        OPEN.add(self._loop)
+        self._thread = threading.Thread(
+            target=_serve, args=(self._loop,), name="h2ws_fast.httpx", daemon=True
+        )
+        self._thread.start()
+        self._finalizer = weakref.finalize(self, _stop, self._loop, self._thread)
 
     @property
     def running(self) -> bool:
-        """Is there a thread?"""
-        return self._thread is not None and self._thread.is_alive()
-
-    def _started(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None or not self.running:
-                if self._loop is not None:
-                    INHERITED.append(self._loop)  # this process was forked from the thread's
-                    self._finalizer.detach()
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=_serve, args=(self._loop,), name="h2ws_fast.httpx", daemon=True
-                )
-                self._thread.start()
-                self._finalizer = weakref.finalize(self, _stop, self._loop, self._thread)
-            return self._loop
+        """Is there a thread? There is none in a process that was forked from its own."""
+        return self._thread.is_alive()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine there and wait for what it returns or raises.
 
-        An interrupt (Ctrl-C) in the calling thread cancels it.
+        An interrupt (Ctrl-C) in the calling thread cancels it. Raises httpx.ReadError where `stop`
+        was called, meanwhile or before: the coroutine is cancelled, or never begins.
         """
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        with self._lock:
+            if self._stopped or not self.running:
+                coroutine.close()
+                raise httpx.ReadError("the transport was closed")
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            raise httpx.ReadError("the transport was closed") from None
         except BaseException:
             future.cancel()
             raise
 
-    def stop(self) -> None:
-        """End the thread; what still runs in it is cancelled."""
+    def stop(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `last`, and end the thread; what still runs in it then is cancelled."""
         with self._lock:
-            if self._loop is None or not self.running:
+            # What came before is a task by the time that the loop stops, and nothing comes behind.
+            if self._stopped or not self.running:
                 return
+            self._stopped = True
+            ending = asyncio.run_coroutine_threadsafe(last(), self._loop)
+        try:
+            ending.result()
+        finally:
             self._finalizer.detach()
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        assert thread is not None
-        _stop(loop, thread)
+            _stop(self._loop, self._thread)

@@ -320,6 +320,103 @@ def test_closing_ends_a_read_in_another_thread(plainly, blocking):
             stream.start_tls(None)
 
 
+@pytest.mark.filterwarnings("error")
+def test_closing_ends_requests_of_other_threads(plainly, blocking, caplog):
+    fields = {
+        "connection": "upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "sec-websocket-version": "13",
+    }
+    closed = threading.Event()
+    asleep = threading.Barrier(3, timeout=5)
+
+    def slow():
+        yield b"first"
+        asleep.wait()
+        assert closed.wait(5)
+        yield b"behind the end"
+
+    def endless():
+        while True:
+            yield bytes(65536)
+
+    def stops(http):
+        with http.stream("GET", "/stops") as response:
+            assert len(list(response.iter_raw())) > 1
+
+    def tunnel(http, act):
+        with http.stream("GET", "/", headers=fields) as response:
+            stream = response.extensions["network_stream"]
+            try:
+                act(stream)
+            finally:
+                stream.close()
+
+    def late(stream):
+        asleep.wait()
+        assert closed.wait(5)
+        stream.write(b"x")
+
+    works = [
+        (httpx.TransportError, lambda http: http.get("/never")),
+        (httpx.TransportError, lambda http: http.post("/never", content=endless())),
+        (httpx.TransportError, lambda http: http.post("/size", content=slow())),
+        (httpx.TransportError, stops),
+        (httpx.ConnectError, lambda http: http.get("http://127.0.0.1:2/")),  # waits for room
+        (httpcore.ReadError, lambda http: tunnel(http, lambda stream: stream.read(100))),
+        (httpcore.WriteError, lambda http: tunnel(http, late)),
+    ]
+    limits = httpx.Limits(max_connections=1)
+    with concurrent.futures.ThreadPoolExecutor(len(works)) as threads:
+        with blocking(plainly, timeout=30, limits=limits) as http:
+            assert http.get("/asked").status_code == 200
+            running = [threads.submit(works[0][1], http)]
+            time.sleep(0.1)
+            running += [threads.submit(work, http) for _, work in works[1:]]
+            asleep.wait()
+            time.sleep(0.2)
+            assert not any(each.done() for each in running)
+        closed.set()
+        for (error, _), each in zip(works, running, strict=True):
+            assert isinstance(each.exception(5), error)
+    gc.collect()
+    assert portals() == []
+    assert [each.getMessage() for each in caplog.records if each.name == "asyncio"] == []
+
+
+def test_requests_while_the_transport_is_closed(plainly):
+    ended = threading.Event()
+    transport = Transport(prior_knowledge=True)
+
+    def work():
+        answered = 0
+        while not ended.is_set():
+            try:
+                request = httpx.Request("POST", f"{plainly.http}/size", content=iter([b"a", b"b"]))
+                response = transport.handle_request(request)
+                assert response.read() == b"2"
+                answered += 1
+            except httpx.TransportError:
+                continue
+        return answered
+
+    with concurrent.futures.ThreadPoolExecutor(3) as threads:
+        works = [threads.submit(work) for _ in range(3)]
+        for _ in range(20):
+            time.sleep(0.02)
+            transport.close()
+        time.sleep(0.1)
+        ended.set()
+        assert all(each.result(5) for each in works)
+    transport.close()
+    assert portals() == []
+    deadline = time.monotonic() + 5
+    while plainly.server.stats()["connections"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_transport_that_is_closed_can_be_used_again(plainly):
     transport = Transport(prior_knowledge=True)
     transport.close()
