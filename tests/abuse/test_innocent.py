@@ -176,7 +176,7 @@ def test_settings_and_pings_now_and_then(target, siege):
                 peer.send(f.settings((f.INITIAL_WINDOW_SIZE, window)))
             peer.send(f.window_update(1, came - credited))
             credited = came
-        assert pings >= 20 and changes >= 10
+        assert pings >= (20 if h2ws_fast.COMPILED else 4) and changes >= 10
         assert peer.goaway is None
 
 
