@@ -1,11 +1,11 @@
 """WebSockets and any other byte stream over HTTP/2: RFC 8441."""
 
 from ._twins import COMPILED
-from .aio.client import connect
-from .aio.dialer import Dialer
+from .aio.client.connect import connect
+from .aio.client.session import Session
 from .aio.http import Headers, Request, Response
-from .aio.server import SAME_ORIGIN, Server, serve
-from .aio.session import Session
+from .aio.server.dialer import Dialer
+from .aio.server.server import SAME_ORIGIN, Server, serve
 from .aio.state import State
 from .aio.tunnel import Tunnel
 from .aio.websocket import WebSocket, broadcast

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..aio import tls
-from ..aio.accepted import AcceptedWire
-from ..aio.admission import Admission
-from ..aio.checks import check_kinds
+from ..aio.arguments import check_kinds, limits_from
 from ..aio.http import HeadersLike, fields_of
-from ..aio.listener import Listener
-from ..aio.options import CommonOptions, limits_from, start_from
 from ..aio.protocol import Hub
+from ..aio.server.accepted import AcceptedWire
+from ..aio.server.admission import Admission
+from ..aio.server.listener import Listener
+from ..aio.server.options import CommonOptions, start_from
 from ..engine import Limits, Settings
 from .application import Application, ASGIApplication
 from .lifespan import Lifespan

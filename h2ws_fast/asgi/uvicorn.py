@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from ..aio.admission import Admission
 from ..aio.keeper import Keeper
-from ..aio.options import CommonOptions
 from ..aio.protocol import running_hub
-from ..aio.roster import Roster
+from ..aio.server.admission import Admission
+from ..aio.server.options import CommonOptions
+from ..aio.server.roster import Roster
 from ..engine import Limits, Settings
 from ..engine.endpoint import Endpoint
 from .application import AT_ONCE_S, Application, Fields

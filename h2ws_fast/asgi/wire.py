@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ..aio.accepted import AcceptedWire
 from ..aio.protocol import Hub
-from ..aio.roster import Roster
+from ..aio.server.accepted import AcceptedWire
+from ..aio.server.roster import Roster
 from .application import Application
 from .exchange import STATUSES, respond
 from .http import HTTPExchange

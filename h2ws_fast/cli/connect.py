@@ -28,7 +28,7 @@ from .. import (
     WebSocket,
 )
 from ..aio import tls
-from ..aio.client_wire import ClientWire
+from ..aio.client.wire import ClientWire
 from ..aio.protocol import Hub
 from ..printable import printable
 from . import CommandError, loops, twin, version

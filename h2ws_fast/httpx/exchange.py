@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from ..aio.client_wire import ClientWire
+from ..aio.client.wire import ClientWire
 from ..aio.tunnel import Receiving, Sending, again, iterating, reset
 from ..engine.constants import CANCEL
 from ..engine.events import Ended, Informed, Opened, Reset, Responded

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from ..aio.session import FAREWELL_S, Session
+from ..aio.client.session import FAREWELL_S, Session
 from ..engine import Limits
 from ..engine.constants import NO_ERROR
 from .exchange import Exchange

@@ -8,7 +8,7 @@ import pytest
 
 from h2ws_fast import Response, serve
 from h2ws_fast.aio.http import Request
-from h2ws_fast.aio.origins import SAME_ORIGIN, is_allowed
+from h2ws_fast.aio.server.origins import SAME_ORIGIN, is_allowed
 from tests.aio.conftest import LOOPS, run
 from tests.support.raw import RawClient
 from tests.support.ws_frames import TEXT

@@ -9,8 +9,8 @@ import pytest
 
 from h2ws_fast import ConnectionTerminated, Response, connect, serve
 from h2ws_fast.aio import tls
-from h2ws_fast.aio.admission import address_of
-from h2ws_fast.aio.notices import BURST, Notices
+from h2ws_fast.aio.server.admission import address_of
+from h2ws_fast.aio.server.notices import BURST, Notices
 from h2ws_fast.engine import Limits, Settings
 from tests.aio.conftest import Place
 from tests.support import frames as f

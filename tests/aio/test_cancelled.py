@@ -15,7 +15,7 @@ from h2ws_fast import (
     StreamReset,
     connect,
 )
-from h2ws_fast.aio.exchange import Exchange
+from h2ws_fast.aio.server.exchange import Exchange
 from h2ws_fast.engine import Settings
 
 # -- cancelling ----------------------------------------------------------------------------------

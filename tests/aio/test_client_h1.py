@@ -22,9 +22,9 @@ from h2ws_fast import (
     connect,
 )
 from h2ws_fast.aio import tls, uri
-from h2ws_fast.aio.fallback import PROBE_S
+from h2ws_fast.aio.client.fallback import PROBE_S
+from h2ws_fast.aio.h1.upgrade import Handshake
 from h2ws_fast.aio.http import Request
-from h2ws_fast.aio.upgrade import Handshake
 from h2ws_fast.engine import Limits, Settings
 from h2ws_fast.engine.handshake import accept_value
 from tests.aio.conftest import Place

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from h2ws_fast import Dialer, InvalidStatus, Response, Session, StreamReset
-from h2ws_fast.aio.addresses import is_own, is_public
+from h2ws_fast.aio.server.addresses import is_own, is_public
 from tests.support import frames as f
 from tests.support.raw import RawClient
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from h2ws_fast.aio import head as heads
+from h2ws_fast.aio.h1 import head as heads
 from h2ws_fast.engine import Limits
 from h2ws_fast.engine.events import Data, Ended, Requested, Reset, Terminated, Trailers
 from h2ws_fast.errors import LocalProtocolError, StreamClosed

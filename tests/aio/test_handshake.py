@@ -18,7 +18,7 @@ from h2ws_fast import (
     serve,
 )
 from h2ws_fast.aio import uri
-from h2ws_fast.aio.origins import is_same_origin
+from h2ws_fast.aio.server.origins import is_same_origin
 from h2ws_fast.engine import Limits, Settings
 from tests.support import frames as f
 from tests.support.raw import RawClient, RawServer

@@ -14,7 +14,7 @@ from h2ws_fast import (
     StreamReset,
     connect,
 )
-from h2ws_fast.aio.reconnect import FIRST_S, LONGEST_S, backoff, process_exception
+from h2ws_fast.aio.client.reconnect import FIRST_S, LONGEST_S, backoff, process_exception
 
 
 @pytest.mark.row("6455-7.2.3-1")

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from h2ws_fast import Session
-from h2ws_fast.aio import session as session_module
+from h2ws_fast.aio.client import session as session_module
 from h2ws_fast.errors import StreamReset
 from tests.support import frames as f
 from tests.support.raw import RawServer, close_frame

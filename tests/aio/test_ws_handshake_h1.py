@@ -2,7 +2,7 @@
 
 import pytest
 
-from h2ws_fast.aio.h1 import H1Connection
+from h2ws_fast.aio.h1.connection import H1Connection
 from h2ws_fast.engine import Limits
 from h2ws_fast.engine.events import Requested, Terminated, TextMessage
 from h2ws_fast.engine.handshake import read_extensions

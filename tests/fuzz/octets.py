@@ -11,7 +11,7 @@ import ctypes
 import importlib
 import random
 
-from h2ws_fast.aio.h1 import H1Connection
+from h2ws_fast.aio.h1.connection import H1Connection
 from tests.support import frames as f
 from tests.support.peer import CONNECT, GET, POST, errors
 

@@ -2,7 +2,7 @@
 
 import re
 
-from h2ws_fast.aio.h1 import H1Connection
+from h2ws_fast.aio.h1.connection import H1Connection
 from h2ws_fast.engine import Limits
 
 __all__ = ["KEY", "ACCEPT", "Alone", "Answer", "read_answers", "request", "upgrade"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from ..errors import ConnectionTerminated, InvalidStatus, StreamReset
+from ...errors import ConnectionTerminated, InvalidStatus, StreamReset
 
 __all__ = ["STABLE_S", "backoff", "process_exception"]
 

@@ -7,19 +7,21 @@ import ssl as ssl_module
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..engine import Limits, Settings
-from . import tls
-from .accepted import AcceptedWire
-from .admission import Admission
-from .checks import (
+from ...engine import Limits, Settings
+from .. import tls
+from ..arguments import (
     check_callables,
     check_kinds,
-    check_origins,
     check_subprotocols,
     check_tunnels,
+    limits_from,
 )
+from ..http import Request, Response
+from ..protocol import Hub
+from ..websocket import WebSocket
+from .accepted import AcceptedWire
+from .admission import Admission
 from .dialer import Dialer
-from .http import Request, Response
 from .listener import Listener
 from .options import (
     OnMessage,
@@ -27,13 +29,10 @@ from .options import (
     OnTunnel,
     OnWebSocket,
     Options,
-    limits_from,
     start_from,
 )
-from .origins import SAME_ORIGIN, Origins, SameOrigin
-from .protocol import Hub
-from .server_wire import ServerWire
-from .websocket import WebSocket
+from .origins import SAME_ORIGIN, Origins, SameOrigin, check_origins
+from .wire import ServerWire
 
 __all__ = ["SAME_ORIGIN", "SameOrigin", "Server", "serve"]
 

@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
-from .protocol import Hub
+from ..protocol import Hub
 
 if TYPE_CHECKING:
     from .accepted import AcceptedWire

@@ -6,13 +6,13 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from ..engine import Connection, Role
-from ..engine.constants import INADEQUATE_SECURITY, NO_ERROR
-from ..engine.endpoint import Endpoint
-from ..engine.events import GoawayReceived, SinkFailed, Terminated
-from ..errors import AlpnError, ConnectionTerminated, InvalidHandshake
-from . import tls
-from .protocol import Hub, Wire
+from ...engine import Connection, Role
+from ...engine.constants import INADEQUATE_SECURITY, NO_ERROR
+from ...engine.endpoint import Endpoint
+from ...engine.events import GoawayReceived, SinkFailed, Terminated
+from ...errors import AlpnError, ConnectionTerminated, InvalidHandshake
+from .. import tls
+from ..protocol import Hub, Wire
 
 if TYPE_CHECKING:
     from .session import Session

@@ -8,16 +8,16 @@ import socket
 from collections.abc import Generator
 from typing import Any, Self
 
-from .._twins import warn_if_pure
-from ..engine.constants import NO_ERROR
+from ..._twins import warn_if_pure
+from ...engine.constants import NO_ERROR
+from ..keeper import Keeper
+from ..protocol import Hub, limit_unsent, running_hub
+from ..websocket import WebSocket
 from .accepted import AcceptedWire
 from .admission import Admission
 from .arrival import Arrival
-from .keeper import Keeper
 from .options import CommonOptions, secure_from
-from .protocol import Hub, limit_unsent, running_hub
 from .roster import Roster
-from .websocket import WebSocket
 
 __all__ = ["Listener"]
 

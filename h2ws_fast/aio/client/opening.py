@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..engine.constants import CANCEL
-from ..engine.events import Data, Ended, Opened, Reset, Responded
-from ..errors import InvalidStatus, StreamReset
-from .http import Request, Response
-from .tunnel import reset
-from .websocket import WebSocket, new_websocket, open_websocket
+from ...engine.constants import CANCEL
+from ...engine.events import Data, Ended, Opened, Reset, Responded
+from ...errors import InvalidStatus, StreamReset
+from ..http import Request, Response
+from ..tunnel import reset
+from ..websocket import WebSocket, new_websocket, open_websocket
 
 if TYPE_CHECKING:
-    from .client_wire import ClientWire
-    from .protocol import Wire
+    from ..protocol import Wire
+    from .wire import ClientWire
 
 __all__ = ["Opening", "Wanted"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from .http import Request
+    from ..http import Request
 
-__all__ = ["SAME_ORIGIN", "Origins", "SameOrigin", "is_allowed", "is_same_origin"]
+__all__ = ["SAME_ORIGIN", "Origins", "SameOrigin", "check_origins", "is_allowed", "is_same_origin"]
 
 
 class SameOrigin:
@@ -99,3 +99,25 @@ def is_allowed(origins: Origins, request: Request) -> bool:
         if isinstance(allowed, re.Pattern) and origin is not None and allowed.fullmatch(origin):
             return True
     return False
+
+
+def check_origins(origins: Origins) -> Origins:
+    """Return `origins` as they are asked again and again; raise for what allows nobody."""
+    if origins is None or isinstance(origins, SameOrigin):
+        return origins
+    if isinstance(origins, str | bytes | re.Pattern) or not isinstance(origins, Iterable):
+        raise TypeError(f"origins is a list of str, not {origins!r}")
+    kept = tuple(origins)
+    for origin in kept:
+        if origin is None:
+            continue
+        if isinstance(origin, re.Pattern):
+            if not isinstance(origin.pattern, str):
+                raise TypeError(f"a pattern in origins is of str: {origin.pattern!r}")
+        elif not isinstance(origin, str):
+            raise TypeError(f"origins has str, patterns and None: {origin!r}")
+        elif origin == "*":
+            raise ValueError('"*" is no origin: origins=None allows all')
+        elif read_origin(origin) is None:
+            raise ValueError(f"an origin is scheme://host or scheme://host:port: {origin!r}")
+    return kept

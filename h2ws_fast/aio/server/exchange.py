@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..engine.constants import CANCEL, INTERNAL_ERROR
-from ..engine.events import Reset
-from ..errors import StreamClosed, StreamReset
-from .http import Body, Request, Response, fields_of, octets_of, text_response
-from .tunnel import Receiving, Sending, reset
+from ...engine.constants import CANCEL, INTERNAL_ERROR
+from ...engine.events import Reset
+from ...errors import StreamClosed, StreamReset
+from ..http import Body, Request, Response, fields_of, octets_of, text_response
+from ..tunnel import Receiving, Sending, reset
 
 if TYPE_CHECKING:
-    from .server_wire import ServerWire
+    from .wire import ServerWire
 
 __all__ = ["Exchange", "answer"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..engine.constants import NO_ERROR
-from ..engine.endpoint import Endpoint
-from ..engine.events import Terminated
+from ...engine.constants import NO_ERROR
+from ...engine.endpoint import Endpoint
+from ...engine.events import Terminated
 
 __all__ = ["Sniffer"]
 

@@ -9,19 +9,19 @@ from typing import Any
 
 import h11
 
-from ..engine import Limits, Role
-from ..engine.buffers import Pool
-from ..engine.constants import NO_ERROR
-from ..engine.endpoint import Endpoint
-from ..engine.events import SinkFailed, Terminated
-from ..engine.h1 import Upgraded
-from ..engine.handshake import check_accepted, is_token, new_key
-from ..engine.headers import MalformedMessage
-from ..errors import ConnectionTerminated, InvalidHandshake, InvalidStatus, NegotiationError
+from ...engine import Limits, Role
+from ...engine.buffers import Pool
+from ...engine.constants import NO_ERROR
+from ...engine.endpoint import Endpoint
+from ...engine.events import SinkFailed, Terminated
+from ...engine.h1 import Upgraded
+from ...engine.handshake import check_accepted, is_token, new_key
+from ...engine.headers import MalformedMessage
+from ...errors import ConnectionTerminated, InvalidHandshake, InvalidStatus, NegotiationError
+from ..http import Headers, Request, Response
+from ..protocol import Hub
 from .head import Gathering, InvalidHead
-from .http import Headers, Request, Response
 from .pace import PacedWire
-from .protocol import Hub
 
 __all__ = ["Handshake", "UpgradeWire", "dialling"]
 

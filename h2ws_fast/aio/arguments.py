@@ -1,25 +1,23 @@
-"""Arguments of `serve` and `Session` that make no sense: refused at once, and not by the first peer."""
+"""Arguments of `serve` and `Session`: what makes no sense is refused at once, not by the first peer."""
 
 from __future__ import annotations
 
 import inspect
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..engine import Limits, Settings
 from ..engine.handshake import is_token
-from .origins import Origins, SameOrigin, read_origin
 
 __all__ = [
     "check_callables",
     "check_kinds",
-    "check_origins",
     "check_seconds",
     "check_subprotocols",
     "check_tunnels",
     "check_unmixed",
+    "limits_from",
 ]
 
 
@@ -56,28 +54,6 @@ def check_unmixed(taker: Callable[..., Any], limits: Limits | None, **given: Any
     for name, value in given.items():
         if value != parameters[name].default:
             raise TypeError(f"limits replaces {name}: say it in limits, or leave limits out")
-
-
-def check_origins(origins: Origins) -> Origins:
-    """Return `origins` as they are asked again and again; raise for what allows nobody."""
-    if origins is None or isinstance(origins, SameOrigin):
-        return origins
-    if isinstance(origins, str | bytes | re.Pattern) or not isinstance(origins, Iterable):
-        raise TypeError(f"origins is a list of str, not {origins!r}")
-    kept = tuple(origins)
-    for origin in kept:
-        if origin is None:
-            continue
-        if isinstance(origin, re.Pattern):
-            if not isinstance(origin.pattern, str):
-                raise TypeError(f"a pattern in origins is of str: {origin.pattern!r}")
-        elif not isinstance(origin, str):
-            raise TypeError(f"origins has str, patterns and None: {origin!r}")
-        elif origin == "*":
-            raise ValueError('"*" is no origin: origins=None allows all')
-        elif read_origin(origin) is None:
-            raise ValueError(f"an origin is scheme://host or scheme://host:port: {origin!r}")
-    return kept
 
 
 def check_subprotocols(subprotocols: Iterable[str] | None) -> list[str] | None:
@@ -119,3 +95,55 @@ def check_tunnels(
             raise ValueError(f"tunnels has {name!r} twice: tokens are compared without case")
         kept[name] = handler
     return kept
+
+
+def limits_from(
+    taker: Callable[..., Any],
+    limits: Limits | None,
+    *,
+    open_timeout: float | None,
+    close_timeout: float | None,
+    max_size: int | None,
+    write_limit: int | tuple[int, int],
+    write_timeout: float | None,
+    idle_timeout: float | None,
+    keepalive_interval: float | None,
+    keepalive_timeout: float | None,
+) -> Limits:
+    """The limits of each connection, from the arguments of `taker`: a `serve`, or `Session`.
+
+    `limits` stands for all of them: what would be lost beside it raises TypeError.
+    """
+    check_seconds(
+        open_timeout=open_timeout,
+        close_timeout=close_timeout,
+        write_timeout=write_timeout,
+        idle_timeout=idle_timeout,
+        keepalive_interval=keepalive_interval,
+        keepalive_timeout=keepalive_timeout,
+    )
+    check_unmixed(
+        taker,
+        limits,
+        max_size=max_size,
+        write_limit=write_limit,
+        write_timeout=write_timeout,
+        idle_timeout=idle_timeout,
+        keepalive_interval=keepalive_interval,
+        keepalive_timeout=keepalive_timeout,
+    )
+    if limits is not None:
+        return limits
+    high, low = write_limit if isinstance(write_limit, tuple) else (write_limit, write_limit // 4)
+    return Limits(
+        max_message=max_size,
+        write_high=high,
+        write_low=low,
+        close_timeout_s=close_timeout,
+        handshake_timeout_s=open_timeout,
+        write_timeout_s=write_timeout,
+        idle_timeout_s=idle_timeout,
+        client_idle_timeout_s=idle_timeout,
+        keepalive_interval_s=keepalive_interval,
+        keepalive_timeout_s=keepalive_timeout,
+    )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..engine.h1 import Upgraded
-from .protocol import Wire
+from ...engine.h1 import Upgraded
+from ..protocol import Wire
 
 __all__ = ["PacedWire"]
 

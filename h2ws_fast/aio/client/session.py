@@ -9,10 +9,10 @@ import weakref
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from typing import Any
 
-from .._twins import warn_if_pure
-from ..engine import Limits, Settings
-from ..engine.constants import CANCEL, HTTP_1_1_REQUIRED, NO_ERROR
-from ..errors import (
+from ..._twins import warn_if_pure
+from ...engine import Limits, Settings
+from ...engine.constants import CANCEL, HTTP_1_1_REQUIRED, NO_ERROR
+from ...errors import (
     AlpnError,
     ConnectionTerminated,
     ExtendedConnectUnsupported,
@@ -21,19 +21,18 @@ from ..errors import (
     NoAvailableStreams,
     StreamReset,
 )
-from . import tls, uri
-from .checks import check_kinds, check_seconds
-from .client_wire import ClientWire
+from .. import tls, uri
+from ..arguments import check_kinds, check_seconds, limits_from
+from ..h1.upgrade import UpgradeWire
+from ..http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
+from ..keeper import Keeper
+from ..protocol import Hub, limit_unsent, running_hub
+from ..tunnel import Tunnel, reset
+from ..websocket import WebSocket
 from .fallback import is_remembered, open_upgraded, probe
 from .fetch import Fetch
-from .http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
-from .keeper import Keeper
 from .opening import Opening, Wanted
-from .options import limits_from
-from .protocol import Hub, limit_unsent, running_hub
-from .tunnel import Tunnel, reset
-from .upgrade import UpgradeWire
-from .websocket import WebSocket
+from .wire import ClientWire
 
 __all__ = ["Session"]
 

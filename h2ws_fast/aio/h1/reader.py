@@ -13,19 +13,19 @@ from typing import Any
 
 import h11
 
-from ..engine import Limits, Sink
-from ..engine.arrivals import Data
-from ..engine.buffers import Pool
-from ..engine.constants import CANCEL, NO_ERROR
-from ..engine.endpoint import Endpoint
-from ..engine.events import Drained, Ended, Requested, Reset, Terminated, Trailers
-from ..engine.h1 import Upgraded
-from ..engine.handshake import (
+from ...engine import Limits, Sink
+from ...engine.arrivals import Data
+from ...engine.buffers import Pool
+from ...engine.constants import CANCEL, NO_ERROR
+from ...engine.endpoint import Endpoint
+from ...engine.events import Drained, Ended, Requested, Reset, Terminated, Trailers
+from ...engine.h1 import Upgraded
+from ...engine.handshake import (
     has_token,
     read_upgrade,
     values_of,
 )
-from ..engine.headers import MalformedMessage, read_request
+from ...engine.headers import MalformedMessage, read_request
 from .chunks import ChunkGuard
 from .head import Gathering, InvalidHead, check_framing, read_fields
 

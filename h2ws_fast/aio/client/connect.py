@@ -7,13 +7,13 @@ import ssl as ssl_module
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from typing import Any
 
-from ..engine import Limits, Settings
-from ..engine.constants import NO_ERROR
-from ..errors import ConnectionTerminated
-from .http import HeadersLike
+from ...engine import Limits, Settings
+from ...engine.constants import NO_ERROR
+from ...errors import ConnectionTerminated
+from ..http import HeadersLike
+from ..websocket import WebSocket
 from .reconnect import STABLE_S, backoff, process_exception
 from .session import Session
-from .websocket import WebSocket
 
 __all__ = ["connect"]
 

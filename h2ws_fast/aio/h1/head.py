@@ -7,8 +7,8 @@ here is refused before. Nothing is scanned twice, however small the pieces are.
 
 from __future__ import annotations
 
-from ..engine.handshake import split_list, values_of
-from ..errors import H2WSError
+from ...engine.handshake import split_list, values_of
+from ...errors import H2WSError
 
 __all__ = [
     "MAX_FIELDS",

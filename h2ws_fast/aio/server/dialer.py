@@ -17,11 +17,11 @@ import struct
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
 
-from ..engine.constants import CANCEL, CONNECT_ERROR
-from ..errors import StreamReset
+from ...engine.constants import CANCEL, CONNECT_ERROR
+from ...errors import StreamReset
+from ..http import Request, Response
+from ..tunnel import Tunnel
 from .addresses import is_own, is_public
-from .http import Request, Response
-from .tunnel import Tunnel
 
 __all__ = ["Dialer"]
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ..engine import Connection, Role
-from ..engine.constants import ENHANCE_YOUR_CALM, INADEQUATE_SECURITY, INTERNAL_ERROR, NO_ERROR
-from ..engine.endpoint import Endpoint
-from ..engine.events import Requested, SinkFailed, Terminated
-from ..errors import StreamClosed
-from ..printable import printable
-from . import tls
+from ...engine import Connection, Role
+from ...engine.constants import ENHANCE_YOUR_CALM, INADEQUATE_SECURITY, INTERNAL_ERROR, NO_ERROR
+from ...engine.endpoint import Endpoint
+from ...engine.events import Requested, SinkFailed, Terminated
+from ...errors import StreamClosed
+from ...printable import printable
+from .. import tls
+from ..h1.connection import H1Connection
+from ..h1.pace import PacedWire
+from ..protocol import Hub
 from .admission import peer_of
 from .arrival import REFUSAL_S, Arrival
-from .h1 import H1Connection
-from .pace import PacedWire
-from .protocol import Hub
 from .roster import Roster
 from .sniff import Sniffer
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from .notices import Notices
 
 if TYPE_CHECKING:
-    from .protocol import Wire
+    from ..protocol import Wire
 
 __all__ = ["Admission"]
 

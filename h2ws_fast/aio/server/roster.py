@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from ..keeper import Keeper
 from .admission import Admission
-from .keeper import Keeper
 from .options import CommonOptions
 
 if TYPE_CHECKING:

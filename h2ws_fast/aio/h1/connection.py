@@ -13,12 +13,12 @@ from typing import Any
 
 import h11
 
-from ..engine import Role
-from ..engine.constants import CANCEL, INTERNAL_ERROR, NO_ERROR
-from ..engine.h1 import Upgraded
-from ..engine.handshake import accept_value, is_token
-from ..errors import LocalProtocolError, StreamClosed
-from .h1_reader import DROP, OVER, Fields, H1Reader, make_response
+from ...engine import Role
+from ...engine.constants import CANCEL, INTERNAL_ERROR, NO_ERROR
+from ...engine.h1 import Upgraded
+from ...engine.handshake import accept_value, is_token
+from ...errors import LocalProtocolError, StreamClosed
+from .reader import DROP, OVER, Fields, H1Reader, make_response
 
 __all__ = ["H1Connection", "fields_for_h1"]
 

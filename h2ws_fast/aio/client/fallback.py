@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConnectionTerminated, LocalProtocolError
+from ...errors import ConnectionTerminated, LocalProtocolError
+from ..h1.upgrade import UpgradeWire, dialling
+from ..protocol import Hub
+from ..uri import Target
+from ..websocket import WebSocket
 from .opening import Wanted
-from .protocol import Hub
-from .upgrade import UpgradeWire, dialling
-from .uri import Target
-from .websocket import WebSocket
 
 if TYPE_CHECKING:
     from .session import Session

@@ -6,16 +6,16 @@ import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
-from ..engine import Limits, Settings
-from . import tls
-from .checks import check_seconds, check_unmixed
+from ...engine import Limits, Settings
+from .. import tls
+from ..arguments import check_seconds
+from ..http import Request, Response
+from ..tunnel import Tunnel
+from ..websocket import WebSocket
 from .dialer import Dialer
-from .http import Request, Response
 from .origins import Origins
-from .tunnel import Tunnel
-from .websocket import WebSocket
 
-__all__ = ["CommonOptions", "Options", "limits_from", "secure_from", "start_from"]
+__all__ = ["CommonOptions", "Options", "secure_from", "start_from"]
 
 HANDSHAKE_S = 60.0  # of TLS where no `open_timeout` is set, as asyncio has it
 
@@ -52,58 +52,6 @@ class Options(CommonOptions):
     process_request: Callable[[Any, Request], Any] | None
     process_response: Callable[[Any, Request, Response], Any] | None
     extra_headers: list[tuple[str, str]]
-
-
-def limits_from(
-    taker: Callable[..., Any],
-    limits: Limits | None,
-    *,
-    open_timeout: float | None,
-    close_timeout: float | None,
-    max_size: int | None,
-    write_limit: int | tuple[int, int],
-    write_timeout: float | None,
-    idle_timeout: float | None,
-    keepalive_interval: float | None,
-    keepalive_timeout: float | None,
-) -> Limits:
-    """The limits of each connection, from the arguments of `taker`: a `serve`, or `Session`.
-
-    `limits` stands for all of them: what would be lost beside it raises TypeError.
-    """
-    check_seconds(
-        open_timeout=open_timeout,
-        close_timeout=close_timeout,
-        write_timeout=write_timeout,
-        idle_timeout=idle_timeout,
-        keepalive_interval=keepalive_interval,
-        keepalive_timeout=keepalive_timeout,
-    )
-    check_unmixed(
-        taker,
-        limits,
-        max_size=max_size,
-        write_limit=write_limit,
-        write_timeout=write_timeout,
-        idle_timeout=idle_timeout,
-        keepalive_interval=keepalive_interval,
-        keepalive_timeout=keepalive_timeout,
-    )
-    if limits is not None:
-        return limits
-    high, low = write_limit if isinstance(write_limit, tuple) else (write_limit, write_limit // 4)
-    return Limits(
-        max_message=max_size,
-        write_high=high,
-        write_low=low,
-        close_timeout_s=close_timeout,
-        handshake_timeout_s=open_timeout,
-        write_timeout_s=write_timeout,
-        idle_timeout_s=idle_timeout,
-        client_idle_timeout_s=idle_timeout,
-        keepalive_interval_s=keepalive_interval,
-        keepalive_timeout_s=keepalive_timeout,
-    )
 
 
 def start_from(

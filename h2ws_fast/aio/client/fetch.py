@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..engine.constants import CANCEL
-from ..engine.events import Informed, Reset, Responded
-from ..errors import StreamReset
-from .http import Headers, Request, Response
-from .tunnel import Receiving, Sending, reset
+from ...engine.constants import CANCEL
+from ...engine.events import Informed, Reset, Responded
+from ...errors import StreamReset
+from ..http import Headers, Request, Response
+from ..tunnel import Receiving, Sending, reset
 
 if TYPE_CHECKING:
-    from .client_wire import ClientWire
+    from .wire import ClientWire
 
 __all__ = ["Fetch"]
 

@@ -6,21 +6,21 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..engine.constants import (
+from ...engine.constants import (
     CANCEL,
     INTERNAL_ERROR,
 )
-from ..engine.events import Reset
-from ..errors import NegotiationError, StreamClosed, StreamReset
-from ..printable import printable
+from ...engine.events import Reset
+from ...errors import NegotiationError, StreamClosed, StreamReset
+from ...printable import printable
+from ..h1.connection import H1Connection
+from ..http import Request, Response, fields_of, text_response
+from ..tunnel import Tunnel, reset
+from ..websocket import WebSocket, new_websocket, open_websocket
 from .accepted import AcceptedWire
 from .admission import peer_of
 from .exchange import Exchange, answer
-from .h1 import H1Connection
-from .http import Request, Response, fields_of, text_response
 from .origins import is_allowed
-from .tunnel import Tunnel, reset
-from .websocket import WebSocket, new_websocket, open_websocket
 
 if TYPE_CHECKING:
     from .options import OnTunnel

@@ -1,0 +1,1 @@
+"""The client's side: `connect`, `Session`, and what they open."""
