@@ -102,6 +102,8 @@ cdef class Carrier(FrameReader):
     cdef int keep(self, Stream stream, int64_t n) except -1
     @cython.locals(sink=Sink, layer=Layer)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
+    @cython.locals(n=int64_t)
+    cdef int deliver_part(self, Stream stream, bytes data, bint text, bint final, bint early) except -1
     @cython.locals(sink=Sink, credit=int64_t)
     cdef int deliver_data(self, Stream stream, bytes data) except -1
     @cython.locals(layer=Layer)

@@ -51,7 +51,7 @@ from .constants import (
     WS_INTERNAL_ERROR,
     WS_PONG,
 )
-from .events import Shed, Terminated
+from .events import MessagePart, Shed, Terminated
 from .frames import FrameReader
 from .kernels import u32
 from .layers import DISCARDED
@@ -384,6 +384,22 @@ class Carrier(FrameReader):
                     self.sink_failed(stream, error)
         else:
             self.deliver_to(stream, data, credit)
+        if self.buffered > self.shed_at:
+            self._shed()
+        return 0
+
+    def deliver_part(self, stream, data, text, final, early):
+        n = len(data)
+        self.messages_received += final
+        if early and self.auto_credit:
+            stream.held -= n
+            self.buffered -= n
+        elif early:
+            stream.due -= n
+        elif not self.auto_credit:
+            stream.held += n
+            self.buffered += n
+        self.emit(stream, MessagePart(stream.id, data, text, final, 0 if self.auto_credit else n))
         if self.buffered > self.shed_at:
             self._shed()
         return 0

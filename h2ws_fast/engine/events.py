@@ -18,6 +18,7 @@ __all__ = [
     "GoawayReceived",
     "Informed",
     "Message",
+    "MessagePart",
     "Opened",
     "PingAcknowledged",
     "Pinged",
@@ -123,6 +124,17 @@ class Ended(Event):
     """The peer ended its side of a request, response or tunnel (END_STREAM)."""
 
     __slots__ = ("stream_id",)
+
+
+class MessagePart(Event):
+    """A piece of a WebSocket message, as it came: see `Connection.stream_messages`.
+
+    `data` is `bytes` also of a text (`text` is true then), and may end within a character; that the
+    whole is UTF-8 is checked. `final`: the message ends here; only then `data` may be empty.
+    `credit` as in `TextMessage`.
+    """
+
+    __slots__ = ("stream_id", "data", "text", "final", "credit")
 
 
 class Pinged(Event):

@@ -14,6 +14,7 @@ __all__ = [
     "GoawayReceived",
     "Informed",
     "Message",
+    "MessagePart",
     "Opened",
     "PingAcknowledged",
     "Pinged",
@@ -109,6 +110,13 @@ class Ended(Event):
         self,
         stream_id: int = ...,
     ) -> None: ...
+
+class MessagePart(Event):
+    stream_id: int
+    data: bytes
+    text: bool
+    final: bool
+    credit: int
 
 class Pinged(Event):
     stream_id: int

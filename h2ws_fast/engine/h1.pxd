@@ -79,6 +79,8 @@ cdef class Upgraded(Delivery):
     cdef int hold(self, Stream stream, int64_t n) except -1
     @cython.locals(sink=Sink)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
+    @cython.locals(n=int64_t)
+    cdef int deliver_part(self, Stream stream, bytes data, bint text, bint final, bint early) except -1
     cdef int fail_application(self, Stream stream) except -1
     cdef int end(self, Stream stream) except -1
     cdef int over(self, Stream stream) except -1

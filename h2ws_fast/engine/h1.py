@@ -32,7 +32,7 @@ from .constants import (
     WS_PONG,
 )
 from .delivery import Delivery
-from .events import Drained, Terminated
+from .events import Drained, MessagePart, Terminated
 from .guard import Guard
 from .kernels import address
 from .layers import DISCARDED
@@ -298,6 +298,11 @@ class Upgraded(Delivery):
             if self._messages.writable() and not self._messages.sending:
                 self.send_message(STREAM_ID, data)
 
+    def stream_messages(self, stream_id):
+        """See `Connection.stream_messages`."""
+        self._check_open()
+        self._messages.stream_parts(self, self._stream)
+
     def ping(self, stream_id, data=b""):
         """Send a WebSocket ping of at most 125 octets."""
         self._send_control(WS_PING, bytes(memoryview(data)))
@@ -476,6 +481,20 @@ class Upgraded(Delivery):
                 self.take_answer(stream, answer)
         else:
             self.deliver_to(stream, data, credit)
+        return 0
+
+    def deliver_part(self, stream, data, text, final, early):
+        n = len(data)
+        self.messages_received += final
+        if early:
+            self._partial -= n
+        if early and self.auto_credit:
+            stream.held -= n
+            self.buffered -= n
+        elif not early and not self.auto_credit:
+            stream.held += n
+            self.buffered += n
+        self.emit(stream, MessagePart(STREAM_ID, data, text, final, 0 if self.auto_credit else n))
         return 0
 
     def fail_application(self, stream):

@@ -25,6 +25,8 @@ cdef class Assembly:
     cdef int64_t utf8
     cdef int64_t frames
     cdef int64_t empty_frames
+    cdef int64_t passed
+    cdef bint streaming
 
 
 @cython.final
@@ -64,6 +66,11 @@ cdef class MessageLayer(Layer):
     @cython.final
     @cython.locals(assembly=Assembly, buffer=Buffer, early=int64_t, complete=bint)
     cdef int _gather(self, Channel channel, Stream stream, int opcode, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    @cython.locals(assembly=Assembly, data=bytes)
+    cdef int stream_parts(self, Channel channel, Stream stream) except -1
+    @cython.final
+    @cython.locals(assembly=Assembly, buffer=Buffer, data=bytes, text=bint, final=bint)
+    cdef int _part(self, Channel channel, Stream stream, int opcode, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.final
     @cython.locals(data=bytes)
     cdef void _control(self, Channel channel, Stream stream, int opcode, octets p, Py_ssize_t pos, Py_ssize_t n) except *
@@ -89,6 +96,10 @@ cdef class MessageLayer(Layer):
     @cython.locals(first_octet=int)
     cdef object _answer(self, Channel channel, Stream stream, object data)
     cdef int send(self, Channel channel, Stream stream, int opcode, object data, bint final) except -1
+
+
+@cython.locals(assembly=Assembly)
+cdef Assembly _assembly(int opcode)
 
 
 @cython.locals(layer=MessageLayer)

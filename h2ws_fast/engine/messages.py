@@ -98,9 +98,13 @@ def payload(data):
 
 
 class Assembly:
-    """A message that is still arriving."""
+    """A message that is still arriving.
 
-    __slots__ = ("buffer", "opcode", "utf8", "frames", "empty_frames")
+    Where messages are handed over in pieces (`streaming`) it stays from then on: `buffer` is empty,
+    `passed` counts what went on, and between messages `opcode` is 0.
+    """
+
+    __slots__ = ("buffer", "opcode", "utf8", "frames", "empty_frames", "passed", "streaming")
 
 
 class Closing:
@@ -269,7 +273,7 @@ class MessageLayer(Layer):
                 self.fail(channel, stream, WS_PROTOCOL_ERROR, "control frame is fragmented")
         elif opcode > BINARY:
             self.fail(channel, stream, WS_PROTOCOL_ERROR, "reserved opcode")
-        elif self.assembly is None:
+        elif self.assembly is None or self.assembly.opcode == 0:
             if opcode == CONTINUATION_FRAME:
                 self.fail(channel, stream, WS_PROTOCOL_ERROR, "continuation of no message")
             elif size > channel.limits.max_message:
@@ -295,7 +299,7 @@ class MessageLayer(Layer):
         # A continuation begins: the whole message stays within its limits (SEC-5-1, SEC-5-3).
         limits = channel.limits
         assembly = self.assembly
-        have = assembly.buffer.size()
+        have = assembly.passed + assembly.buffer.size()
         if size > limits.max_message - have:
             channel.count_hit("max_message")
             self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
@@ -340,13 +344,10 @@ class MessageLayer(Layer):
         # A piece of a message that is not whole yet, or that began earlier.
         assembly = self.assembly
         if assembly is None:
-            assembly = Assembly.__new__(Assembly)
-            assembly.buffer = Buffer()
-            assembly.opcode = opcode
-            assembly.utf8 = 0
-            assembly.frames = 1
-            assembly.empty_frames = 0
+            assembly = _assembly(opcode)
             self.assembly = assembly
+        elif assembly.streaming:
+            return self._part(channel, stream, opcode, p, pos, n)
         buffer = assembly.buffer
         early = buffer.size()
         if self.opcode & FIN:
@@ -367,6 +368,52 @@ class MessageLayer(Layer):
             channel.deliver(stream, data, early + n, early)
         elif n:
             channel.hold(stream, n)
+        return 0
+
+    def stream_parts(self, channel, stream):
+        """Hand over what comes from now on in pieces."""
+        assembly = self.assembly
+        if assembly is None:
+            assembly = _assembly(0)
+            self.assembly = assembly
+        elif assembly.streaming:
+            return 0
+        assembly.streaming = True
+        if assembly.opcode:
+            data = assembly.buffer.bytes()
+            assembly.passed = len(data)
+            if data:
+                channel.deliver_part(stream, data, assembly.opcode == TEXT, False, True)
+        return 0
+
+    def _part(self, channel, stream, opcode, p, pos, n):
+        # n octets of a message that is handed over in pieces.
+        assembly = self.assembly
+        if assembly.opcode == 0:
+            assembly.opcode = opcode
+            assembly.utf8 = 0
+            assembly.frames = 1
+            assembly.empty_frames = 0
+            assembly.passed = 0
+        buffer = assembly.buffer
+        text = assembly.opcode == TEXT
+        if text:
+            assembly.utf8 = buffer.append_text(p, pos, n, self.key, assembly.utf8)
+        else:
+            buffer.append(p, pos, n, self.key)
+        data = buffer.bytes()
+        self.key = rotate(self.key, n)
+        assembly.passed += n
+        final = self.left == 0 and self.opcode & FIN != 0
+        if assembly.utf8 < 0 or (final and assembly.utf8 != 0):
+            channel.credit(stream, n)
+            self.fail(channel, stream, INVALID_DATA, "text is not UTF-8")
+            return 0
+        if final:
+            assembly.opcode = 0
+        if n or final:
+            channel.deliver_part(stream, data, text, final, False)
+        return 0
 
     # -- control frames ------------------------------------------------------------------------
 
@@ -595,6 +642,18 @@ class MessageLayer(Layer):
             self.sending = opcode
         channel.write_frame(stream, opcode | FIN if final else opcode, data)
         return 0
+
+
+def _assembly(opcode):
+    assembly = Assembly.__new__(Assembly)
+    assembly.buffer = Buffer()
+    assembly.opcode = opcode
+    assembly.utf8 = 0
+    assembly.frames = 1
+    assembly.empty_frames = 0
+    assembly.passed = 0
+    assembly.streaming = False
+    return assembly
 
 
 def new_message_layer(client):

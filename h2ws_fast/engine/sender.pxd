@@ -54,6 +54,8 @@ cdef class Sender(Control):
     cpdef int64_t send_fragment(self, int64_t stream_id, data, bint final) except -1
     @cython.locals(streams=list, stream=Stream, opcode=int)
     cpdef send_many(self, stream_ids, data)
+    @cython.locals(stream=Stream, messages=MessageLayer)
+    cpdef stream_messages(self, int64_t stream_id)
     @cython.final
     cdef Stream _find(self, int64_t stream_id)
     cdef object _is_none(self, int64_t stream_id)

@@ -483,6 +483,18 @@ class Sender(Control):
         for stream in streams:
             self._send_one_of_many(stream, opcode, data)
 
+    def stream_messages(self, stream_id):
+        """From now on hand over the messages of a WebSocket in pieces, each as it comes.
+
+        `MessagePart` events take the place of `TextMessage` and `BytesMessage`, for good: a message
+        of any size then keeps no more here than the stream's window, until `consumed` returns the
+        credit of its pieces. What is there already of a message that is arriving comes at once.
+        `Limits.max_message` still bounds the whole. Does nothing the second time.
+        """
+        stream = self._stream(stream_id)
+        messages = self._open_websocket(stream)
+        messages.stream_parts(self, stream)
+
     def _find(self, stream_id):
         if not 0 < stream_id <= MAX_STREAM_ID:
             raise self._is_none(stream_id)

@@ -58,6 +58,7 @@ cdef class Channel(Endpoint):
     cdef int late_pong(self, Stream stream) except -1
     cdef int credit(self, Stream stream, int64_t n) except -1
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
+    cdef int deliver_part(self, Stream stream, bytes data, bint text, bint final, bint early) except -1
     cdef int deliver_data(self, Stream stream, bytes data) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
     cdef int keep(self, Stream stream, int64_t n) except -1

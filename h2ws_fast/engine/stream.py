@@ -119,6 +119,10 @@ class Channel(Endpoint):
     def deliver(self, stream, data, credit, early):
         """Hand over a message that `credit` octets brought; `early` of them were credited before."""
 
+    def deliver_part(self, stream, data, text, final, early):
+        """Hand over a piece of a message; its octets are its credit, and where `early` is true they
+        were credited before."""
+
     def deliver_data(self, stream, data):
         """Hand over octets as they are; their number is their credit."""
 

@@ -29,6 +29,7 @@ VERBS = (
     "send_message",
     "send_fragment",
     "send_many",
+    "stream_messages",
     "ping",
     "pong",
     "send_data",
