@@ -1,6 +1,8 @@
 """Both twins of the engine, for every test that takes `twin` or `engine`."""
 
 import os
+import signal
+import threading
 import zlib
 
 import pytest
@@ -8,6 +10,11 @@ import pytest
 from h2ws_fast import _twins
 
 REQUIRE_COMPILED = os.environ.get("H2WS_FAST_REQUIRE_COMPILED", "") not in ("", "0")
+
+# A shell lets what it runs in the background ignore Ctrl-C, and a process leaves that to those it
+# starts: the tests that interrupt a program would wait for ever.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def available_twins():
