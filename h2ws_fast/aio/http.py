@@ -45,8 +45,8 @@ class Headers(MutableMapping[str, str]):
     them. Octets of values are read as ISO 8859-1.
     """
 
-    # Received fields stay one `bytes` until somebody looks: an open WebSocket keeps its request,
-    # and a list of tuples of a browser's fields is 1.5 KiB. NUL stands in no field.
+    # Received fields stay one `bytes` until somebody changes them: an open WebSocket keeps its
+    # request, and a list of tuples of a browser's fields is 1.5 KiB. NUL stands in no field.
     __slots__ = ("_fields", "_packed")
 
     _fields: list[tuple[str, str]] | None
@@ -73,14 +73,20 @@ class Headers(MutableMapping[str, str]):
         headers._packed = b"\0".join([octets for field in fields for octets in field])
         return headers
 
-    def _list(self) -> list[tuple[str, str]]:
+    def _read(self) -> list[tuple[str, str]]:
+        # For looking only: what looks at one field of every request leaves it packed.
         fields = self._fields
         if fields is None:
             parts = self._packed.decode("latin-1").split("\0") if self._packed else []
             fields = list(zip(parts[::2], parts[1::2], strict=True))
-            self._fields = fields
-            self._packed = b""
         return fields
+
+    def _list(self) -> list[tuple[str, str]]:
+        # For changing.
+        if self._fields is None:
+            self._fields = self._read()
+            self._packed = b""
+        return self._fields
 
     def add(self, name: str, value: str) -> None:
         """Append a field, whether or not there is one of that name."""
@@ -91,11 +97,11 @@ class Headers(MutableMapping[str, str]):
     def get_all(self, name: str) -> list[str]:
         """All values of a field, in order; [] where there is none."""
         name = name.lower()
-        return [value for key, value in self._list() if key == name]
+        return [value for key, value in self._read() if key == name]
 
     def raw_items(self) -> Iterator[tuple[str, str]]:
         """Every field as it came, repetitions included."""
-        return iter(self._list())
+        return iter(self._read())
 
     def __getitem__(self, name: str) -> str:
         values = self.get_all(name)
@@ -118,20 +124,20 @@ class Headers(MutableMapping[str, str]):
         return isinstance(name, str) and bool(self.get_all(name))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(name for name, _ in self._list()))
+        return iter(dict.fromkeys(name for name, _ in self._read()))
 
     def __len__(self) -> int:
-        return len({name for name, _ in self._list()})
+        return len({name for name, _ in self._read()})
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Headers):
-            return self._list() == other._list()
+            return self._read() == other._read()
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # mutable, as the ABC's own annotation forgets
 
     def __repr__(self) -> str:
-        return f"Headers({self._list()!r})"
+        return f"Headers({self._read()!r})"
 
 
 HeadersLike: TypeAlias = Headers | Mapping[str, str] | Iterable[tuple[str, str]]
