@@ -110,8 +110,8 @@ class UvicornRoster(Roster):
         super().__init__(options, admission)
         hub = running_hub()
         admission.start(hub.time)
-        if config.ws_ping_interval:
-            self._keeper = Keeper(hub, config.ws_ping_interval, config.ws_ping_timeout, self._wires)
+        interval = config.ws_ping_interval or None
+        self._keeper = Keeper(hub, interval, config.ws_ping_timeout, self._wires)
         # uvicorn waits for these, and cancels them.
         self._tasks = server_state.tasks
 

@@ -164,9 +164,7 @@ class Listener(Roster):
         start = dict(self._start)
         interval = start.pop("ping_interval")
         timeout = start.pop("ping_timeout")
-        if interval is not None:
-            self._keeper = Keeper(hub, interval, timeout, self._wires)
-
+        self._keeper = Keeper(hub, interval, timeout, self._wires)
         secure = secure_from(start)
 
         def factory() -> asyncio.BaseProtocol:
