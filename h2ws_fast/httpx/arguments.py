@@ -1,4 +1,4 @@
-"""What both transports are told."""
+"""What both transports are told, and what they know of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .link import Way
 from .pool import Pool
 from .question import Question
 
-__all__ = ["Arguments", "LIMITS", "Options"]
+__all__ = ["Arguments"]
 
 # As httpx has them: it does not give its own away.
 LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
@@ -22,23 +22,27 @@ Options = Iterable[tuple[Any, ...]]
 
 
 class Arguments:
-    """The arguments of a transport, for its own connections and for those of httpx."""
+    """The arguments of a transport, for its own connections and for those of httpx.
+
+    Both transports begin so, and then with `_begin`.
+    """
 
     def __init__(
         self,
-        verify: ssl_module.SSLContext | str | bool,
-        cert: Any,
-        trust_env: bool,
-        limits: httpx.Limits,
-        proxy: Any,
-        uds: str | None,
-        local_address: str | None,
-        retries: int,
-        socket_options: Options | None,
-        prior_knowledge: bool,
+        verify: ssl_module.SSLContext | str | bool = True,
+        cert: Any = None,
+        trust_env: bool = True,
+        *,
+        limits: httpx.Limits = LIMITS,
+        proxy: Any = None,
+        uds: str | None = None,
+        local_address: str | None = None,
+        retries: int = 0,
+        socket_options: Options | None = None,
+        prior_knowledge: bool = False,
     ) -> None:
         options = None if socket_options is None else list(socket_options)
-        self.others: dict[str, Any] = {
+        self._others: dict[str, Any] = {
             "verify": verify,
             "cert": cert,
             "trust_env": trust_env,
@@ -49,9 +53,9 @@ class Arguments:
             "retries": retries,
             "socket_options": options,
         }
-        self.prior_knowledge = prior_knowledge
+        self._prior_knowledge = prior_knowledge
         context = httpx.create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
-        self.pool = Pool(
+        self._pool = Pool(
             Way(
                 tls.prepare(context, server=False),
                 limits.keepalive_expiry,
@@ -62,14 +66,18 @@ class Arguments:
             limits,
             retries,
         )
+        self._begin()
 
-    def takes(self, request: httpx.Request, question: Question) -> bool:
+    def _begin(self) -> None:
+        """What a transport has of its own."""
+
+    def _takes(self, request: httpx.Request, question: Question) -> bool:
         """Is this request one for HTTP/2, as far as is known?"""
         origin = question.origin
         return not (
-            self.others["proxy"] is not None
+            self._others["proxy"] is not None
             or request.method == "CONNECT"
-            or (not origin.secure and not self.prior_knowledge)
-            or origin in self.pool.without_h2
-            or (question.websocket and origin in self.pool.without_websockets)
+            or (not origin.secure and not self._prior_knowledge)
+            or origin in self._pool.without_h2
+            or (question.websocket and origin in self._pool.without_websockets)
         )

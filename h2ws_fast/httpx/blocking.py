@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ssl as ssl_module
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import httpx
 
 from ..engine.events import Opened
-from .arguments import LIMITS, Arguments, Options
+from .arguments import Arguments
 from .exchange import Exchange
 from .faults import ByHttp1
 from .fetch import answer, fetch, respond
@@ -25,7 +24,7 @@ __all__ = ["Transport"]
 END: Any = object()  # no piece of a body: what an iterator yields may be anything
 
 
-class Transport(httpx.BaseTransport):
+class Transport(Arguments, httpx.BaseTransport):
     """HTTP/2 for `httpx.Client`, and for httpx-ws in threads: see `AsyncTransport`.
 
     Any number of threads may use it. The connections live in an event loop of their own, in a
@@ -33,33 +32,7 @@ class Transport(httpx.BaseTransport):
     over in the thread that sends them.
     """
 
-    def __init__(
-        self,
-        verify: ssl_module.SSLContext | str | bool = True,
-        cert: Any = None,
-        trust_env: bool = True,
-        *,
-        limits: httpx.Limits = LIMITS,
-        proxy: Any = None,
-        uds: str | None = None,
-        local_address: str | None = None,
-        retries: int = 0,
-        socket_options: Options | None = None,
-        prior_knowledge: bool = False,
-    ) -> None:
-        self._arguments = Arguments(
-            verify,
-            cert,
-            trust_env,
-            limits,
-            proxy,
-            uds,
-            local_address,
-            retries,
-            socket_options,
-            prior_knowledge,
-        )
-        self._pool = self._arguments.pool
+    def _begin(self) -> None:
         self._portal: Portal | None = None
         self._lock = threading.Lock()
         self._other: httpx.HTTPTransport | None = None
@@ -67,7 +40,7 @@ class Transport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return its response, whose body is read from its `stream`."""
         question = Question(request)
-        if not self._arguments.takes(request, question):
+        if not self._takes(request, question):
             return self._by_http1(request)
         upload: Upload | None = None
         portal = self._running()
@@ -100,13 +73,13 @@ class Transport(httpx.BaseTransport):
     def _running(self) -> Portal:
         with self._lock:
             if self._portal is None or not self._portal.running:
-                self._portal = Portal()
+                self._portal = Portal(self._pool.abort)
             return self._portal
 
     def _by_http1(self, request: httpx.Request) -> httpx.Response:
         with self._lock:
             if self._other is None:
-                self._other = httpx.HTTPTransport(**self._arguments.others)
+                self._other = httpx.HTTPTransport(**self._others)
             other = self._other
         return other.handle_request(request)
 

@@ -12,7 +12,7 @@ from ..aio.client.wire import ClientWire
 from ..aio.tunnel import Receiving, Sending, again, iterating, reset
 from ..engine.constants import CANCEL
 from ..engine.events import Ended, Informed, Opened, Reset, Responded
-from ..errors import StreamReset
+from ..errors import LocalProtocolError, StreamReset
 from .faults import broken
 from .question import Patience
 
@@ -23,6 +23,10 @@ PIECE = (
 )
 
 LINGER_S = 10.0  # from our END_STREAM on a tunnel to the server's
+
+
+class Gone(Exception):
+    """The stream was reset under a body: whoever waits for the answer, or reads it, is told."""
 
 
 class Exchange:
@@ -39,6 +43,7 @@ class Exchange:
         "_ended",
         "_left",
         "_over",
+        "_owed",
         "_patience",
         "_rest",
         "_timer",
@@ -53,10 +58,16 @@ class Exchange:
     )
 
     def __init__(
-        self, wire: ClientWire, stream_id: int, patience: Patience, ended: Callable[[], None]
+        self,
+        wire: ClientWire,
+        stream_id: int,
+        patience: Patience,
+        promised: int | None,
+        ended: Callable[[], None],
     ) -> None:
         self._wire = wire
         self._patience = patience
+        self._owed = promised  # octets of the body that content-length still promises
         self._ended = ended  # called whenever either side of the stream may have ended
         self.receiving = Receiving(wire, stream_id)
         self.sending = Sending(wire, stream_id)
@@ -138,21 +149,36 @@ class Exchange:
                     async for piece in pieces:
                         await self._write(piece)
             self.finish()
-        except StreamReset:
-            return  # whoever reads is told
+        except Gone:
+            return
         except Exception as error:
             # The body's own iterator failed: neither side gets to its end.
             self.fail(error)
 
     async def _write(self, piece: bytes) -> None:
+        if self._owed is not None:
+            self._owed -= len(piece)
+            if self._owed < 0:
+                raise httpx.LocalProtocolError("the body is longer than its content-length")
         for at in range(0, len(piece), PIECE):
             part = piece if len(piece) <= PIECE else piece[at : at + PIECE]
             self.watch()
-            await self.sending.write(part)
+            try:
+                await self.sending.write(part)
+            except StreamReset as error:
+                raise Gone from error
+            except LocalProtocolError as error:
+                raise httpx.LocalProtocolError(str(error)) from error
             self._stop_watching()
 
     def finish(self) -> None:
-        """The body ends here."""
+        """The body ends here. Raises httpx.LocalProtocolError where it is not whole.
+
+        RFC 9113 section 8.1.1: to the server a request is malformed whose content-length is not
+        the length of its content.
+        """
+        if self._owed:
+            raise httpx.LocalProtocolError("the body is shorter than its content-length")
         self.sending.finish()
         if not self.head.done():
             self.watch()
@@ -173,8 +199,8 @@ class Exchange:
                 self.finish()
             else:
                 await self._write(piece)
-        except StreamReset:
-            return  # whoever reads is told
+        except Gone:
+            return
         except Exception as error:
             self.fail(error)
 
@@ -237,6 +263,8 @@ class Exchange:
         try:
             head = await self.head
         except StreamReset as error:
+            if error is self.failure:  # the body raised it: it is that of another stream
+                raise
             raise again(error) from self._lost()
         self._answered = True
         return head

@@ -10,7 +10,7 @@ import httpx
 from ..engine.constants import HTTP_1_1_REQUIRED
 from ..errors import StreamReset
 from .exchange import Exchange
-from .faults import ByHttp1, exchanging
+from .faults import ByHttp1, broken, exchanging
 from .pool import Pool
 from .question import Question, answer_fields
 
@@ -27,6 +27,10 @@ async def fetch(
     httpx's errors.
     """
     whole = isinstance(body, bytes)
+    if isinstance(body, bytes) and question.promised not in (None, len(body)):
+        raise httpx.LocalProtocolError(
+            f"the body has {len(body)} octets, and its content-length is {question.promised}"
+        )
     again = whole
     while True:
         try:
@@ -62,17 +66,19 @@ async def _attempt(
 async def answer(pool: Pool, question: Question, exchange: Exchange) -> Any:
     """Wait for the head of the answer to a request that is being sent.
 
-    Raises httpx's errors. A server that wants HTTP/1.1 is remembered.
+    Raises httpx's errors, and what the body raised as it is. A server that wants HTTP/1.1 is
+    remembered.
     """
-    with exchanging():
-        try:
-            return await exchange.answer()
-        except StreamReset as error:
-            if error.error_code == HTTP_1_1_REQUIRED:
-                # RFC 9113 section 7: "The endpoint requires that HTTP/1.1 be used instead".
-                known = pool.without_websockets if question.websocket else pool.without_h2
-                known.add(question.origin)
+    try:
+        return await exchange.answer()
+    except StreamReset as error:
+        if error is exchange.failure:
             raise
+        if error.error_code == HTTP_1_1_REQUIRED:
+            # RFC 9113 section 7: "The endpoint requires that HTTP/1.1 be used instead".
+            known = pool.without_websockets if question.websocket else pool.without_h2
+            known.add(question.origin)
+        raise broken(error, error.__cause__) from error
 
 
 def respond(question: Question, head: Any, stream: Any, network: Any) -> httpx.Response:

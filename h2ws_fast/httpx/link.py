@@ -160,7 +160,7 @@ class Link(Session):
             raise httpx.PoolTimeout("the server lets no more streams be open") from error
         wire = self._live()
         self.opened += 1
-        exchange = Exchange(wire, stream_id, patience, self._ended)
+        exchange = Exchange(wire, stream_id, patience, question.promised, self._ended)
         exchange.sending.ended = end
         self.exchanges.add(exchange)
         wire.conn.attach(stream_id, exchange.feed)
@@ -176,6 +176,10 @@ class Link(Session):
     def retire(self) -> None:
         """Take no more requests; the connection ends with its last stream."""
         self._shutdown()
+
+    def abort(self) -> None:
+        """Close the connection at once: the server sees a GOAWAY, where it still can."""
+        self._abort()
 
     async def aclose(self) -> None:
         """Reset what is open, but for tunnels that were ended here; close the connection."""

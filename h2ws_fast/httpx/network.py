@@ -83,8 +83,8 @@ class AsyncNetworkStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Not on a stream: raises NotImplementedError."""
-        raise NotImplementedError("a stream of HTTP/2 cannot begin TLS")
+        """Not on a stream: raises httpcore.ConnectError, as where TLS cannot begin."""
+        raise httpcore.ConnectError("a stream of HTTP/2 cannot begin TLS of its own")
 
     def get_extra_info(self, info: str) -> Any:
         """Tell about the connection: `ssl_object`, `client_addr`, `server_addr`, `socket`."""
@@ -125,8 +125,8 @@ class NetworkStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        """Not on a stream: raises NotImplementedError."""
-        raise NotImplementedError("a stream of HTTP/2 cannot begin TLS")
+        """Not on a stream: raises httpcore.ConnectError, as where TLS cannot begin."""
+        raise httpcore.ConnectError("a stream of HTTP/2 cannot begin TLS of its own")
 
     def get_extra_info(self, info: str) -> Any:
         """See `AsyncNetworkStream.get_extra_info`."""

@@ -282,6 +282,11 @@ class Pool:
                 dialling.waiters += 1
                 waiter.granted.set_result(dialling)
 
+    def abort(self) -> None:
+        """Close every connection at once, and wait for nobody."""
+        for link in [*self._links.values(), *self._leaving]:
+            link.abort()
+
     async def aclose(self) -> None:
         """Close every connection; what is open on them is reset."""
         if self._loop is not asyncio.get_running_loop():

@@ -20,15 +20,18 @@ T = TypeVar("T")
 OPEN: set[asyncio.AbstractEventLoop] = set()
 
 
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
+def _serve(loop: asyncio.AbstractEventLoop, cut_off: Callable[[], None]) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
+        cut_off()
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
+        # A socket is closed in the iteration after the one that is told to.
+        loop.run_until_complete(asyncio.sleep(0))
     finally:
         asyncio.set_event_loop(None)
         loop.close()
@@ -38,19 +41,25 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     if thread.is_alive():
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        # Whoever collects garbage gets here, and that may be the thread itself.
+        if thread is not threading.current_thread():
+            thread.join()
 
 
 class Portal:
-    """Runs coroutines in one event loop for any number of threads, until it is stopped."""
+    """Runs coroutines in one event loop for any number of threads, until it is stopped.
 
-    def __init__(self) -> None:
+    `cut_off` is called in that thread at the end: what is still open was forgotten, and is closed
+    without waiting for anybody. It must not lead back to what holds the portal.
+    """
+
+    def __init__(self, cut_off: Callable[[], None]) -> None:
         self._lock = threading.Lock()
         self._stopped = False
         self._loop = asyncio.new_event_loop()
         OPEN.add(self._loop)
         self._thread = threading.Thread(
-            target=_serve, args=(self._loop,), name="h2ws_fast.httpx", daemon=True
+            target=_serve, args=(self._loop, cut_off), name="h2ws_fast.httpx", daemon=True
         )
         self._thread.start()
         self._finalizer = weakref.finalize(self, _stop, self._loop, self._thread)

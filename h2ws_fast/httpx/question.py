@@ -63,7 +63,7 @@ class Patience(NamedTuple):
 class Question:
     """What is asked, and of whom."""
 
-    __slots__ = ("fields", "key", "origin", "patience", "websocket", "with_body")
+    __slots__ = ("fields", "key", "origin", "patience", "promised", "websocket", "with_body")
 
     def __init__(self, request: httpx.Request) -> None:
         url = request.url
@@ -90,6 +90,15 @@ class Question:
         self.with_body = not self.websocket and (
             "content-length" in headers or "transfer-encoding" in headers
         )
+        # How many octets the body will have; None where that is not told.
+        self.promised: int | None = None
+        length = headers.get("content-length")
+        if self.with_body and length is not None:
+            if not (length.isascii() and length.isdigit()):
+                raise httpx.LocalProtocolError(
+                    f"content-length is no number: {length!r}", request=request
+                )
+            self.promised = int(length)
         method = b"CONNECT" if self.websocket else request.method.encode("ascii")
         self.fields: Fields = [(b":method", method)]
         if self.websocket:

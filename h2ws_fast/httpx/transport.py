@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ssl as ssl_module
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 
 from ..engine.events import Opened
-from .arguments import LIMITS, Arguments, Options
+from .arguments import Arguments
 from .exchange import Exchange
 from .faults import ByHttp1
 from .fetch import fetch, respond
@@ -20,7 +19,7 @@ from .question import Question
 __all__ = ["AsyncTransport"]
 
 
-class AsyncTransport(httpx.AsyncBaseTransport):
+class AsyncTransport(Arguments, httpx.AsyncBaseTransport):
     """HTTP/2 for httpx, and for httpx-ws: `httpx.AsyncClient(transport=AsyncTransport())`.
 
     Each origin has one connection, which is opened on demand and shared by all requests and
@@ -36,39 +35,12 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     For asyncio and uvloop. Raises ValueError where `verify` is a context that allows TLS below 1.2.
     """
 
-    def __init__(
-        self,
-        verify: ssl_module.SSLContext | str | bool = True,
-        cert: Any = None,
-        trust_env: bool = True,
-        *,
-        limits: httpx.Limits = LIMITS,
-        proxy: Any = None,
-        uds: str | None = None,
-        local_address: str | None = None,
-        retries: int = 0,
-        socket_options: Options | None = None,
-        prior_knowledge: bool = False,
-    ) -> None:
-        self._arguments = Arguments(
-            verify,
-            cert,
-            trust_env,
-            limits,
-            proxy,
-            uds,
-            local_address,
-            retries,
-            socket_options,
-            prior_knowledge,
-        )
-        self._pool = self._arguments.pool
-        self._other: httpx.AsyncHTTPTransport | None = None
+    _other: httpx.AsyncHTTPTransport | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return its response, whose body is read from its `stream`."""
         question = Question(request)
-        if not self._arguments.takes(request, question):
+        if not self._takes(request, question):
             return await self._by_http1(request)
         body: Any = request.stream
         if isinstance(body, httpx.ByteStream):
@@ -88,7 +60,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
     async def _by_http1(self, request: httpx.Request) -> httpx.Response:
         if self._other is None:
-            self._other = httpx.AsyncHTTPTransport(**self._arguments.others)
+            self._other = httpx.AsyncHTTPTransport(**self._others)
         return await self._other.handle_async_request(request)
 
     async def aclose(self) -> None:

@@ -7,6 +7,7 @@ import gc
 import hashlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from httpx_ws import connect_ws
 from h2ws_fast.engine import Settings
 from h2ws_fast.httpx import Transport
 from tests.http_client.application import echo, on_request
+from tests.http_client.conftest import options
 from tests.support import frames as f
 from tests.support.raw import RawServer
 
@@ -133,6 +135,17 @@ def test_piece_that_is_no_octets_is_raised(plainly, blocking, piece):
                 with pytest.raises(TypeError):
                     http.post(path, content=iter(pieces))
         assert http.post("/size", content=iter([b"a", b"", bytearray(b"b")])).text == "2"
+        assert plainly.server.stats()["accepted"] == 1
+
+
+@pytest.mark.parametrize("pieces", [[b"ab"], [b"abc", b"def"]])
+def test_body_that_is_not_as_long_as_promised(plainly, blocking, pieces):
+    length = {"content-length": "5"}
+    with blocking(plainly) as http:
+        for content in (iter(pieces), b"".join(pieces)):
+            with pytest.raises(httpx.LocalProtocolError):
+                http.post("/size", content=content, headers=length)
+        assert http.post("/size", content=iter([b"ab", b"cde"]), headers=length).text == "5"
         assert plainly.server.stats()["accepted"] == 1
 
 
@@ -317,7 +330,7 @@ def test_closing_ends_a_read_in_another_thread(plainly, blocking):
                 reading.result(5)
         with pytest.raises(httpcore.WriteError):
             stream.write(b"x")
-        with pytest.raises(NotImplementedError):
+        with pytest.raises(httpcore.ConnectError):
             stream.start_tls(None)
 
 
@@ -429,13 +442,41 @@ def test_transport_that_is_closed_can_be_used_again(plainly):
     assert portals() == []
 
 
-def test_transport_that_is_forgotten_ends_its_thread(plainly):
-    transport = Transport(prior_knowledge=True)
-    transport.handle_request(httpx.Request("GET", f"{plainly.http}/asked")).read()
+@pytest.mark.filterwarnings("error")  # a ResourceWarning is none that anybody catches
+@pytest.mark.parametrize("path", ["/asked", "/stops"])
+def test_transport_that_is_forgotten_ends_its_thread(served, path):
+    transport = Transport(**options(served, {}))
+    response = transport.handle_request(httpx.Request("GET", f"{served.http}{path}"))
+    pieces = iter(response.stream)
+    assert next(pieces)
     assert len(portals()) == 1
-    del transport
+    del transport, response, pieces
     gc.collect()
     assert portals() == []
+    deadline = time.monotonic() + 5
+    while served.server.stats()["connections"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("end", ["the program", "its own thread"])
+def test_transport_that_is_never_closed_says_nothing(plainly, end):
+    program = f"""
+import gc, httpx
+from h2ws_fast.httpx import Transport
+client = httpx.Client(transport=Transport(prior_knowledge=True))
+assert client.get("{plainly.http}/asked").http_version == "HTTP/2"
+if {end!r} == "its own thread":
+    portal = client._transport._portal
+    thread, call = portal._thread, portal._loop.call_soon_threadsafe
+    del portal, client
+    call(gc.collect)
+    thread.join(5)
+    assert not thread.is_alive()
+"""
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")

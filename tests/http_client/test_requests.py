@@ -6,11 +6,12 @@ import hashlib
 import httpx
 import pytest
 
-from h2ws_fast import Response
+from h2ws_fast import Response, errors
 from h2ws_fast.aio import tls
 from h2ws_fast.engine import Settings
 from tests.aio.conftest import Place
 from tests.http_client.application import on_request
+from tests.support import frames as f
 
 
 async def test_request_goes_over_http2(place, client):
@@ -149,17 +150,29 @@ async def test_trailers_are_told_when_the_body_has_ended(clear, client):
         assert "trailers" not in (await http.get("/asked")).extensions
 
 
+# The last are what this library itself raises, where a body is made of another stream.
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("mine"),
+        ValueError("mine"),
+        errors.LocalProtocolError("mine"),
+        errors.StreamReset(f.CANCEL, "mine"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 @pytest.mark.parametrize("after", [0, 3])
-async def test_body_that_fails_is_raised_and_harms_nobody_else(clear, client, after):
+async def test_body_that_fails_is_raised_and_harms_nobody_else(clear, client, after, error):
     async def body():
         for _ in range(after):
             yield b"piece"
-        raise KeyError("mine")
+        raise error
 
     async with clear.serve(on_request=on_request), client(clear) as http:
         first = (await http.get("/asked")).json()
-        with pytest.raises(KeyError, match="mine"):
+        with pytest.raises(type(error), match="mine") as caught:
             await http.post("/size", content=body())
+        assert caught.value is error
         assert (await http.get("/asked")).json()["port"] == first["port"]
 
 

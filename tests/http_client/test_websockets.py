@@ -226,7 +226,7 @@ async def test_network_stream_reads_and_writes_octets(client, raw):
             link._wire.touch()
             assert await stream.read(100) == b"89"
             assert await stream.read(100) == await stream.read(100) == b""
-            with pytest.raises(NotImplementedError):
+            with pytest.raises(httpcore.ConnectError):
                 await stream.start_tls(None)
         async with http.stream("GET", "/", headers=UPGRADE) as response:
             stream = response.extensions["network_stream"]

@@ -244,6 +244,36 @@ async def test_connection_that_ended_idle_is_replaced_without_a_word(client, raw
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.parametrize("pieces", [[], [b"ab"], [b"abc", b"def"], [b"abcdef"]])
+async def test_body_that_is_not_as_long_as_promised(client, raw, pieces):
+    # RFC 9113 section 8.1.1: to the server it would be malformed, and harm the connection.
+    async def script(peer):
+        head = await peer.expect(f.HEADERS, 1)
+        assert (b"content-length", b"5") in head.fields
+        assert not head.flags & f.END_STREAM
+        while (frame := await peer.frame()).kind != f.RST_STREAM:
+            assert frame.kind != f.DATA or not frame.flags & f.END_STREAM
+        assert (frame.stream_id, frame.error_code) == (1, f.CANCEL)
+        await serves(peer, 3)
+
+    async def body():
+        for piece in pieces:
+            yield piece
+            await asyncio.sleep(0)
+
+    length = {"content-length": "5"}
+    async with RawServer(script) as server, client(raw(server)) as http:
+        words = "longer" if sum(map(len, pieces)) > 5 else "shorter"
+        with pytest.raises(httpx.LocalProtocolError, match=words):
+            await http.post("/", content=body(), headers=length)
+        # Nothing of what is at hand is sent.
+        with pytest.raises(httpx.LocalProtocolError, match="is 5"):
+            await http.post("/", content=b"".join(pieces), headers=length)
+        with pytest.raises(httpx.LocalProtocolError, match="no number"):
+            await http.post("/", content=b"", headers={"content-length": "-1"})
+        assert (await http.get("/")).status_code == 200
+
+
 async def test_bodies_heed_the_servers_windows(client, raw):
     size = 200_000
 
