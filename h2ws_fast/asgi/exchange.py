@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..engine.constants import INTERNAL_ERROR, NO_ERROR
 from ..engine.events import Data, Drained, Ended, Reset
+from ..engine.handshake import has_token
 from ..engine.sink import Sink
 from ..errors import ClientDisconnected, LocalProtocolError, StreamClosed
 
@@ -28,12 +30,18 @@ STATUSES = {status: (b":status", b"%d" % status) for status in range(100, 1000)}
 PIECE = 262144
 
 
-def outgoing(fields: list[Any], headers: Iterable[Any]) -> int:
-    """Append an application's headers to `fields`; return its content-length, -1 without one."""
+def outgoing(fields: list[Any], headers: Iterable[Any], wire: ASGIWire | None = None) -> int:
+    """Append an application's headers to `fields`; return its content-length, -1 without one.
+
+    On a `wire` of HTTP/1.1 `connection: close` stays: it ends with this response.
+    """
     length = -1
     for name, value in headers:
         name = name.lower()
         if name in HOP_BY_HOP:
+            if name == b"connection" and wire is not None and wire.http_version != "2":
+                if has_token([value], b"close"):
+                    fields.append((name, b"close"))
             continue
         if name == b"content-length":
             length = int(value)
@@ -61,7 +69,7 @@ def respond(conn: Any, stream_id: int, fields: list[Any], end: bool) -> None:
         conn.respond(stream_id, stripped(fields), end)
 
 
-class Exchange(Sink):
+class Exchange(Sink, metaclass=abc.ABCMeta):
     """The stream's receiver, and the `receive` and `send` of its application."""
 
     __slots__ = (
@@ -69,6 +77,7 @@ class Exchange(Sink):
         "_drained",
         "_ended",
         "_gone",
+        "_left",
         "_pieces",
         "_waiting",
         "scope",
@@ -86,6 +95,7 @@ class Exchange(Sink):
         self.scope = scope
         self._ended = ended  # the peer's side has
         self._gone = False  # the stream was reset, or its connection is lost
+        self._left = -1  # octets that content-length still promises, -1: it promised nothing
         self._pieces: list[bytes] | None = None  # octets that the application has not taken ...
         self._credit = 0  # ... and the window they hold
         self._waiting: list[asyncio.Future[None]] | None = None  # of receive()
@@ -102,13 +112,13 @@ class Exchange(Sink):
         # bound method and a copied context cost while it is open.
         task.add_done_callback(self, context=wire.application.context)
 
+    @abc.abstractmethod
     async def receive(self) -> Message:
         """What the application awaits to hear of its client."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     async def send(self, message: Message) -> None:
         """What the application awaits to answer its client."""
-        raise NotImplementedError
 
     # -- what the engine calls --------------------------------------------------------------------
 
@@ -213,6 +223,25 @@ class Exchange(Sink):
         respond(self.wire.conn, self.stream_id, fields, end)
         self.wire.touch()
 
+    def _keep_promise(self, n: int, more: bool) -> None:
+        # Where there is a content-length, so many octets of content may come now. RFC 9113
+        # section 8.1.1: to the client a response that has more or fewer is malformed.
+        if n > self._left:
+            raise RuntimeError("Response content longer than Content-Length")
+        if n < self._left and not more:
+            raise RuntimeError("Response content shorter than Content-Length")
+        self._left -= n
+
+    async def _send_denial(self, message: Message) -> bool:
+        # A piece of the body of what stands instead of a WebSocket or tunnel. Was it the last?
+        more = bool(message.get("more_body", False))
+        body = message.get("body", b"")
+        if self._left >= 0:
+            self._keep_promise(len(body), more)
+        if body or not more:
+            await self._write(body, not more)
+        return not more
+
     async def _write(self, data: Any, end: bool) -> None:
         # Octets at the peer's pace.
         wire = self.wire
@@ -293,9 +322,9 @@ class Exchange(Sink):
     def _is_gone(self) -> bool:
         return self._gone
 
+    @abc.abstractmethod
     def _finish(self, failed: bool) -> None:
         """Answer what the application left unanswered. `failed`: it raised."""
-        raise NotImplementedError
 
     def _answer(self, status: int, text: bytes) -> None:
         # Instead of the application.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClientDisconnected, LocalProtocolError, StreamClosed
 from .exchange import HOP_BY_HOP, PIECE, STATUSES, Exchange, outgoing, stripped
+from .file import File
 from .scope import client_of, http_scope, target_of
 
 if TYPE_CHECKING:
@@ -25,13 +25,12 @@ NOTHING = 3
 class HTTPExchange(Exchange):
     """One request and its response."""
 
-    __slots__ = ("_bodyless", "_inviting", "_left", "_owed", "_told", "_trailers")
+    __slots__ = ("_bodyless", "_inviting", "_owed", "_told", "_trailers")
 
     def __init__(self, wire: ASGIWire, event: Any) -> None:
         super().__init__(wire, event.stream_id, http_scope(wire, event), event.ended)
         self._owed = HEAD
         self._told = False  # the application knows that the request is whole
-        self._left = -1  # octets that content-length still promises, -1: it promised nothing
         self._bodyless = False
         self._trailers: list[Any] | None = None
         self._inviting = not event.ended and any(
@@ -94,7 +93,7 @@ class HTTPExchange(Exchange):
         fields: list[Any] = [STATUSES[status], *application.default_headers]
         if status < 200:
             raise RuntimeError(f"A response begins with a final status, not {status}.")
-        length = outgoing(fields, message.get("headers", ()))
+        length = outgoing(fields, message.get("headers", ()), wire)
         bodyless = status == 204 or status == 304 or self.scope["method"] == "HEAD"
         if status == 204 and length >= 0:
             # RFC 9110 section 8.6: "MUST NOT send a Content-Length" in a 204.
@@ -117,11 +116,7 @@ class HTTPExchange(Exchange):
         if not self._bodyless:
             n = len(body)
             if self._left >= 0:
-                if n > self._left:
-                    raise RuntimeError("Response content longer than Content-Length")
-                if n < self._left and not more:
-                    raise RuntimeError("Response content shorter than Content-Length")
-                self._left -= n
+                self._keep_promise(n, more)
             if more:
                 if n:
                     await self._write(body, False)
@@ -158,25 +153,26 @@ class HTTPExchange(Exchange):
         self._respond(fields, False)
 
     async def _send_file(self, path: Any) -> None:
-        # A piece at a time, read by another thread: the event loop waits for no disk.
+        # A piece at a time, read by another thread: the event loop waits for no disk. What is no
+        # longer than a piece takes one way there and back.
         call = self.wire.hub.loop.run_in_executor
-        file = await call(None, open, path, "rb")
+        file = File(path)
         try:
+            piece = await call(None, file.begin, 0 if self._bodyless else PIECE)
             if not self._bodyless:
-                size = (await call(None, os.fstat, file.fileno())).st_size
-                if 0 <= self._left != size:
+                if 0 <= self._left != file.size:
                     raise RuntimeError("The file's size differs from Content-Length")
-                while size > 0:
+                while file.left:
+                    await self._send_body(piece, True)
                     if self._gone:
                         raise ClientDisconnected("the client went away")
-                    piece = await call(None, file.read, min(size, PIECE))
-                    if not piece:
-                        raise RuntimeError("The file became shorter while it was sent")
-                    size -= len(piece)
-                    await self._send_body(piece, True)
+                    piece = await call(None, file.read, PIECE)
         finally:
-            await call(None, file.close)
-        await self._send_body(b"", False)
+            if not file.over:
+                await call(None, file.close)
+        if self._gone:
+            raise ClientDisconnected("the client went away")
+        await self._send_body(piece, False)
 
     def _send_trailers(self, message: Message) -> None:
         trailers = self._trailers

@@ -105,13 +105,11 @@ class TunnelExchange(Exchange):
             if status < 300:
                 raise RuntimeError(f"A tunnel is not denied with status {status}.")
             fields = [STATUSES[status], *self.wire.application.default_headers]
-            outgoing(fields, message.get("headers", ()))
+            self._left = outgoing(fields, message.get("headers", ()), self.wire)
             self._begin(fields, DENYING)
         elif state == DENYING and kind == "tunnel.http.response.body":
-            more = message.get("more_body", False)
-            if not more:
+            if await self._send_denial(message):
                 self._state = DENIED
-            await self._write(message.get("body", b""), not more)
         else:
             raise RuntimeError(f"Unexpected ASGI message '{kind}'.")
 

@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..aio.websocket import WebSocket, new_websocket, open_websocket
-from ..errors import ClientDisconnected, ConnectionClosed, LocalProtocolError, StreamClosed
+from ..errors import (
+    ClientDisconnected,
+    ConcurrencyError,
+    ConnectionClosed,
+    LocalProtocolError,
+    StreamClosed,
+)
 from .exchange import STATUSES, Exchange, outgoing, stripped
 from .scope import client_of, target_of, websocket_scope
 
@@ -56,7 +62,17 @@ class WebSocketExchange(Exchange):
             try:
                 message = await receiver
             except ConnectionClosed:
+                self._wake()
                 return self._disconnect()
+            except ConcurrencyError:
+                # Another task receives, as it may: what comes next is for one of the two.
+                await self._wait()
+                return await self.receive()
+            except BaseException:  # it was cancelled
+                self._wake()
+                raise
+            if self._waiting is not None:
+                self._wake()
             if type(message) is str:
                 return {"type": "websocket.receive", "text": message}
             return {"type": "websocket.receive", "bytes": message}
@@ -116,11 +132,7 @@ class WebSocketExchange(Exchange):
                     "'websocket.accept', 'websocket.close' or 'websocket.http.response.start'",
                 )
         elif self._state == DENYING and kind == "websocket.http.response.body":
-            more = message.get("more_body", False)
-            body = message.get("body", b"")
-            if body or not more:
-                await self._write(body, not more)
-            if not more:
+            if await self._send_denial(message):
                 self._denied()
         elif self.ws is not None and self.ws.close_code is not None:
             raise ClientDisconnected("the WebSocket is closed")
@@ -170,7 +182,10 @@ class WebSocketExchange(Exchange):
         assert self.ws is not None
         if self.ws.close_code is not None:
             raise ClientDisconnected("the WebSocket is closed")
-        self.ws._start_closing(message.get("code", NORMAL_CLOSURE), message.get("reason") or "")
+        code = message.get("code")
+        self.ws._start_closing(
+            NORMAL_CLOSURE if code is None else code, message.get("reason") or ""
+        )
         self._state = CLOSED
 
     def _deny(self, status: int) -> None:
@@ -187,7 +202,7 @@ class WebSocketExchange(Exchange):
         if 200 <= status < 300 or status < 200:
             raise RuntimeError(f"A WebSocket is not denied with status {status}.")
         fields: list[Any] = [STATUSES[status], *self.wire.application.default_headers]
-        outgoing(fields, message.get("headers", ()))
+        self._left = outgoing(fields, message.get("headers", ()), self.wire)
         try:
             self._respond(fields, False)
         except StreamClosed:

@@ -121,18 +121,19 @@ class ASGIWire(AcceptedWire):
             # RFC 9220 section 3: "501 (Not Implemented)" for a `:protocol` that is not known.
             self._decline(event, 501)
 
-    def _decline(self, event: Any, status: int) -> None:
-        fields: list[Any] = [STATUSES[status], *self.application.default_headers]
-        respond(self.conn, event.stream_id, fields, True)
-        self.touch()
-
     def _turn_away(self, event: Any) -> None:
-        application = self.application
-        application.logger.warning("Exceeded concurrency limit.")
+        self.application.logger.warning("Exceeded concurrency limit.")
         if event.protocol is None:
             HTTPExchange(self, event).turn_away(503, UNAVAILABLE)
-            return
-        self._decline(event, 503)
+        else:
+            self._decline(event, 503)
+
+    def _decline(self, event: Any, status: int) -> None:
+        # Without a body: Firefox leaves a connection where a refused WebSocket came with one.
+        application = self.application
+        fields: list[Any] = [STATUSES[status], *application.default_headers]
+        respond(self.conn, event.stream_id, fields, True)
+        self.touch()
         application.answered()
         if application.access_log:
             scope = http_scope(self, event)
@@ -140,7 +141,7 @@ class ASGIWire(AcceptedWire):
                 '%s - "%s %s HTTP/%s" %d',
                 client_of(scope),
                 event.method,
-                target_of(scope),
+                target_of(scope) or event.authority,  # a classic CONNECT has no path
                 self.http_version,
-                503,
+                status,
             )

@@ -1,9 +1,12 @@
 """Trailers, early hints, files, and tunnels."""
 
 import asyncio
+import contextlib
+import threading
 
 import pytest
 
+from h2ws_fast.asgi.file import File
 from tests.support import frames as f
 
 LIFESPAN = "this application has none"
@@ -102,6 +105,83 @@ async def test_a_file_that_does_not_fit_its_response(place, tmp_path, errors):
         client.close()
     assert any("size" in each for each in errors())
     assert any("FileNotFoundError" in each for each in errors())
+
+
+async def test_a_file_takes_one_way_to_another_thread(alone, tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(262144))
+    loop = asyncio.get_running_loop()
+    run, ways = loop.run_in_executor, []
+
+    def counting(executor, call, *arguments):
+        ways.append(call.__name__)
+        return run(executor, call, *arguments)
+
+    async with alone.serve(sending(path)):
+        client = await alone.client()
+        monkeypatch.setattr(loop, "run_in_executor", counting, raising=False)
+        client.ask()
+        answer = await client.answer()
+        assert len(answer.body) == 262144
+        assert ways == ["begin"]
+        client.close()
+
+
+@pytest.mark.parametrize("method", ["begin", "read", "close"])
+async def test_a_slow_disk_keeps_nobody_else_waiting(alone, tmp_path, monkeypatch, method):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(600_000))
+    slow, go = getattr(File, method), threading.Event()
+
+    def waiting(self, *arguments):
+        assert go.wait(10)
+        return slow(self, *arguments)
+
+    monkeypatch.setattr(File, method, waiting)
+
+    async def app(scope, receive, send):
+        await start(send)
+        if scope["path"] == "/other":
+            await send({"type": "http.response.body", "body": b"at once"})
+            return
+        send_file = send({"type": "http.response.pathsend", "path": str(path)})
+        if method == "close":
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(send_file, 0.05)
+        else:
+            await send_file
+
+    async with alone.serve(app, lifespan="off"):
+        client = await alone.client()
+        client.send(f.window_update(0, 1 << 20))
+        if method != "close":  # that of a file that is given up half-way
+            client.send(f.settings((f.INITIAL_WINDOW_SIZE, 1 << 20)))
+        client.ask(stream_id=1)
+        await asyncio.sleep(0.1)
+        assert (await client.get("/other", stream_id=3)).body == b"at once"
+        go.set()
+        while not (frame := await client.frame()).end_stream and frame.kind != f.RST_STREAM:
+            pass
+        assert frame.end_stream == (method != "close")
+        client.close()
+
+
+@pytest.mark.differs("it has no path send")
+async def test_a_file_that_becomes_shorter(place, tmp_path, errors):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(1 << 20))
+
+    async with place.serve(sending(path)):
+        client = await place.client((f.INITIAL_WINDOW_SIZE, 100))
+        client.ask()
+        await client.expect(f.HEADERS, 1)
+        await client.expect(f.DATA, 1)
+        path.write_bytes(b"")
+        client.send(f.window_update(1, 1 << 21), f.window_update(0, 1 << 21))
+        answer = await client.answer()
+        client.close()
+    assert answer.end == f.INTERNAL_ERROR
+    assert any("became shorter" in each for each in errors())
 
 
 @pytest.mark.differs("it has no path send")
@@ -273,6 +353,21 @@ async def test_how_an_application_ends_a_tunnel(ours, how, expected, errors):
             assert answer.body == b"last"
         client.close()
     assert [each for each in errors() if "a bug" in each] or how != "fail"
+
+
+async def test_a_refusal_of_a_tunnel_that_is_not_as_long_as_promised(ours, errors):
+    async def refuse(receive, send):
+        headers = [(b"content-length", b"2")]
+        await send({"type": "tunnel.http.response.start", "status": 404, "headers": headers})
+        await send({"type": "tunnel.http.response.body", "body": b"longer"})
+
+    async with ours.serve(Tunnels(refuse), lifespan="off"):
+        client = await ours.client()
+        client.headers(1, CONNECT)
+        answer = await client.answer()
+        client.close()
+    assert (answer.body, answer.end) == (b"", f.INTERNAL_ERROR)
+    assert any("Content-Length" in each for each in errors())
 
 
 @pytest.mark.parametrize("how, status", [("close", 403), ("answer", 404), ("nothing", 500)])

@@ -180,7 +180,8 @@ async def test_send_waits_for_the_client(place):
     assert isinstance(ended[0], OSError)
 
 
-async def test_a_reset_is_a_disconnect(place):
+@pytest.mark.parametrize("how", ["reset", "lost"])
+async def test_who_goes_away_is_disconnected(place, how):
     seen = []
     over = asyncio.Event()
 
@@ -193,27 +194,12 @@ async def test_a_reset_is_a_disconnect(place):
         client = await place.client()
         client.ask()
         await asyncio.sleep(0.05)
-        client.send(f.rst_stream(1))
+        if how == "reset":
+            client.send(f.rst_stream(1))
+        else:
+            client.writer.transport.abort()
         await asyncio.wait_for(over.wait(), 5)
         client.close()
-    assert seen == [{"type": "http.disconnect"}]
-
-
-async def test_a_lost_connection_is_a_disconnect(place):
-    seen = []
-    over = asyncio.Event()
-
-    async def app(scope, receive, send):
-        await receive()
-        seen.append(await receive())
-        over.set()
-
-    async with place.serve(only_http(app)):
-        client = await place.client()
-        client.ask()
-        await asyncio.sleep(0.05)
-        client.writer.transport.abort()
-        await asyncio.wait_for(over.wait(), 5)
     assert seen == [{"type": "http.disconnect"}]
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.support.h1 import read_answers, request, upgrade
 from tests.support.ws_frames import CLOSE, TEXT, read_ws_frames, ws_frame
 
@@ -84,6 +86,48 @@ async def test_requests(alone, errors):
         (answer,) = await exchange(alone, request(last, line="CONNECT a:1 HTTP/1.1"))
         assert answer.status == 501
     assert any("a bug" in each for each in errors())
+
+
+async def test_a_file(alone, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(256)) * 4096)
+
+    async def sending(scope, receive, send):
+        headers = [(b"content-length", b"1048576")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.pathsend", "path": str(path)})
+
+    async with alone.serve(sending, lifespan="off"):
+        (answer,) = await exchange(alone, request(["Connection: close"]))
+    assert answer.body == path.read_bytes()
+
+
+@pytest.mark.parametrize("asked", ["request", "body", "websocket"])
+async def test_an_application_may_end_the_connection(alone, asked):
+    seen = []
+
+    async def closing(scope, receive, send):
+        seen.append(scope["type"])
+        kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+        headers = [(b"Connection", b"Keep-Alive, Close"), (b"content-length", b"2")]
+        await send({"type": f"{kind}.start", "status": 403, "headers": headers})
+        await send({"type": f"{kind}.body", "body": b"no"})
+
+    first = {
+        "request": request(),
+        "body": request(["Content-Length: 9"], line="POST / HTTP/1.1", body=b"half"),
+        "websocket": upgrade(),
+    }[asked]
+    async with alone.serve(closing, lifespan="off"):
+        (answer,) = await exchange(alone, first + request())  # nothing answers the second
+        assert (answer.status, answer.body) == (403, b"no")
+        assert answer.fields["connection"] == "close"
+        assert len(seen) == 1
+        # HTTP/2 has no such field, and goes on.
+        client = await alone.client()
+        assert (await client.get()).get("connection") is None
+        assert (await client.get(stream_id=3)).status == 403
+        client.close()
 
 
 async def test_continue(alone):

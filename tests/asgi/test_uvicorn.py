@@ -115,6 +115,23 @@ async def test_the_access_log_is_uvicorns(within, caplog):
     assert lines["uvicorn.error"].getMessage() == f'127.0.0.1:{port} - "WebSocket /ws?x" [accepted]'
 
 
+async def test_what_is_not_implemented_is_in_the_access_log(within, caplog):
+    caplog.set_level(logging.INFO)
+    async with within.serve(app, access_log=True) as server:
+        client = await within.client()
+        client.headers(1, [*TUNNEL, (":authority", "a")])
+        assert (await client.expect(f.HEADERS, 1)).get(":status") == "501"
+        client.headers(3, [(":method", "CONNECT"), (":authority", "example.org:443")])
+        assert (await client.expect(f.HEADERS, 3)).get(":status") == "501"
+        client.close()
+        assert server.server_state.total_requests == 2
+    lines = [each.getMessage() for each in caplog.records if each.name == "uvicorn.access"]
+    assert [line.partition(" - ")[2] for line in lines] == [
+        '"CONNECT / HTTP/2" 501',
+        '"CONNECT example.org:443 HTTP/2" 501',
+    ]
+
+
 async def test_its_state_is_kept(within):
     go, log = asyncio.Event(), []
     async with within.serve(waiting(go, log)) as server:

@@ -181,6 +181,22 @@ async def test_a_response_instead_of_a_websocket(place):
         client.close()
 
 
+@pytest.mark.parametrize("data", [b"longer", b"s"])
+async def test_a_response_that_is_not_as_long_as_promised(ours, data, errors):
+    async def app(scope, receive, send):
+        headers = [(b"content-length", b"2")]
+        await send({"type": "websocket.http.response.start", "status": 403, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": data})
+
+    async with ours.serve(app, lifespan="off"):
+        client = await ours.client()
+        client.ask_for_websocket(1, "/")
+        answer = await client.answer()
+        assert (answer.status, answer.body, answer.end) == (403, b"", f.INTERNAL_ERROR)
+        client.close()
+    assert any("Content-Length" in each for each in errors())
+
+
 @pytest.mark.differs("it says 1006 whatever the client said")
 @pytest.mark.parametrize("code, reason", [(1000, "bye"), (1001, ""), (3999, "ä")])
 async def test_the_clients_code_and_reason(place, code, reason):
@@ -244,17 +260,7 @@ async def test_a_reset_before_the_answer_is_1006(place):
 
     async with place.serve(app):
         client = await place.client()
-        client.headers(
-            1,
-            [
-                (":method", "CONNECT"),
-                (":protocol", "websocket"),
-                (":scheme", "http"),
-                (":authority", "example.org"),
-                (":path", "/"),
-                ("sec-websocket-version", "13"),
-            ],
-        )
+        client.ask_for_websocket(1, "/")
         await asyncio.sleep(0.05)
         client.send(f.rst_stream(1))
         await asyncio.wait_for(over.wait(), 5)
@@ -278,17 +284,7 @@ async def test_messages_before_the_answer_are_received_behind_it(place):
 
     async with place.serve(app):
         client = await place.client()
-        client.headers(
-            1,
-            [
-                (":method", "CONNECT"),
-                (":protocol", "websocket"),
-                (":scheme", "http"),
-                (":authority", "example.org"),
-                (":path", "/"),
-                ("sec-websocket-version", "13"),
-            ],
-        )
+        client.ask_for_websocket(1, "/")
         client.ws(1, TEXT, b"early")
         client.send(f.ping())
         await client.expect(f.PING, skip=(f.WINDOW_UPDATE, f.SETTINGS))
@@ -382,6 +378,52 @@ async def test_send_after_a_disconnect_raises_oserror(place, errors):
         client.close()
     assert len(raised) == 2
     assert errors() == []
+
+
+async def test_two_tasks_may_receive(ours):
+    seen, over = [], asyncio.Event()
+
+    async def take(receive):
+        while (message := await receive())["type"] == "websocket.receive":
+            seen.append(message["text"])
+        return message
+
+    async def app(scope, receive, send):
+        await accept(receive, send)
+        given_up = asyncio.ensure_future(receive())  # the first to wait
+        tasks = [asyncio.ensure_future(take(receive)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        given_up.cancel()
+        await send({"type": "websocket.send", "text": "go"})
+        seen.extend(await asyncio.gather(*tasks))
+        over.set()
+
+    async with ours.serve(app, lifespan="off"):
+        client = await ours.client()
+        await client.websocket()
+        assert (await client.ws_frames(1, 1))[0].payload == b"go"
+        for number in range(5):
+            client.ws(1, TEXT, b"%d" % number)
+            if number % 2:
+                await asyncio.sleep(0.01)
+        client.close_frame(1, 1000, b"done")
+        await asyncio.wait_for(over.wait(), 5)
+        client.close()
+    assert sorted(seen[:-3]) == ["0", "1", "2", "3", "4"]
+    assert seen[-3:] == [{"type": "websocket.disconnect", "code": 1000, "reason": "done"}] * 3
+
+
+@pytest.mark.parametrize("code", [None, 1000])
+async def test_a_close_needs_no_code(ours, code):
+    async def app(scope, receive, send):
+        await accept(receive, send)
+        await send({"type": "websocket.close", "code": code, "reason": None})
+
+    async with ours.serve(app, lifespan="off"):
+        client = await ours.client()
+        await client.websocket()
+        assert (await client.ws_frames(1, 1))[0].payload == close_payload(1000)
+        client.close()
 
 
 @pytest.mark.parametrize("how", ["cleanup", "from", "framework", "group"])

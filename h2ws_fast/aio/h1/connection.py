@@ -16,7 +16,7 @@ import h11
 from ...engine import Role
 from ...engine.constants import CANCEL, INTERNAL_ERROR, NO_ERROR
 from ...engine.h1 import Upgraded
-from ...engine.handshake import accept_value, is_token
+from ...engine.handshake import accept_value, has_token, is_token
 from ...errors import LocalProtocolError, StreamClosed
 from .reader import DROP, OVER, Fields, H1Reader, make_response
 
@@ -86,10 +86,13 @@ class H1Connection(H1Reader):
         if end_stream and status not in (204, 304) and not self._head_only:
             if b"content-length" not in names:
                 fields.append((b"content-length", b"0"))
-        if self._last or exchange.they_are_waiting_for_100_continue:
+        closes = has_token(
+            [value for name, value in fields if name.lower() == b"connection"], b"close"
+        )
+        if self._last or closes or exchange.they_are_waiting_for_100_continue:
             # What it waits to send would be taken for the next request, or never come.
             self._last = True
-            if b"connection" not in names:
+            if not closes:
                 fields.append((b"connection", b"close"))
         octets = exchange.send(make_response(h11.Response, status, fields)) or b""
         self._chunked = b"\r\ntransfer-encoding: chunked\r\n" in octets.lower()
