@@ -1,12 +1,13 @@
 """What a measured case is, in whatever contender: a round of work that can be repeated."""
 
+import abc
 import gc
 import time
 
 clock = time.thread_time  # the machine may be shared: time that others take does not count
 
 
-class Case:
+class Case(abc.ABC):
     """Work in rounds. `prepare` is not timed, `round` is, `check` says what came out.
 
     `messages` is how many messages (handshakes, frames, calls) one round handles.
@@ -14,15 +15,16 @@ class Case:
 
     messages = 1
 
-    def prepare(self):
+    def prepare(self):  # many have nothing to
         """Bring everything to where a round can start: fresh state, windows reopened."""
 
+    @abc.abstractmethod
     def round(self):
-        raise NotImplementedError
+        """Do the work that is measured."""
 
+    @abc.abstractmethod
     def check(self):
         """Do the round once, keeping everything; return the digest of what came out."""
-        raise NotImplementedError
 
 
 def measure(case, seconds):

@@ -315,6 +315,8 @@ class Exchange(Sink, metaclass=abc.ABCMeta):
         except Exception:
             logger.exception("ending an exchange failed")
             self._reset()
+        if task.cancelled():
+            self.wire.pull()  # whoever cancels it may end the event loop at once
         # A task that the application left behind, in `receive`, hears of no end but this one.
         self._gone = True
         self._wake()

@@ -23,6 +23,7 @@ __all__ = ["Worker"]
 Base: Any = ASGIWorker  # gunicorn has no types, and checkers infer wrong ones
 
 HEARTBEAT_S = 1.0
+MAX_MESSAGE = 16 * 2**20  # where gunicorn has no option for it
 LOOK_S = 0.1  # how often a signal is looked for
 
 
@@ -62,8 +63,9 @@ class Worker(Base):  # type: ignore[misc]  # that of no type
     """The class for gunicorn's option `worker_class`.
 
     `keepalive` is how long a connection may be without streams, `worker_connections` how many there
-    may be, `graceful_timeout` what they have to end in. `max_requests` counts responses, and
-    WebSockets that are over. What a `server_hook` is told of requests does not come.
+    may be on each socket, `graceful_timeout` what they have to end in. `max_requests` counts
+    responses, and WebSockets that are over; `websocket_max_message_size` limits their messages.
+    What a `server_hook` is told of requests does not come.
     """
 
     alive: bool
@@ -117,6 +119,7 @@ class Worker(Base):  # type: ignore[misc]  # that of no type
             idle_timeout=cfg.keepalive or AT_ONCE_S,
             close_timeout=cfg.graceful_timeout or 0.1,
             max_connections=cfg.worker_connections,
+            max_size=getattr(cfg, "websocket_max_message_size", MAX_MESSAGE) or None,
             logger=self.log.error_log,
         )
         application = server.application

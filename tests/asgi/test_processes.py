@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,9 @@ async def app(scope, receive, send):
         if scope["path"] == "/slow":
             print("slow", flush=True)
             await asyncio.sleep(0.5)
+        if scope["path"] == "/never":
+            print("never", flush=True)
+            await asyncio.sleep(3600)
         body = f"{MARK} {os.getpid()} {scope['scheme']} {scope['http_version']}".encode()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
@@ -143,6 +147,39 @@ async def test_uvicorn_ends_gracefully(folder):
     assert "lifespan.shutdown" in output(folder)
     assert '"WebSocket /" [accepted]' in output(folder)
     assert '"GET /slow HTTP/2" 200 OK' in output(folder)
+
+
+@pytest.mark.parametrize("kind", ["uvicorn", "serve"])
+async def test_a_graceful_shutdown_has_its_time(folder, kind):
+    module("uvicorn")
+    port = free_port()
+    command = ("uvicorn", "--http", CLASS) if kind == "uvicorn" else ("h2ws_fast", "serve")
+    options = ("--port", port, "--timeout-graceful-shutdown", 1)
+    cleartext = () if kind == "uvicorn" else ("--cleartext",)
+    with start(folder, *command, *options, *cleartext, "application:app") as process:
+        wait_for_port(port, process)
+        client = await Client.connect(port)
+        client.ask("/never", stream_id=1)
+        await client.websocket(3)  # and it will not answer the Close
+        await wait_for(folder, "never")
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        closed, statuses = b"", []
+        while (frame := await client.frame()) is not None:
+            if frame.kind == f.DATA and frame.stream_id == 3:
+                closed += frame.content
+            if frame.kind == f.HEADERS:
+                statuses.append((frame.stream_id, frame.get(":status")))
+        client.close()
+        async with asyncio.timeout(10):
+            while process.poll() is None:
+                await asyncio.sleep(0.02)
+    assert 1 <= time.monotonic() - began < 5
+    assert closed == b"\x88\x02" + (1012).to_bytes(2, "big")
+    # The application is cancelled, and answered for.
+    assert statuses == [(1, "500")]
+    assert "timeout graceful shutdown exceeded" in output(folder)
+    assert "lifespan.shutdown" in output(folder)
 
 
 async def test_uvicorn_with_workers(folder):
@@ -284,16 +321,94 @@ async def test_gunicorn_knows_who_came_by_tls(folder):
         await end(process)
 
 
-async def test_gunicorn_does_not_start_an_application_that_fails(folder):
+OPTIONS = """
+import asyncio
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        print("lifespan", flush=True)
+        while (kind := (await receive())["type"]) != "lifespan.shutdown":
+            await send({"type": kind + ".complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+    elif scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({**message, "type": "websocket.send"})
+    else:
+        loop = type(asyncio.get_running_loop()).__module__
+        body = f"{scope['root_path']} {scope['path']} {scope['scheme']} {loop}".encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+"""
+
+
+@pytest.mark.parametrize(
+    "loop, lifespan", [("asyncio", "off"), ("uvloop", "on")], ids=["one", "the other"]
+)
+async def test_options_of_gunicorn_do_what_they_do(folder, loop, lifespan):
+    module("gunicorn")
+    module(loop)
+    (folder / "options.py").write_text(OPTIONS)
+    port = free_port()
+    own = ("--asgi-loop", loop, "--asgi-lifespan", lifespan, "--root-path", "/mounted")
+    limits = ("--keep-alive", 1, "--worker-connections", 2, "--websocket-max-message-size", 1000)
+    arguments = ("gunicorn", "-k", "h2ws_fast.asgi.gunicorn.Worker", "-b", f"127.0.0.1:{port}")
+    untrusted = ("--forwarded-allow-ips", "10.0.0.1")
+    with start(folder, *arguments, *own, *limits, *untrusted, "options:app") as process:
+        wait_for_port(port, process)
+        await wait_for(folder, "Booting worker")
+        async with asyncio.timeout(15):
+            idle = await Client.connect(port)
+            answer = await idle.get("/here", ("x-forwarded-proto", "https"))
+            # Whoever asks is no proxy that is trusted.
+            begin = b"/mounted /mounted/here http "
+            assert answer.body.startswith(begin + loop.encode()), answer.body
+            # `--worker-connections`: so many come in ...
+            client = await Client.connect(port)
+            await client.websocket(1)
+            refused = await Client.connect(port, greet=False)
+            refused.send(f.MAGIC, f.settings())
+            while (frame := await refused.frame()).kind != f.GOAWAY:
+                pass
+            assert frame.error_code == f.ENHANCE_YOUR_CALM
+            refused.close()
+            # ... `--keep-alive`: one that asks for nothing ends by itself, the other stays ...
+            while (frame := await idle.frame()) is not None:
+                if frame.kind == f.PING and not frame.ack:
+                    idle.send(f.ping(frame.payload, ack=True))
+            idle.close()
+            # ... and then there is room for another.
+            answer = None
+            while answer is None:
+                # Until the server has heard that the others are gone.
+                with contextlib.suppress(OSError, AssertionError):
+                    answer = await get(port, "/again")
+            assert answer.status == 200
+            client.ws(1, 1, b"x" * 1000)
+            assert (await client.ws_frames(1, 1))[0].payload == b"x" * 1000
+            client.ws(1, 1, b"x" * 1001)
+            assert (await client.ws_frames(1, 1))[0].close_code == 1009
+            client.close()
+        await end(process)
+    assert output(folder).count("lifespan\n") == (lifespan == "on")
+
+
+@pytest.mark.parametrize(
+    "lifespan, failure",
+    [
+        ("auto", "await send({'type': 'lifespan.startup.failed', 'message': 'as told'})"),
+        ("on", "raise KeyError('as told')"),
+    ],
+)
+async def test_gunicorn_does_not_start_an_application_that_fails(folder, lifespan, failure):
     module("gunicorn")
     (folder / "failing.py").write_text(
-        "async def app(scope, receive, send):\n"
-        "    await receive()\n"
-        "    await send({'type': 'lifespan.startup.failed', 'message': 'as told'})\n"
+        f"async def app(scope, receive, send):\n    await receive()\n    {failure}\n"
     )
     port = free_port()
     arguments = ("gunicorn", "-k", "h2ws_fast.asgi.gunicorn.Worker", "-b", f"127.0.0.1:{port}")
-    with start(folder, *arguments, "failing:app") as process:
+    with start(folder, *arguments, "--asgi-lifespan", lifespan, "failing:app") as process:
         async with asyncio.timeout(15):
             while process.poll() is None:
                 await asyncio.sleep(0.05)

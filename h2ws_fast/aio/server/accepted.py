@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 from typing import Any
 
@@ -25,7 +26,7 @@ __all__ = ["AcceptedWire"]
 NOBODY = Endpoint()  # before it is known what is spoken
 
 
-class AcceptedWire(PacedWire, asyncio.BufferedProtocol):
+class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
     """One connection of a Roster. Who inherits from it says what becomes of requests."""
 
     __slots__ = ("_refusal", "arrival", "handlers", "server")
@@ -164,9 +165,9 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol):
             if receiver is not None:
                 receiver(event)
 
+    @abc.abstractmethod
     def _requested(self, event: Any) -> None:
         """Answer a request, now or later. What is raised resets its stream."""
-        raise NotImplementedError
 
     def _may_begin(self, event: Any) -> bool:
         """May a handler work on this request? False: it was refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import functools
 import socket
@@ -22,7 +23,7 @@ from .roster import Roster
 __all__ = ["Listener"]
 
 
-class Listener(Roster):
+class Listener(Roster, abc.ABC):
     """A server: await it, or use it with `async with`, to start it.
 
     `close()` begins the graceful shutdown, `wait_closed()` waits for its end, `serve_forever()`
@@ -137,9 +138,9 @@ class Listener(Roster):
         self._closed.set_result(None)
         self.logger.info("server closed")
 
+    @abc.abstractmethod
     def _wire(self, hub: Hub) -> AcceptedWire:
         """Make a connection that has no transport yet."""
-        raise NotImplementedError
 
     async def _starting(self) -> None:
         """What comes before the first connection."""
