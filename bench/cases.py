@@ -15,7 +15,7 @@ class Case(abc.ABC):
 
     messages = 1
 
-    def prepare(self):  # many have nothing to
+    def prepare(self):  # noqa: B027  # many have nothing to prepare
         """Bring everything to where a round can start: fresh state, windows reopened."""
 
     @abc.abstractmethod

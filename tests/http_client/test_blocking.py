@@ -468,6 +468,7 @@ client = httpx.Client(transport=Transport(prior_knowledge=True))
 assert client.get("{plainly.http}/asked").http_version == "HTTP/2"
 if {end!r} == "its own thread":
     portal = client._transport._portal
+    portal._loop.slow_callback_duration = 10
     thread, call = portal._thread, portal._loop.call_soon_threadsafe
     del portal, client
     call(gc.collect)
