@@ -84,6 +84,12 @@ CLOSE = 0x8
 WS_PING = 0x9
 WS_PONG = 0xA
 FIN = 0x80  # in a frame's first octet
+RSV1 = 0x40  # there: the message is compressed (RFC 7692 section 6)
+OPCODE = 0x0F  # there: the rest of it, but for RSV2 and RSV3
+DEFLATES = 0x80  # in MessageLayer.sending: the WebSocket has permessage-deflate
+# MessageLayer.bits: which Close frames are on their way
+CLOSE_SENT = 0x2
+CLOSE_RECEIVED = 0x4
 
 # WebSocket close codes: RFC 6455 section 7.4
 NORMAL_CLOSURE = 1000

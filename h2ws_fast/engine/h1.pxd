@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from .deflate cimport DeflateLayer, new_deflate_layer
 from .delivery cimport Delivery
 from .guard cimport Guard
 from .arrivals cimport bytes_message, text_message
@@ -17,7 +18,7 @@ from .timers cimport Timers
 
 cdef unsigned int BINARY, CLOSED, CLOSING, DIRECT, FIN, GOING_AWAY, HALF_CLOSED_LOCAL
 cdef unsigned int HALF_CLOSED_REMOTE, HIGH
-cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, NO_STATUS_RCVD, NONE, OVER, TEXT
+cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, NO_STATUS_RCVD, NONE, OPCODE, OVER, TEXT
 cdef unsigned int WS_INTERNAL_ERROR, WS_PING, WS_PONG
 cdef unsigned int STREAM_ID
 cdef int CLOSE_TIMER, SWEEP_TIMER
@@ -60,7 +61,15 @@ cdef class Upgraded(Delivery):
     @cython.locals(opcode=int)
     cpdef int64_t send_message(self, int64_t stream_id, data) except -1
     @cython.locals(opcode=int)
-    cpdef int64_t send_fragment(self, int64_t stream_id, data, bint final) except -1
+    cpdef int64_t send_message_as(self, int64_t stream_id, data, bint compress) except -1
+    @cython.locals(opcode=int)
+    cdef int64_t _send_as(self, object data, bint compress) except -1
+    @cython.locals(opcode=int)
+    cpdef int64_t send_fragment(self, int64_t stream_id, data, bint final, bint compress=*) except -1
+    @cython.locals(layer=DeflateLayer)
+    cpdef object deflated(self, int64_t stream_id)
+    @cython.locals(messages=MessageLayer, opcode=int)
+    cpdef send_many(self, stream_ids, data, dict packed=*)
     cdef int _send_control(self, int opcode, bytes data) except -1
     @cython.locals(stream=Stream)
     cpdef consumed(self, int64_t stream_id, int64_t credit)
@@ -77,6 +86,7 @@ cdef class Upgraded(Delivery):
     @cython.locals(data=bytes)
     cdef int late_pong(self, Stream stream) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
+    cdef int keep(self, Stream stream, int64_t n) except -1
     @cython.locals(sink=Sink)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
     @cython.locals(n=int64_t)

@@ -24,6 +24,7 @@ from .constants import (
     NEVER,
     NO_ERROR,
     NO_STATUS_RCVD,
+    OPCODE,
     OVER,
     SWEEP_TIMER,
     TEXT,
@@ -31,6 +32,7 @@ from .constants import (
     WS_PING,
     WS_PONG,
 )
+from .deflate import DeflateLayer, new_deflate_layer
 from .delivery import Delivery
 from .events import Drained, MessagePart, Terminated
 from .guard import Guard
@@ -88,7 +90,7 @@ class Upgraded(Delivery):
         self._timers = Timers(DEFAULTS)
         self.queue = []
 
-    def __init__(self, role, limits=None, *, auto_credit=False, pool=None):
+    def __init__(self, role, limits=None, *, auto_credit=False, pool=None, agreed=None):
         if limits is None:
             limits = Limits()
         elif not isinstance(limits, Limits):
@@ -99,7 +101,10 @@ class Upgraded(Delivery):
         self.auto_credit = auto_credit
         self.buffered = 0
         self.terminated = False
-        self._messages = new_message_layer(client)
+        if agreed is None:
+            self._messages = new_message_layer(client)
+        else:
+            self._messages = new_deflate_layer(client, agreed)
         self._stream = new_stream(STREAM_ID, LOCAL if client else 0, 0, self._messages)
         self._chunks = Chunks()
         self._guard = Guard(limits)
@@ -271,7 +276,7 @@ class Upgraded(Delivery):
         """See `Connection.send_message`."""
         self._check_open()
         if self._messages.sending:
-            raise LocalProtocolError("a fragmented message is being sent; end it first")
+            return self._send_as(data, True)
         opcode = TEXT if isinstance(data, str) else BINARY
         data = payload(data)
         self._check_queue(len(data))
@@ -279,24 +284,54 @@ class Upgraded(Delivery):
         self.messages_sent += 1
         return self._stream.queued
 
-    def send_fragment(self, stream_id, data, final):
+    def send_message_as(self, stream_id, data, compress):
+        """See `Connection.send_message_as`."""
+        self._check_open()
+        return self._send_as(data, compress)
+
+    def _send_as(self, data, compress):
+        if self._messages.sending & OPCODE:
+            raise LocalProtocolError("a fragmented message is being sent; end it first")
+        opcode = TEXT if isinstance(data, str) else BINARY
+        data = payload(data)
+        if not self._messages.whole(self, self._stream, opcode, data, compress):
+            raise self.queue_is_full()
+        return self._stream.queued
+
+    def send_fragment(self, stream_id, data, final, compress=True):
         """See `Connection.send_fragment`."""
         self._check_open()
         opcode = TEXT if isinstance(data, str) else BINARY
-        if self._messages.sending and self._messages.sending != opcode:
+        if self._messages.sending & OPCODE and self._messages.sending & OPCODE != opcode:
             raise LocalProtocolError("the parts of a message must be of one type")
         data = payload(data)
         self._check_queue(len(data))
-        self._messages.send(self, self._stream, opcode, data, final)
+        self._messages.part(self, self._stream, opcode, data, final, compress)
         if final:
             self.messages_sent += 1
         return self._stream.queued
 
-    def send_many(self, stream_ids, data):
+    def deflated(self, stream_id):
+        """See `Connection.deflated`."""
+        if not isinstance(self._messages, DeflateLayer):
+            return None
+        layer = self._messages
+        return layer.agreed
+
+    def send_many(self, stream_ids, data, packed=None):
         """See `Connection.send_many`."""
+        messages = self._messages
+        opcode = TEXT if isinstance(data, str) else BINARY
+        data = payload(data)
+        if packed is None:
+            packed = {}
         for _ in stream_ids:
-            if self._messages.writable() and not self._messages.sending:
-                self.send_message(STREAM_ID, data)
+            if (
+                messages.writable()
+                and not messages.sending & OPCODE
+                and not messages.share(self, self._stream, opcode, data, packed)
+            ):
+                raise self.queue_is_full()
 
     def stream_messages(self, stream_id):
         """See `Connection.stream_messages`."""
@@ -456,6 +491,9 @@ class Upgraded(Delivery):
         stream.held += n
         self.buffered += n
         return 0
+
+    def keep(self, stream, n):
+        return self.hold(stream, n)
 
     def deliver(self, stream, data, credit, early):
         self.messages_received += 1

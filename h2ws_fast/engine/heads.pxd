@@ -6,6 +6,7 @@ from .guard cimport Guard
 from .headers cimport RequestHead, ResponseHead
 from .kernels cimport octets
 from .layers cimport Unanswered, new_body, new_pending
+from .deflate cimport new_deflate_layer
 from .messages cimport new_message_layer
 from .stream cimport Layer, Stream, new_stream
 

@@ -35,6 +35,7 @@ from .headers import (
 )
 from .hpack import CompressionError, HeaderListTooLarge
 from .layers import DISCARDED, TUNNEL, new_body, new_pending
+from .deflate import new_deflate_layer
 from .messages import new_message_layer
 from .priority import read_priority
 from .stream import new_stream
@@ -171,7 +172,7 @@ class Heads(Carrier):
                     return
                 if head.ws_key is not None and valid_key(head.ws_key):
                     key = head.ws_key
-            layer = new_pending(protocol, key, subprotocols)
+            layer = new_pending(protocol, key, subprotocols, head.ws_extensions)
             stream.layer = layer
             if end_stream:
                 layer.ended(self, stream)
@@ -315,9 +316,16 @@ class Heads(Carrier):
         subprotocol = None
         if unanswered.protocol == "websocket":
             reason = None
+            agreed = None
             if head.ws_extensions is not None:
-                reason = "the server uses an extension that was not offered"
-            elif head.ws_protocols is not None:
+                if unanswered.deflate is None:
+                    reason = "the server uses an extension that was not offered"
+                else:
+                    try:
+                        agreed = unanswered.deflate.agree(head.ws_extensions)
+                    except MalformedMessage as error:
+                        reason = error.reason
+            if reason is None and head.ws_protocols is not None:
                 # RFC 6455 section 4.1: one of those offered, or the connection fails.
                 subprotocol = head.ws_protocols.decode("latin-1")
                 if subprotocol not in unanswered.subprotocols:
@@ -325,7 +333,10 @@ class Heads(Carrier):
             if reason is not None:
                 self.break_stream(stream, CANCEL, reason)
                 return
-            stream.layer = new_message_layer(True)
+            if agreed is None:
+                stream.layer = new_message_layer(True)
+            else:
+                stream.layer = new_deflate_layer(True, agreed)
         else:
             stream.layer = TUNNEL
         self.emit(stream, Opened(stream.id, head.status, head.headers, subprotocol))

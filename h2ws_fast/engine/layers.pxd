@@ -23,10 +23,12 @@ cdef class Pending(Layer):
     cdef bint has_ended
     cdef str protocol
     cdef bytes key
+    cdef bytes extensions
     cdef object subprotocols
 
 
 cdef class Unanswered(Layer):
+    cdef object deflate
     cdef str protocol
     cdef object subprotocols
 
@@ -42,6 +44,6 @@ cdef class Discard(Layer):
 @cython.locals(body=Body)
 cpdef Body new_body(int64_t expected)
 @cython.locals(pending=Pending)
-cpdef Pending new_pending(str protocol, bytes key, object subprotocols)
+cpdef Pending new_pending(str protocol, bytes key, object subprotocols, bytes extensions)
 @cython.locals(unanswered=Unanswered)
-cpdef Unanswered new_unanswered(str protocol, object subprotocols)
+cpdef Unanswered new_unanswered(str protocol, object subprotocols, object deflate)

@@ -66,7 +66,7 @@ class Pending(Layer):
     They are credited only once it did, so the stream's window bounds them.
     """
 
-    __slots__ = ("early", "has_ended", "key", "protocol", "subprotocols")
+    __slots__ = ("early", "extensions", "has_ended", "key", "protocol", "subprotocols")
 
     def receive(self, channel, stream, p, pos, n):
         if self.early is None:
@@ -87,7 +87,7 @@ class Pending(Layer):
 class Unanswered(Layer):
     """A request of ours whose response head has not come. Content now is malformed."""
 
-    __slots__ = ("protocol", "subprotocols")
+    __slots__ = ("deflate", "protocol", "subprotocols")
 
     def receive(self, channel, stream, p, pos, n):
         channel.fail_stream(stream, PROTOCOL_ERROR, "DATA before the response's head")
@@ -134,20 +134,22 @@ def new_body(expected):
     return body
 
 
-def new_pending(protocol, key, subprotocols):
+def new_pending(protocol, key, subprotocols, extensions):
     pending = Pending.__new__(Pending)
     pending.early = None
     pending.has_ended = False
     pending.protocol = protocol
     pending.key = key
     pending.subprotocols = subprotocols
+    pending.extensions = extensions
     return pending
 
 
-def new_unanswered(protocol, subprotocols):
+def new_unanswered(protocol, subprotocols, deflate):
     unanswered = Unanswered.__new__(Unanswered)
     unanswered.protocol = protocol
     unanswered.subprotocols = subprotocols
+    unanswered.deflate = deflate
     return unanswered
 
 

@@ -12,7 +12,7 @@ cdef int WS_PROTOCOL_ERROR
 cdef int HEAD, PAYLOAD, DISCARD
 cdef int CLIENT, CLOSE_SENT, CLOSE_RECEIVED, FAILED, REPORTED, OURS_FIRST
 cdef unsigned int LATE_PONG
-cdef int FIN, WHOLE_TEXT, WHOLE_BINARY
+cdef int FIN, OPCODE, RSV1, WHOLE_TEXT, WHOLE_BINARY
 
 cpdef bint is_close_code(int code)
 cpdef object payload(object data)
@@ -27,6 +27,7 @@ cdef class Assembly:
     cdef int64_t empty_frames
     cdef int64_t passed
     cdef bint streaming
+    cdef int64_t packed
 
 
 @cython.final
@@ -58,15 +59,21 @@ cdef class MessageLayer(Layer):
     cdef int _begin(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, int first, int second, Py_ssize_t head) except -1
     @cython.final
     cdef int _drain_head(self, Channel channel, Stream stream, int first, int64_t size) except -1
-    @cython.locals(limits=Limits, assembly=Assembly, have=int64_t)
+    cdef bint understands(self, int first) except -1
+    cdef bint may_fit(self, Channel channel, int first, int64_t size) except -1
+    @cython.locals(assembly=Assembly, have=int64_t)
     cdef void _count_fragment(self, Channel channel, Stream stream, int64_t size) except *
+    @cython.final
+    @cython.locals(limits=Limits, assembly=Assembly)
+    cdef void _count(self, Channel channel, Stream stream, int64_t size, int64_t have, int64_t most) except *
     @cython.final
     @cython.locals(opcode=int)
     cdef int _payload(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    cdef int expand(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.final
     @cython.locals(assembly=Assembly, buffer=Buffer, early=int64_t, complete=bint)
     cdef int _gather(self, Channel channel, Stream stream, int opcode, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
-    @cython.locals(assembly=Assembly, data=bytes)
+    @cython.locals(assembly=Assembly, data=bytes, text=bint)
     cdef int stream_parts(self, Channel channel, Stream stream) except -1
     @cython.final
     @cython.locals(assembly=Assembly, buffer=Buffer, data=bytes, text=bint, final=bint)
@@ -95,12 +102,15 @@ cdef class MessageLayer(Layer):
     @cython.final
     @cython.locals(first_octet=int)
     cdef object _answer(self, Channel channel, Stream stream, object data)
+    cdef bint whole(self, Channel channel, Stream stream, int opcode, object data, bint compress) except -1
+    cdef int part(self, Channel channel, Stream stream, int opcode, object data, bint final, bint compress) except -1
+    cdef bint share(self, Channel channel, Stream stream, int opcode, object data, dict packed) except -1
     cdef int send(self, Channel channel, Stream stream, int opcode, object data, bint final) except -1
 
 
 @cython.locals(assembly=Assembly)
-cdef Assembly _assembly(int opcode)
-
+cpdef Assembly new_assembly(int opcode)
 
 @cython.locals(layer=MessageLayer)
 cpdef MessageLayer new_message_layer(bint client)
+cpdef MessageLayer begin(MessageLayer layer, bint client)

@@ -26,13 +26,17 @@ from .constants import (
     ABNORMAL_CLOSURE,
     BINARY,
     CLOSE,
+    CLOSE_RECEIVED,
+    CLOSE_SENT,
     CONTINUATION_FRAME,
     FIN,
     INVALID_DATA,
     LATE_PONG,
     MESSAGE_TOO_BIG,
     NO_STATUS_RCVD,
+    OPCODE,
     POLICY_VIOLATION,
+    RSV1,
     TEXT,
     WS_PING,
     WS_PONG,
@@ -51,10 +55,8 @@ DISCARD = 2
 WHOLE_TEXT = FIN | TEXT
 WHOLE_BINARY = FIN | BINARY
 
-# MessageLayer.bits
+# MessageLayer.bits, beside CLOSE_SENT and CLOSE_RECEIVED
 CLIENT = 0x1  # this end is the client of the WebSocket: it masks, the peer must not
-CLOSE_SENT = 0x2
-CLOSE_RECEIVED = 0x4
 FAILED = 0x8  # we failed the WebSocket: the application sees our code
 REPORTED = 0x10  # Closed was delivered
 OURS_FIRST = 0x20  # our Close went out before theirs came
@@ -101,10 +103,20 @@ class Assembly:
     """A message that is still arriving.
 
     Where messages are handed over in pieces (`streaming`) it stays from then on: `buffer` is empty,
-    `passed` counts what went on, and between messages `opcode` is 0.
+    `passed` counts what went on, and between messages `opcode` is 0. A compressed message has RSV1
+    in `opcode`; of what came of it, `packed` octets, the buffer holds what they expand to.
     """
 
-    __slots__ = ("buffer", "opcode", "utf8", "frames", "empty_frames", "passed", "streaming")
+    __slots__ = (
+        "buffer",
+        "opcode",
+        "utf8",
+        "frames",
+        "empty_frames",
+        "passed",
+        "packed",
+        "streaming",
+    )
 
 
 class Closing:
@@ -255,15 +267,16 @@ class MessageLayer(Layer):
             # Draining: of every frame only its boundaries matter.
             return self._drain_head(channel, stream, first, size)
         if (first & 0x70) or (masked == 0) != (self.bits & CLIENT != 0):
-            if first & 0x70:
+            if first & 0x70 and not self.understands(first):
                 # RFC 6455 section 5.2: RSV "MUST be 0 unless an extension is negotiated".
                 self.fail(channel, stream, WS_PROTOCOL_ERROR, "reserved bits are set")
-            elif masked:
+            elif masked and self.bits & CLIENT:
                 self.fail(channel, stream, WS_PROTOCOL_ERROR, "frame from a server is masked")
-            else:
+            elif not masked and not self.bits & CLIENT:
                 self.fail(channel, stream, WS_PROTOCOL_ERROR, "frame from a client is not masked")
-            return self._drain_head(channel, stream, first, size)
-        opcode = first & 0x0F
+            if self.bits & CLOSE_SENT:
+                return self._drain_head(channel, stream, first, size)
+        opcode = first & OPCODE
         if opcode >= 8:
             if opcode > WS_PONG:
                 self.fail(channel, stream, WS_PROTOCOL_ERROR, "reserved opcode")
@@ -276,7 +289,7 @@ class MessageLayer(Layer):
         elif self.assembly is None or self.assembly.opcode == 0:
             if opcode == CONTINUATION_FRAME:
                 self.fail(channel, stream, WS_PROTOCOL_ERROR, "continuation of no message")
-            elif size > channel.limits.max_message:
+            elif size > channel.limits.max_message and not self.may_fit(channel, first, size):
                 channel.count_hit("max_message")
                 self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
         elif opcode != CONTINUATION_FRAME:
@@ -288,19 +301,32 @@ class MessageLayer(Layer):
         return True
 
     def _drain_head(self, channel, stream, first, size):
-        if size > 125 and first & 0x0F == CLOSE:
+        if size > 125 and first & OPCODE == CLOSE:
             # Whatever it holds: both Close frames are on the wire, nothing is left to wait for.
             self.bits |= CLOSE_RECEIVED
             self.ended(channel, stream)
             return False
         return True
 
+    def understands(self, first):
+        """May a frame begin with this octet, in which reserved bits are set? An extension knows."""
+        return False
+
+    def may_fit(self, channel, first, size):
+        """May a message hold no more than it is allowed, although its frame does?"""
+        return False
+
     def _count_fragment(self, channel, stream, size):
         # A continuation begins: the whole message stays within its limits (SEC-5-1, SEC-5-3).
-        limits = channel.limits
         assembly = self.assembly
         have = assembly.passed + assembly.buffer.size()
-        if size > limits.max_message - have:
+        self._count(channel, stream, size, have, channel.limits.max_message)
+
+    def _count(self, channel, stream, size, have, most):
+        # `size` octets more for a message of which `have` came, and of which `most` may come.
+        limits = channel.limits
+        assembly = self.assembly
+        if size > most - have:
             channel.count_hit("max_message")
             self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
             return
@@ -317,11 +343,14 @@ class MessageLayer(Layer):
 
     def _payload(self, channel, stream, p, pos, n):
         # n octets of the current frame, unmasked by `key`; the frame is whole where left is 0.
-        opcode = self.opcode & 0x0F
+        opcode = self.opcode & (OPCODE | RSV1)
         if self.left == 0:
             self.phase = HEAD
-        if opcode >= 8:
-            self._control(channel, stream, opcode, p, pos, n)
+        if opcode >= 8:  # or RSV1 is set
+            if opcode & 8:
+                self._control(channel, stream, opcode & OPCODE, p, pos, n)
+            else:
+                self.expand(channel, stream, p, pos, n)
         elif self.bits & CLOSE_SENT:
             if n:
                 channel.credit(stream, n)
@@ -340,12 +369,20 @@ class MessageLayer(Layer):
             self._gather(channel, stream, opcode, p, pos, n)
         return 0
 
+    def expand(self, channel, stream, p, pos, n):
+        """n octets of a frame with RSV1, or of the frames behind it. Without an extension they
+        come only while draining."""
+        channel.credit(stream, n)
+        return 0
+
     def _gather(self, channel, stream, opcode, p, pos, n):
         # A piece of a message that is not whole yet, or that began earlier.
         assembly = self.assembly
         if assembly is None:
-            assembly = _assembly(opcode)
+            assembly = new_assembly(opcode)
             self.assembly = assembly
+        elif assembly.opcode & RSV1:
+            return self.expand(channel, stream, p, pos, n)
         elif assembly.streaming:
             return self._part(channel, stream, opcode, p, pos, n)
         buffer = assembly.buffer
@@ -374,7 +411,7 @@ class MessageLayer(Layer):
         """Hand over what comes from now on in pieces."""
         assembly = self.assembly
         if assembly is None:
-            assembly = _assembly(0)
+            assembly = new_assembly(0)
             self.assembly = assembly
         elif assembly.streaming:
             return 0
@@ -383,7 +420,8 @@ class MessageLayer(Layer):
             data = assembly.buffer.bytes()
             assembly.passed = len(data)
             if data:
-                channel.deliver_part(stream, data, assembly.opcode == TEXT, False, True)
+                text = assembly.opcode & OPCODE == TEXT
+                channel.deliver_part(stream, data, text, False, True)
         return 0
 
     def _part(self, channel, stream, opcode, p, pos, n):
@@ -632,6 +670,20 @@ class MessageLayer(Layer):
             return None
         return channel.queue_is_full()
 
+    def whole(self, channel, stream, opcode, data, compress):
+        """Queue a message, compressed if an extension can and `compress` says so; `data` as in
+        `send`. False where so many more octets must not wait."""
+        return channel.push_message(stream, opcode | FIN, data, len(data))
+
+    def part(self, channel, stream, opcode, data, final, compress):
+        """Queue a part of a message; the first of them decides whether it is compressed."""
+        return self.send(channel, stream, opcode, data, final)
+
+    def share(self, channel, stream, opcode, data, packed):
+        """Queue a message that others get as well: what they have in common is kept in the dict
+        `packed`. False as in `whole`."""
+        return self.whole(channel, stream, opcode, data, True)
+
     def send(self, channel, stream, opcode, data, final):
         """Queue one frame of a message; `data` is `bytes` or ASCII `str`. The call was checked."""
         if self.sending:
@@ -644,7 +696,8 @@ class MessageLayer(Layer):
         return 0
 
 
-def _assembly(opcode):
+def new_assembly(opcode):
+    """Begin a message that comes in pieces; opcode 0: it is not there yet."""
     assembly = Assembly.__new__(Assembly)
     assembly.buffer = Buffer()
     assembly.opcode = opcode
@@ -652,13 +705,18 @@ def _assembly(opcode):
     assembly.frames = 1
     assembly.empty_frames = 0
     assembly.passed = 0
+    assembly.packed = 0
     assembly.streaming = False
     return assembly
 
 
 def new_message_layer(client):
     """Make the layer of a WebSocket that has just opened."""
-    layer = MessageLayer.__new__(MessageLayer)
+    return begin(MessageLayer.__new__(MessageLayer), client)
+
+
+def begin(layer, client):
+    """Give a layer the state it begins with."""
     layer.assembly = None
     layer.partial = None
     layer.closing = None

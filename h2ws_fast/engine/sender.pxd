@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from .control cimport Control
+from .deflate cimport DeflateLayer, new_deflate_layer
 from .buffers cimport Buffer
 from .chunks cimport Chunks
 from .kernels cimport address
@@ -11,7 +12,7 @@ from .stream cimport Layer, Stream, new_stream
 
 cdef unsigned int ANSWERED, BINARY, CANCEL, CLOSED, CLOSING, CONTINUATION, DIRECT, END, END_HEADERS, END_STREAM
 cdef unsigned int HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HEADERS, HEAD_ONLY, HIGH, LOCAL
-cdef unsigned int MAX_STREAM_ID, NO_STATUS_RCVD, OVER, PING, PRIORITY_UPDATE, PROMPT, REFUSED, REFUSED_STREAM, TEXT, TRAILED
+cdef unsigned int MAX_STREAM_ID, NO_STATUS_RCVD, OPCODE, OVER, PING, PRIORITY_UPDATE, PROMPT, REFUSED, REFUSED_STREAM, TEXT, TRAILED
 cdef unsigned int TUNNELLED, WS_PING, WS_PONG
 cdef int FIN, HANDSHAKE_TIMER, INCREMENTAL, OWN_INCREMENTAL, OWN_URGENCY, URGENCY
 cdef Layer REFUSAL, TUNNEL
@@ -22,7 +23,7 @@ cdef class Sender(Control):
     cdef bint accept_key
 
     @cython.locals(stream=Stream, value=bytes, rank=int)
-    cdef unsigned int _open(self, list fields, str protocol, bint connect, bint head_only, object subprotocols, bint end_stream) except 0
+    cdef unsigned int _open(self, list fields, str protocol, bint connect, bint head_only, object subprotocols, bint end_stream, object deflate) except 0
     cdef bytes _priority_field(self, list fields)
     @cython.locals(size=int64_t)
     cdef int _check_list_size(self, list fields) except -1
@@ -51,16 +52,22 @@ cdef class Sender(Control):
     @cython.locals(stream=Stream, layer=MessageLayer, opcode=int)
     cpdef int64_t send_message(self, int64_t stream_id, data) except -1
     @cython.locals(stream=Stream, layer=MessageLayer, opcode=int)
-    cpdef int64_t send_fragment(self, int64_t stream_id, data, bint final) except -1
+    cpdef int64_t send_fragment(self, int64_t stream_id, data, bint final, bint compress=*) except -1
+    @cython.locals(stream=Stream)
+    cpdef int64_t send_message_as(self, int64_t stream_id, data, bint compress) except -1
+    @cython.locals(opcode=int)
+    cdef int64_t _send_as(self, Stream stream, MessageLayer layer, object data, bint compress) except -1
+    @cython.locals(layer=Layer, deflated=DeflateLayer)
+    cpdef object deflated(self, int64_t stream_id)
     @cython.locals(streams=list, stream=Stream, opcode=int)
-    cpdef send_many(self, stream_ids, data)
+    cpdef send_many(self, stream_ids, data, dict packed=*)
     @cython.locals(stream=Stream, messages=MessageLayer)
     cpdef stream_messages(self, int64_t stream_id)
     @cython.final
     cdef Stream _find(self, int64_t stream_id)
     cdef object _is_none(self, int64_t stream_id)
     @cython.locals(messages=MessageLayer)
-    cdef void _send_one_of_many(self, Stream stream, int opcode, object data) except *
+    cdef void _send_one_of_many(self, Stream stream, int opcode, object data, dict packed) except *
     @cython.final
     @cython.locals(layer=Layer, messages=MessageLayer)
     cdef MessageLayer _open_websocket(self, Stream stream)

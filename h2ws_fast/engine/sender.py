@@ -30,6 +30,7 @@ from .constants import (
     LOCAL,
     MAX_STREAM_ID,
     NO_STATUS_RCVD,
+    OPCODE,
     OVER,
     PING,
     PRIORITY_UPDATE,
@@ -43,6 +44,7 @@ from .constants import (
     WS_PONG,
 )
 from .control import Control
+from .deflate import DeflateLayer, new_deflate_layer
 from .handshake import accept_value, is_token
 from .kernels import address
 from .layers import REFUSAL, TUNNEL, Pending, new_unanswered
@@ -99,15 +101,24 @@ class Sender(Control):
                 connect = field[1] == b"CONNECT"
         if octets and protocol is not None:
             protocol = ""
-        return self._open(fields, protocol, connect, head_only, (), end_stream)
+        return self._open(fields, protocol, connect, head_only, (), end_stream, None)
 
     def connect_websocket(
-        self, authority, path="/", *, scheme="https", headers=(), subprotocols=(), origin=None
+        self,
+        authority,
+        path="/",
+        *,
+        scheme="https",
+        headers=(),
+        subprotocols=(),
+        origin=None,
+        deflate=None,
     ):
         """Ask for a WebSocket; return the stream's identifier. For clients.
 
         `Opened` follows, or `Responded` where the server refuses, or `Reset`. `subprotocols` in
-        order of preference. Raises as `request` does.
+        order of preference. With a `ClientPerMessageDeflateFactory` compression is offered. Raises
+        as `request` does.
         """
         if isinstance(subprotocols, str | bytes):
             raise TypeError("subprotocols must be a sequence of str, not one str")
@@ -129,10 +140,13 @@ class Sender(Control):
             fields.append(("sec-websocket-protocol", ", ".join(offered)))
         if origin is not None:
             fields.append(("origin", origin))
+        if deflate is not None:
+            fields.append(("sec-websocket-extensions", deflate.offer()))
         fields.extend(headers)
-        return self._open(prepare(fields, "request"), "websocket", True, False, offered, False)
+        fields = prepare(fields, "request")
+        return self._open(fields, "websocket", True, False, offered, False, deflate)
 
-    def _open(self, fields, protocol, connect, head_only, subprotocols, end_stream):
+    def _open(self, fields, protocol, connect, head_only, subprotocols, end_stream, deflate):
         if not self.client:
             raise LocalProtocolError("only a client opens streams; a server answers with respond()")
         if protocol is not None and not self.can_connect:
@@ -155,7 +169,7 @@ class Sender(Control):
         stream_id = self.next_local_id
         self.next_local_id = stream_id + 2
         stream = new_stream(
-            stream_id, LOCAL, self.local_initial, new_unanswered(protocol, subprotocols)
+            stream_id, LOCAL, self.local_initial, new_unanswered(protocol, subprotocols, deflate)
         )
         if connect:
             stream.flags |= TUNNELLED | PROMPT
@@ -242,10 +256,11 @@ class Sender(Control):
         if end_stream:
             self.ended_here(stream)
 
-    def accept_websocket(self, stream_id, subprotocol=None, *, headers=()):
+    def accept_websocket(self, stream_id, subprotocol=None, *, headers=(), deflate=None):
         """Open the WebSocket that a `Requested` with protocol "websocket" asks for.
 
         `subprotocol` must be one the client offered, or None. `headers` are added to the response.
+        With a `ServerPerMessageDeflateFactory` the client's offers of compression are answered.
         Messages may be sent at once.
         """
         stream = self._answerable(stream_id)
@@ -261,6 +276,11 @@ class Sender(Control):
             fields.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
         if pending.key is not None and self.accept_key:
             fields.append((b"sec-websocket-accept", accept_value(pending.key)))
+        answer = None
+        if deflate is not None and pending.extensions is not None:
+            answer = deflate.accept(pending.extensions)
+            if answer is not None:
+                fields.append((b"sec-websocket-extensions", answer[0]))
         if headers:
             fields.extend(headers)
             fields = prepare(fields, "tunnel")
@@ -268,7 +288,10 @@ class Sender(Control):
         stream.flags |= ANSWERED
         self.timers.cancel(HANDSHAKE_TIMER, stream_id)
         self.write_headers(stream, fields, False)
-        stream.layer = new_message_layer(False)
+        if answer is None:
+            stream.layer = new_message_layer(False)
+        else:
+            stream.layer = new_deflate_layer(False, answer[1])
         self._release_early(stream, pending)
 
     def _release_early(self, stream, pending):
@@ -446,7 +469,7 @@ class Sender(Control):
             stream = self._stream(stream_id)
         layer = self._open_websocket(stream)
         if layer.sending:
-            raise LocalProtocolError("a fragmented message is being sent; end it first")
+            return self._send_as(stream, layer, data, True)
         opcode = BINARY
         if type(data) is not bytes:
             if isinstance(data, str):
@@ -456,32 +479,64 @@ class Sender(Control):
             raise self.queue_is_full()
         return stream.queued
 
-    def send_fragment(self, stream_id, data, final):
-        """Queue a part of a WebSocket message; all its parts are `str`, or all bytes-like."""
+    def send_message_as(self, stream_id, data, compress):
+        """`send_message` with a say: `compress` False keeps the message plain (a secret beside what
+        others can choose: CRIME), on WebSockets that compress."""
+        stream = self._stream(stream_id)
+        layer = self._open_websocket(stream)
+        return self._send_as(stream, layer, data, compress)
+
+    def _send_as(self, stream, layer, data, compress):
+        # A verb of its own, so that the usual one asks nothing about compression.
+        if layer.sending & OPCODE:
+            raise LocalProtocolError("a fragmented message is being sent; end it first")
+        opcode = TEXT if isinstance(data, str) else BINARY
+        data = payload(data)
+        if not layer.whole(self, stream, opcode, data, compress):
+            raise self.queue_is_full()
+        return stream.queued
+
+    def send_fragment(self, stream_id, data, final, compress=True):
+        """Queue a part of a WebSocket message; all its parts are `str`, or all bytes-like.
+
+        `compress` of the first part holds for all of them.
+        """
         stream = self._stream(stream_id)
         layer = self._open_websocket(stream)
         opcode = TEXT if isinstance(data, str) else BINARY
-        if layer.sending and layer.sending != opcode:
+        if layer.sending & OPCODE and layer.sending & OPCODE != opcode:
             raise LocalProtocolError("the parts of a message must be of one type")
         data = payload(data)
         self._check_queue(len(data))
-        layer.send(self, stream, opcode, data, final)
+        layer.part(self, stream, opcode, data, final, compress)
         if final:
             self.messages_sent += 1
         return stream.queued
 
-    def send_many(self, stream_ids, data):
+    def deflated(self, stream_id):
+        """What was agreed on for a WebSocket's compression (`Agreed`), or None."""
+        layer = self._stream(stream_id).layer
+        if not isinstance(layer, DeflateLayer):
+            return None
+        deflated = layer
+        return deflated.agreed
+
+    def send_many(self, stream_ids, data, packed=None):
         """Queue one message on many WebSockets; streams that are over are passed over.
 
-        A number that no stream can have raises `ValueError`, and nothing is sent.
+        A number that no stream can have raises `ValueError`, and nothing is sent. Where compression
+        takes no context over, the message is compressed once for equal parameters, and once for
+        several calls with the same data that hand the same dict `packed`.
         """
         opcode = TEXT if isinstance(data, str) else BINARY
         data = payload(data)
         streams = []
         for stream_id in stream_ids:
             streams.append(self._find(stream_id))
+        if packed is None:
+            packed = {}
         for stream in streams:
-            self._send_one_of_many(stream, opcode, data)
+            self._send_one_of_many(stream, opcode, data, packed)
 
     def stream_messages(self, stream_id):
         """From now on hand over the messages of a WebSocket in pieces, each as it comes.
@@ -503,11 +558,18 @@ class Sender(Control):
     def _is_none(self, stream_id):
         return ValueError(f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1")
 
-    def _send_one_of_many(self, stream, opcode, data):
+    def _send_one_of_many(self, stream, opcode, data, packed):
         if stream is None or stream.flags & OVER or not isinstance(stream.layer, MessageLayer):
             return
         messages = stream.layer
-        if messages.writable() and not messages.sending:
+        if messages.sending:
+            if (
+                messages.writable()
+                and not messages.sending & OPCODE
+                and not messages.share(self, stream, opcode, data, packed)
+            ):
+                raise self.queue_is_full()
+        elif messages.writable():
             self._check_queue(len(data))
             messages.send(self, stream, opcode, data, True)
             self.messages_sent += 1

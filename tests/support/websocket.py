@@ -28,7 +28,8 @@ class WebSocket:
     """`role` is the engine's; stream 1 carries the WebSocket on both transports.
 
     `conn` is the engine: call its verbs with stream 1. Options are those of `Connection` and
-    `Upgraded`; `peer_settings` and `window` (the connection's) concern HTTP/2 alone.
+    `Upgraded`; `peer_settings` and `window` (the connection's) concern HTTP/2 alone. `deflate` makes
+    it compressed: `(factory, octets)` with the peer's offers, or with its response.
     """
 
     def __init__(
@@ -41,9 +42,11 @@ class WebSocket:
         peer_settings=((f.INITIAL_WINDOW_SIZE, 1 << 30),),
         window=WIDE,
         limits=None,
+        deflate=None,
         **options,
     ):
         self.transport = transport
+        self.deflate = deflate
         self.role = role
         self.key = KEY if role == SERVER else None  # only a client masks
         self.ended = False  # the engine's side
@@ -65,6 +68,12 @@ class WebSocket:
         else:
             self.errors = importlib.import_module("..errors", twin.__name__)
             h1 = importlib.import_module(".h1", twin.__name__)
+            if deflate is not None:
+                factory, octets = deflate
+                if role == SERVER:
+                    options["agreed"] = factory.accept(octets)[1]
+                else:
+                    options["agreed"] = factory.agree(octets)
             self._now = 0.0
             self._events = []
             self.conn = h1.Upgraded(
@@ -76,13 +85,15 @@ class WebSocket:
 
     def _open(self):
         peer = self.peer
+        factory, octets = self.deflate or (None, None)
+        more = [] if octets is None else [("sec-websocket-extensions", octets.decode())]
         if self.role == SERVER:
-            peer.open(CONNECT)
-            self.conn.accept_websocket(1)
+            peer.open(CONNECT + more)
+            self.conn.accept_websocket(1, deflate=factory)
         else:
-            assert self.conn.connect_websocket("example.com", "/chat") == 1
+            assert self.conn.connect_websocket("example.com", "/chat", deflate=factory) == 1
             peer.sent()
-            peer.feed(peer.headers(1, OK))
+            peer.feed(peer.headers(1, OK + more))
         peer.sent()
         peer.more()
         peer.events.clear()
@@ -185,7 +196,9 @@ class WebSocket:
         frames = read_ws_frames(octets)
         for one in frames:  # RFC 6455 section 5.1: the rule of masking has no exception
             assert (one.key is not None) == (self.role == CLIENT), one
-            assert one.rsv == 0, one
+            assert one.rsv == 0 or (
+                one.rsv == 4 and self.deflate is not None and one.opcode in (TEXT, BINARY)
+            ), one
         return frames + marks
 
     def sent(self):

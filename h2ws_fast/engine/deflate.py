@@ -1,0 +1,375 @@
+"""permessage-deflate: messages that are compressed on their way. RFC 7692.
+
+A DeflateLayer takes the place of a MessageLayer where the handshake agreed on compression (see
+`agreement`). A message without RSV1 goes the ways it goes there, both in and out; one with it goes
+through here, as its octets come:
+
+    in    unmask -> expand, at most what the message may still hold -> check UTF-8 -> gather
+    out   compress -> flush -> without the flush's last four octets -> one frame, or many
+
+A compressor or decompressor exists while it is of use: within a message, and after it only where
+the context is taken over (RFC 7692 section 7.1.1). Between two messages a WebSocket without
+takeover holds nothing but this layer. At any time our compressor may be forgotten, since the peer
+does not know whether we refer to what went before; its decompressor never.
+
+Octets that come count twice: those of the wire are credited at once, and what they expand to
+counts as held (`Limits.max_buffered`) and must be consumed before the peer's window opens again.
+So neither a small message that grows a thousandfold nor many of them outrun their reader.
+"""
+
+import zlib
+
+from ..errors import LocalProtocolError
+from .codec import decompressor
+from .constants import (
+    BINARY,
+    CLOSE_RECEIVED,
+    CLOSE_SENT,
+    CONTINUATION_FRAME,
+    DEFLATES,
+    FIN,
+    INVALID_DATA,
+    MESSAGE_TOO_BIG,
+    OPCODE,
+    POLICY_VIOLATION,
+    RSV1,
+    TEXT,
+)
+from .kernels import address, rotate, unmask, unmask_text
+from .messages import MessageLayer, begin, new_assembly, payload
+
+SYNC_FLUSH = zlib.Z_SYNC_FLUSH
+
+# What a flush ends with, and no message: RFC 7692 section 7.2.1.
+TAIL = b"\x00\x00\xff\xff"
+# A block without content. Where the decompressor stands between two blocks nothing comes out of it.
+EMPTY_BLOCK = b"\x00" + TAIL
+# The same as the last block: behind it the decompressor is at its end, if it stood between two.
+LAST_BLOCK = b"\x01" + TAIL
+
+WINDOW = 32768
+# A block marked as final ends the decompressor, of which another takes the place, in 5 us: so
+# many of them may stand in one message.
+MAX_FINAL_BLOCKS = 128
+# Pieces of the window, before they are joined.
+MAX_PIECES = 64
+
+
+class Window:
+    """The last 32 KiB of what was expanded: a decompressor does not tell its own."""
+
+    __slots__ = ("pieces", "size")
+
+    def __init__(self):
+        self.pieces = []
+        self.size = 0
+
+    def add(self, data):
+        """Remember what was expanded last."""
+        n = len(data)
+        if n >= WINDOW:
+            self.pieces = [data if n == WINDOW else data[n - WINDOW :]]
+            self.size = WINDOW
+        elif n:
+            self.pieces.append(data)
+            self.size += n
+            if self.size > WINDOW + (WINDOW >> 1) or len(self.pieces) > MAX_PIECES:
+                self.pieces = [self.content()]
+                self.size = len(self.pieces[0])
+
+    def content(self):
+        """The window as `bytes`."""
+        data = b"".join(self.pieces)
+        n = len(data)
+        return data if n <= WINDOW else data[n - WINDOW :]
+
+
+class DeflateLayer(MessageLayer):
+    """The messages of one WebSocket with permessage-deflate."""
+
+    # 40 octets more than a MessageLayer when compiled.
+    __slots__ = ("agreed", "compressor", "decompressor", "window", "finals", "fresh")
+
+    # -- octets in -----------------------------------------------------------------------------
+
+    def understands(self, first):
+        # RFC 7692 section 6: RSV1 on "the first frame of a message", so on no continuation, and on
+        # no control frame. RSV2 and RSV3 belong to nobody.
+        return first & 0x70 == RSV1 and (first & OPCODE == TEXT or first & OPCODE == BINARY)
+
+    def may_fit(self, channel, first, size):
+        return first & RSV1 != 0 and size <= self._most(channel)
+
+    def _most(self, channel):
+        # What cannot be compressed grows, by 5 octets in 16 KiB and less.
+        most = channel.limits.max_message
+        return most + (most >> 8) + 64
+
+    def _count_fragment(self, channel, stream, size):
+        assembly = self.assembly
+        if assembly.opcode & RSV1:
+            self._count(channel, stream, size, assembly.packed, self._most(channel))
+        else:
+            self._count(
+                channel, stream, size, assembly.buffer.size(), channel.limits.max_message
+            )
+
+    def expand(self, channel, stream, p, pos, n):
+        channel.credit(stream, n)
+        if self.bits & CLOSE_SENT:
+            return 0
+        assembly = self.assembly
+        final = self.left == 0 and self.opcode & FIN != 0
+        data = unmask(p, pos, n, self.key)
+        if assembly is None:
+            self.finals = 0
+            if final:
+                return self._expand_whole(channel, stream, data)
+            assembly = new_assembly(self.opcode & (OPCODE | RSV1))
+            self.assembly = assembly
+        elif assembly.opcode == 0:
+            self.finals = 0
+            assembly.opcode = self.opcode & (OPCODE | RSV1)
+            assembly.utf8 = 0
+            assembly.frames = 1
+            assembly.empty_frames = 0
+            assembly.passed = 0
+            assembly.packed = 0
+        self.key = rotate(self.key, n)
+        assembly.packed += n
+        buffer = assembly.buffer
+        if assembly.packed:
+            have = assembly.passed + buffer.size()
+            data = self._expand(channel, stream, data, final, channel.limits.max_message - have)
+            if data is None:
+                return 0
+        size = len(data)
+        text = assembly.opcode & OPCODE == TEXT
+        if text:
+            assembly.utf8 = buffer.append_text(address(data), 0, size, 0, assembly.utf8)
+        else:
+            buffer.append(address(data), 0, size, 0)
+        if size:
+            channel.keep(stream, size)
+            if self.bits & CLOSE_SENT:
+                return 0  # it was shed
+        if assembly.utf8 < 0 or (final and assembly.utf8 != 0):
+            self.fail(channel, stream, INVALID_DATA, "text is not UTF-8")
+        elif assembly.streaming:
+            data = buffer.bytes()
+            assembly.passed += size
+            if final:
+                assembly.opcode = 0
+            if size or final:
+                channel.deliver_part(stream, data, text, final, True)
+        elif final:
+            self.assembly = None
+            size = buffer.size()
+            whole = buffer.text() if text else buffer.bytes()
+            channel.deliver(stream, whole, size, size)
+        return 0
+
+    def _expand_whole(self, channel, stream, data):
+        # A message that came in one piece.
+        if data:
+            # An empty payload is no DEFLATE at all: it would leave the decompressor within a block.
+            data = self._expand(channel, stream, data, True, channel.limits.max_message)
+            if data is None:
+                return 0
+        size = len(data)
+        whole = data
+        if self.opcode & OPCODE == TEXT:
+            whole = unmask_text(address(data), 0, size, 0)
+            if whole is None:
+                self.fail(channel, stream, INVALID_DATA, "text is not UTF-8")
+                return 0
+        if size:
+            channel.keep(stream, size)
+            if self.bits & CLOSE_SENT:
+                return 0
+        channel.deliver(stream, whole, size, size)
+        return 0
+
+    def _expand(self, channel, stream, data, final, room):
+        # What these octets of a message expand to, at most `room`; None: the WebSocket failed.
+        if room > 1 << 40:
+            room = 1 << 40
+        alone = not self.agreed.receives
+        try:
+            engine = self.decompressor
+            if engine is None:
+                engine = decompressor(b"")
+                self.decompressor = engine
+            if final:
+                if not self.fresh or data:
+                    data += TAIL
+                if alone:
+                    data += LAST_BLOCK
+            if data:
+                self.fresh = False
+            # No more is ever allocated than was asked for.
+            expanded = engine.decompress(data, room + 1)
+            if engine.eof and (not final or not alone or engine.unused_data):
+                expanded = self._after_final_block(expanded, final and alone, room)
+                engine = self.decompressor
+            if len(expanded) > room:
+                channel.count_hit("max_message")
+                self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
+                return None
+            if self.finals > MAX_FINAL_BLOCKS:
+                self.fail(channel, stream, POLICY_VIOLATION, "too many final blocks")
+                return None
+            if final:
+                if not alone:
+                    whole = not engine.decompress(EMPTY_BLOCK, 1)
+                else:
+                    whole = engine.eof
+                    self.decompressor = None
+                if not whole:
+                    self.fail(channel, stream, INVALID_DATA, "compressed data is cut short")
+                    return None
+        except zlib.error:
+            self.fail(channel, stream, INVALID_DATA, "compressed data is corrupt")
+            return None
+        if alone and final:
+            self.window = None
+        else:
+            if self.window is None:
+                self.window = Window()
+            self.window.add(expanded)
+        return expanded
+
+    def _after_final_block(self, expanded, last, room):
+        # RFC 7692 section 7.2.3.4: a block with BFINAL set ends neither message nor context. What
+        # follows is for a decompressor behind which the same window lies.
+        window = Window()
+        if self.window is not None:
+            window.add(self.window.content())
+        window.add(expanded)
+        pieces = [expanded]
+        size = len(expanded)
+        engine = self.decompressor
+        while engine.eof and size <= room and self.finals <= MAX_FINAL_BLOCKS:
+            data = engine.unused_data
+            if last and not data:
+                break
+            self.finals += 1
+            engine = decompressor(window.content())
+            self.decompressor = engine
+            if data == TAIL or data == TAIL + LAST_BLOCK:
+                # The message ends right behind a final block: nothing is there to be flushed.
+                data = data[4:]
+            self.fresh = not data
+            if self.fresh:
+                break
+            more = engine.decompress(data, room + 1 - size)
+            window.add(more)
+            pieces.append(more)
+            size += len(more)
+        return b"".join(pieces)
+
+    # -- messages out --------------------------------------------------------------------------
+
+    def answer(self, channel, stream, data):
+        opcode = BINARY
+        if type(data) is not bytes:
+            if not isinstance(data, str):
+                return None
+            opcode = TEXT
+            data = payload(data)
+        if self.sending & OPCODE:
+            return LocalProtocolError("a fragmented message is being sent; end it first")
+        if self.bits & (CLOSE_SENT | CLOSE_RECEIVED):
+            return None
+        if self.whole(channel, stream, opcode, data, True):
+            return None
+        return channel.queue_is_full()
+
+    def whole(self, channel, stream, opcode, data, compress):
+        n = len(data)
+        agreed = self.agreed
+        if not compress or n < agreed.threshold or not agreed.bits:
+            return channel.push_message(stream, opcode | FIN, data, n)
+        packed = self._compress(data)
+        packed = ending(packed)
+        if not agreed.sends:
+            self.compressor = None
+            if len(packed) >= n:
+                return channel.push_message(stream, opcode | FIN, data, n)
+        if channel.push_message(stream, opcode | FIN | RSV1, packed, len(packed)):
+            return True
+        self.compressor = None  # it refers to what the peer will not have
+        return False
+
+    def share(self, channel, stream, opcode, data, packed):
+        agreed = self.agreed
+        n = len(data)
+        if agreed.sends or n < agreed.threshold or not agreed.bits:
+            return self.whole(channel, stream, opcode, data, True)
+        common = packed.get(agreed)
+        if common is None:
+            common = self._compress(data)
+            common = ending(common)
+            self.compressor = None
+            packed[agreed] = common
+        if len(common) >= n:
+            return channel.push_message(stream, opcode | FIN, data, n)
+        return channel.push_message(stream, opcode | FIN | RSV1, common, len(common))
+
+    def part(self, channel, stream, opcode, data, final, compress):
+        sending = self.sending
+        if sending & OPCODE == 0:
+            # The first part: whether it is compressed holds for all of them.
+            first = opcode
+            sending = DEFLATES | opcode
+            if compress and self.agreed.bits:
+                first |= RSV1
+                sending |= RSV1
+        else:
+            first = CONTINUATION_FRAME
+        if sending & RSV1:
+            data = self._compress(data)
+            if final:
+                data = ending(data)
+                if not self.agreed.sends:
+                    self.compressor = None
+        self.sending = DEFLATES if final else sending
+        channel.write_frame(stream, first | FIN if final else first, data)
+        return 0
+
+    def send(self, channel, stream, opcode, data, final):
+        return self.part(channel, stream, opcode, data, final, True)
+
+    def _compress(self, data):
+        if type(data) is not bytes:
+            data = data.encode()
+        engine = self.compressor
+        if engine is None:
+            engine = self.agreed.compressor()
+        self.compressor = None  # until it has done all of it
+        compressed = engine.compress(data)
+        compressed += engine.flush(SYNC_FLUSH)
+        self.compressor = engine
+        return compressed
+
+
+def ending(compressed):
+    """What ends a message, of what a flush left: RFC 7692 section 7.2.1."""
+    if compressed.endswith(TAIL):
+        return compressed[:-4]
+    # There was nothing to flush: the header of an empty block (section 7.2.3.6).
+    return compressed + b"\x00"
+
+
+def new_deflate_layer(client, agreed):
+    """Make the layer of a WebSocket that has just opened with compression."""
+    layer = DeflateLayer.__new__(DeflateLayer)
+    begin(layer, client)
+    layer.sending = DEFLATES
+    layer.agreed = agreed
+    layer.compressor = None
+    layer.decompressor = None
+    layer.window = None
+    layer.finals = 0
+    layer.fresh = False
+    return layer
