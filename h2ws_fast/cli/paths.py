@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import COMPILED, ConnectionClosed, LocalProtocolError, Request, Response, Server, WebSocket
-from ..engine.messages import check_close
+from ..engine.closing import check_close
 from . import version
 
 __all__ = ["Counters", "Paths"]

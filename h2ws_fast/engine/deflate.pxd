@@ -1,9 +1,10 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from .assembly cimport Assembly, new_assembly
 from .buffers cimport Buffer
 from .kernels cimport address, octets, rotate, unmask, unmask_text
-from .messages cimport Assembly, MessageLayer, begin, new_assembly, payload
+from .messages cimport MessageLayer, begin, payload
 from .stream cimport Channel, Stream
 
 cdef int BINARY, CONTINUATION_FRAME, DEFLATES, FIN, INVALID_DATA, MESSAGE_TOO_BIG, OPCODE

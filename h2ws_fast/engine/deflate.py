@@ -20,6 +20,7 @@ So neither a small message that grows a thousandfold nor many of them outrun the
 import zlib
 
 from ..errors import LocalProtocolError
+from .assembly import new_assembly
 from .codec import decompressor
 from .constants import (
     BINARY,
@@ -36,7 +37,7 @@ from .constants import (
     TEXT,
 )
 from .kernels import address, rotate, unmask, unmask_text
-from .messages import MessageLayer, begin, new_assembly, payload
+from .messages import MessageLayer, begin, payload
 
 SYNC_FLUSH = zlib.Z_SYNC_FLUSH
 
@@ -110,9 +111,7 @@ class DeflateLayer(MessageLayer):
         if assembly.opcode & RSV1:
             self._count(channel, stream, size, assembly.packed, self._most(channel))
         else:
-            self._count(
-                channel, stream, size, assembly.buffer.size(), channel.limits.max_message
-            )
+            self._count(channel, stream, size, assembly.buffer.size(), channel.limits.max_message)
 
     def expand(self, channel, stream, p, pos, n):
         channel.credit(stream, n)
@@ -129,12 +128,7 @@ class DeflateLayer(MessageLayer):
             self.assembly = assembly
         elif assembly.opcode == 0:
             self.finals = 0
-            assembly.opcode = self.opcode & (OPCODE | RSV1)
-            assembly.utf8 = 0
-            assembly.frames = 1
-            assembly.empty_frames = 0
-            assembly.passed = 0
-            assembly.packed = 0
+            assembly.begin(self.opcode & (OPCODE | RSV1))
         self.key = rotate(self.key, n)
         assembly.packed += n
         buffer = assembly.buffer

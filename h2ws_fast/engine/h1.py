@@ -8,6 +8,7 @@ from ..errors import LocalProtocolError, StreamClosed
 from .arrivals import bytes_message, text_message
 from .buffers import Pool
 from .chunks import NONE, Chunks
+from .closing import check_close
 from .constants import (
     BINARY,
     CLOSE_TIMER,
@@ -40,7 +41,7 @@ from .kernels import address
 from .layers import DISCARDED
 from .limits import Limits
 from .masking import MaskKeys
-from .messages import check_close, new_message_layer, payload
+from .messages import new_message_layer, payload
 from .raised import Raised
 from .sink import make_sink
 from .stream import new_stream

@@ -25,6 +25,7 @@ from .constants import (
     SWEEP_TIMER,
     TUNNELLED,
 )
+from .deflate import new_deflate_layer
 from .events import Informed, Opened, Requested, Responded, Trailers
 from .handshake import read_subprotocols, valid_key
 from .headers import (
@@ -35,7 +36,6 @@ from .headers import (
 )
 from .hpack import CompressionError, HeaderListTooLarge
 from .layers import DISCARDED, TUNNEL, new_body, new_pending
-from .deflate import new_deflate_layer
 from .messages import new_message_layer
 from .priority import read_priority
 from .stream import new_stream

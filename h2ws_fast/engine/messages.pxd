@@ -1,7 +1,9 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
+from .assembly cimport Assembly, new_assembly
 from .buffers cimport Buffer
+from .closing cimport Closing, is_close_code, new_closing
 from .kernels cimport address, encoded, mask_key, octets, rotate, take, u16, u64, unmask, unmask_text
 from .limits cimport Limits
 from .stream cimport Channel, Layer, Stream
@@ -14,28 +16,7 @@ cdef int CLIENT, CLOSE_SENT, CLOSE_RECEIVED, FAILED, REPORTED, OURS_FIRST
 cdef unsigned int LATE_PONG
 cdef int FIN, OPCODE, RSV1, WHOLE_TEXT, WHOLE_BINARY
 
-cpdef bint is_close_code(int code)
 cpdef object payload(object data)
-
-
-@cython.final
-cdef class Assembly:
-    cdef Buffer buffer
-    cdef int opcode
-    cdef int64_t utf8
-    cdef int64_t frames
-    cdef int64_t empty_frames
-    cdef int64_t passed
-    cdef bint streaming
-    cdef int64_t packed
-
-
-@cython.final
-cdef class Closing:
-    cdef int received_code
-    cdef int sent_code
-    cdef str received_reason
-    cdef str sent_reason
 
 
 cdef class MessageLayer(Layer):
@@ -107,9 +88,6 @@ cdef class MessageLayer(Layer):
     cdef bint share(self, Channel channel, Stream stream, int opcode, object data, dict packed) except -1
     cdef int send(self, Channel channel, Stream stream, int opcode, object data, bint final) except -1
 
-
-@cython.locals(assembly=Assembly)
-cpdef Assembly new_assembly(int opcode)
 
 @cython.locals(layer=MessageLayer)
 cpdef MessageLayer new_message_layer(bint client)

@@ -21,7 +21,8 @@ browsers stop using HTTP/2 for WebSockets to an origin that resets instead.
 """
 
 from ..errors import LocalProtocolError
-from .buffers import Buffer
+from .assembly import new_assembly
+from .closing import is_close_code, new_closing
 from .constants import (
     ABNORMAL_CLOSURE,
     BINARY,
@@ -62,32 +63,6 @@ REPORTED = 0x10  # Closed was delivered
 OURS_FIRST = 0x20  # our Close went out before theirs came
 
 
-def is_close_code(code):
-    """May this close code stand in a Close frame? RFC 6455 section 7.4 and the IANA registry."""
-    if 1000 <= code <= 1014:
-        return code != 1004 and code != NO_STATUS_RCVD and code != ABNORMAL_CLOSURE
-    return 3000 <= code <= 4999
-
-
-def check_close(code, reason, client):
-    """Raise ValueError or TypeError for what must not stand in a Close frame of ours."""
-    if not isinstance(reason, str):
-        raise TypeError("reason must be str")
-    if code is None:
-        if reason:
-            raise ValueError("a Close without a code has no reason")
-        return
-    if (
-        not isinstance(code, int)
-        or not 0 < code < 5000
-        or not is_close_code(code)
-        or (code == 1010 and not client)
-    ):
-        raise ValueError(f"close code {code!r} must not be sent: RFC 6455 section 7.4")
-    if len(reason.encode()) > 123:
-        raise ValueError("reason must not exceed 123 octets of UTF-8")
-
-
 def payload(data):
     """Return what a frame can hold by reference: ASCII `str` and `bytes` as they are."""
     if type(data) is bytes:
@@ -97,32 +72,6 @@ def payload(data):
     if isinstance(data, str):
         return str.encode(data)  # a subclass may say something else of itself
     return bytes(memoryview(data))
-
-
-class Assembly:
-    """A message that is still arriving.
-
-    Where messages are handed over in pieces (`streaming`) it stays from then on: `buffer` is empty,
-    `passed` counts what went on, and between messages `opcode` is 0. A compressed message has RSV1
-    in `opcode`; of what came of it, `packed` octets, the buffer holds what they expand to.
-    """
-
-    __slots__ = (
-        "buffer",
-        "opcode",
-        "utf8",
-        "frames",
-        "empty_frames",
-        "passed",
-        "packed",
-        "streaming",
-    )
-
-
-class Closing:
-    """The Close frames of a WebSocket, each way: code 1005 stands for a frame without a code."""
-
-    __slots__ = ("received_code", "received_reason", "sent_code", "sent_reason")
 
 
 class MessageLayer(Layer):
@@ -428,11 +377,7 @@ class MessageLayer(Layer):
         # n octets of a message that is handed over in pieces.
         assembly = self.assembly
         if assembly.opcode == 0:
-            assembly.opcode = opcode
-            assembly.utf8 = 0
-            assembly.frames = 1
-            assembly.empty_frames = 0
-            assembly.passed = 0
+            assembly.begin(opcode)
         buffer = assembly.buffer
         text = assembly.opcode == TEXT
         if text:
@@ -530,11 +475,7 @@ class MessageLayer(Layer):
     def _close_details(self, received_code, received_reason, sent_code, sent_reason):
         closing = self.closing
         if closing is None:
-            closing = Closing.__new__(Closing)
-            closing.received_code = 0
-            closing.received_reason = ""
-            closing.sent_code = 0
-            closing.sent_reason = ""
+            closing = new_closing()
             self.closing = closing
         if received_code:
             closing.received_code = received_code
@@ -694,20 +635,6 @@ class MessageLayer(Layer):
             self.sending = opcode
         channel.write_frame(stream, opcode | FIN if final else opcode, data)
         return 0
-
-
-def new_assembly(opcode):
-    """Begin a message that comes in pieces; opcode 0: it is not there yet."""
-    assembly = Assembly.__new__(Assembly)
-    assembly.buffer = Buffer()
-    assembly.opcode = opcode
-    assembly.utf8 = 0
-    assembly.frames = 1
-    assembly.empty_frames = 0
-    assembly.passed = 0
-    assembly.packed = 0
-    assembly.streaming = False
-    return assembly
 
 
 def new_message_layer(client):

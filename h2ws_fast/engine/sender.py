@@ -9,6 +9,7 @@ from ..errors import (
     NoAvailableStreams,
     StreamClosed,
 )
+from .closing import check_close
 from .constants import (
     ANSWERED,
     BINARY,
@@ -48,7 +49,7 @@ from .deflate import DeflateLayer, new_deflate_layer
 from .handshake import accept_value, is_token
 from .kernels import address
 from .layers import REFUSAL, TUNNEL, Pending, new_unanswered
-from .messages import MessageLayer, check_close, new_message_layer, payload
+from .messages import MessageLayer, new_message_layer, payload
 from .prepare import prepare
 from .priority import (
     INCREMENTAL,

@@ -47,9 +47,7 @@ def agreement(role, takeover=True, *, parameters=b"", **options):
 
 
 def opened(twin, transport, role, takeover=True, **options):
-    return WebSocket(
-        twin, transport, role, deflate=agreement(role, takeover), **options
-    )
+    return WebSocket(twin, transport, role, deflate=agreement(role, takeover), **options)
 
 
 @pytest.fixture(params=(True, False), ids=("takeover", "alone"))
@@ -277,8 +275,11 @@ def test_a_response_that_does_not_answer_fails_the_client(twin, response):
     peer.sent()
     peer.feed(peer.headers(1, [*OK, ("sec-websocket-extensions", response.decode())]))
     (reset,) = of(peer.events, "Reset")
-    assert "extension" in reset.reason or "window" in reset.reason or "deflate" in reset.reason or (
-        "parameter" in reset.reason
+    assert (
+        "extension" in reset.reason
+        or "window" in reset.reason
+        or "deflate" in reset.reason
+        or ("parameter" in reset.reason)
     )
     assert [one.kind for one in peer.sent()] == [f.RST_STREAM]
     peer.expect_alive()
@@ -530,7 +531,12 @@ def test_a_bomb_is_1009_before_it_goes_off(either, step):
 @row("7692-x-1")
 def test_the_limit_counts_inflated_octets(either, takeover):
     noise = random.Random(2).randbytes(5000)
-    for data, fits in ((bytes(5000), True), (bytes(5001), False), (noise, True), (noise + b"x", False)):
+    for data, fits in (
+        (bytes(5000), True),
+        (bytes(5001), False),
+        (noise, True),
+        (noise + b"x", False),
+    ):
         for cut in (None, 1, 20):
             socket, reference = either(limits={"max_message": 5000}), Reference(takeover)
             packed = reference.pack(data)
@@ -597,7 +603,9 @@ def test_credit_of_compressed_messages_comes_back_whole(twin, role, auto_credit)
         for event in of(socket.events, "BytesMessage")[number:]:
             socket.conn.consumed(1, event.credit)
         granted += sum(
-            one.increment for one in socket.peer.sent() if one.kind == f.WINDOW_UPDATE and one.stream_id
+            one.increment
+            for one in socket.peer.sent()
+            if one.kind == f.WINDOW_UPDATE and one.stream_id
         )
     assert spent - 262144 // 2 <= granted <= spent
     assert granted
@@ -764,9 +772,11 @@ def test_a_sink_answers_compressed(either, takeover):
     answers = []
     socket.conn.attach(1, answers.append, lambda data: data)
     for data in (json_like(500), b"", json_like(500)):
-        socket.feed(compressed(socket, TEXT, Reference(False).pack(data)) if not takeover else (
-            socket.frame(TEXT, data)
-        ))
+        socket.feed(
+            compressed(socket, TEXT, Reference(False).pack(data))
+            if not takeover
+            else (socket.frame(TEXT, data))
+        )
     frames = socket.frames()
     got = [reference.unpack(one.payload) if one.rsv else one.payload for one in frames]
     assert got == [json_like(500), b"", json_like(500)]
@@ -917,3 +927,42 @@ def test_any_messages_in_any_split_through_any_window(twin):
         assert far.messages == messages
 
     check()
+
+
+# -- in pieces ---------------------------------------------------------------------------------
+
+
+@row("7692-6-3", "7692-x-2")
+@pytest.mark.parametrize("auto_credit", [True, False])
+def test_compressed_messages_are_handed_over_in_pieces(either, takeover, auto_credit):
+    """`stream_messages` before any, and in the middle of one."""
+    data, text = json_like(30000), "é€😀" * 300
+    for early in (False, True):
+        socket, reference = either(auto_credit=auto_credit), Reference(takeover)
+        packed = [reference.pack(data), reference.pack(text.encode()), reference.pack(b"")]
+        octets = [
+            compressed(socket, BINARY, packed[0][:999], fin=False),
+            socket.frame(CONTINUATION, packed[0][999:]),
+            compressed(socket, TEXT, packed[1]),
+            socket.frame(TEXT, b"plain"),
+            compressed(socket, TEXT, packed[2]),
+        ]
+        if early:
+            socket.conn.stream_messages(1)
+        socket.feed(octets[0][:500], step=100)
+        if not early:
+            socket.conn.stream_messages(1)
+        socket.feed(octets[0][500:], *octets[1:], step=100)
+        whole, found = b"", []
+        for part in of(socket.events, "MessagePart"):
+            whole += part.data
+            socket.conn.consumed(1, part.credit)
+            if part.final:
+                found.append(whole.decode() if part.text else whole)
+                whole = b""
+        assert found == [data, text, "plain", ""]
+        assert socket.conn.octets_held == 0
+        fails(socket, 1007, compressed(socket, TEXT, reference.pack(b"\xff")))
+    socket = either(limits={"max_message": 20000})
+    socket.conn.stream_messages(1)
+    fails(socket, 1009, compressed(socket, BINARY, Reference().pack(bytes(20001))))
