@@ -70,9 +70,9 @@ def counted():
     """Every name under which the sources count."""
     calls = r'\b(?:hit|count|reached|count_hit|_on_idle|refuse)\(\s*(?:[\w.]+,\s*)?"(\w+)"'
     names = set()
-    for path in [*SOURCES.glob("*.py"), *(SOURCES.parent / "aio").glob("*.py")]:
+    for path in [*SOURCES.glob("*.py"), *(SOURCES.parent / "aio").rglob("*.py")]:
         names.update(re.findall(calls, path.read_text("utf-8")))
-    admission = (SOURCES.parent / "aio" / "admission.py").read_text("utf-8")
+    admission = (SOURCES.parent / "aio" / "server" / "admission.py").read_text("utf-8")
     return names | set(re.findall(r'name = "(\w+)"', admission))
 
 
