@@ -50,7 +50,7 @@ from .deadlines import Deadlines
 from .events import Drained
 from .guard import Guard
 from .hpack import Decoder, Encoder
-from .kernels import address
+from .kernels import address, whole
 from .limits import Limits
 from .masking import MaskKeys
 from .messages import MessageLayer
@@ -307,6 +307,7 @@ class Connection(Deadlines):
         timers their time. Each buffer is the caller's until it drops it. Call it again when the
         transport has room; an empty list means that nothing may leave.
         """
+        max_bytes = whole(max_bytes)
         if max_bytes < MIN_PULL:
             raise ValueError(f"max_bytes must be at least {MIN_PULL}, not {max_bytes}")
         now += 0.0

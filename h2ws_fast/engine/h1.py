@@ -37,7 +37,7 @@ from .deflate import DeflateLayer, new_deflate_layer
 from .delivery import Delivery
 from .events import Drained, MessagePart, Terminated
 from .guard import Guard
-from .kernels import address
+from .kernels import address, whole
 from .layers import DISCARDED
 from .limits import Limits
 from .masking import MaskKeys
@@ -168,6 +168,7 @@ class Upgraded(Delivery):
 
     def data_to_send(self, max_bytes=65536, now=0.0):
         """See `Connection.data_to_send`."""
+        max_bytes = whole(max_bytes)
         now += 0.0
         if self._sending:
             raise LocalProtocolError("data_to_send cannot be called from a sink of Drained")
@@ -275,6 +276,7 @@ class Upgraded(Delivery):
 
     def send_message(self, stream_id, data):
         """See `Connection.send_message`."""
+        whole(stream_id)
         self._check_open()
         if self._messages.sending:
             return self._send_as(data, True)
@@ -301,6 +303,7 @@ class Upgraded(Delivery):
 
     def send_fragment(self, stream_id, data, final, compress=True):
         """See `Connection.send_fragment`."""
+        whole(stream_id)
         self._check_open()
         opcode = TEXT if isinstance(data, str) else BINARY
         if self._messages.sending & OPCODE and self._messages.sending & OPCODE != opcode:
@@ -362,6 +365,8 @@ class Upgraded(Delivery):
 
     def consumed(self, stream_id, credit):
         """See `Connection.consumed`."""
+        whole(stream_id)
+        credit = whole(credit)
         stream = self._stream
         if credit < 0 or credit > stream.held:
             raise ValueError(f"stream 1 holds {stream.held} octets, not {credit}")
@@ -391,6 +396,7 @@ class Upgraded(Delivery):
 
     def waiting(self, stream_id):
         """See `Connection.waiting`."""
+        whole(stream_id)
         return self._stream.queued
 
     @property

@@ -4,7 +4,7 @@
 # `.pxd` `from .kernels cimport u16`. Nothing here needs a header of `csrc/`: other packages may
 # cimport this file from an installed wheel.
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
 ctypedef const unsigned char* octets
@@ -38,6 +38,11 @@ cpdef inline unsigned int u32(octets p, Py_ssize_t pos) noexcept nogil:
 
 cpdef inline unsigned long long u64(octets p, Py_ssize_t pos) noexcept nogil:
     return <unsigned long long>u32(p, pos) << 32 | u32(p, pos + 4)
+
+
+# A number of an argument: its conversion from Python is the check.
+cpdef inline int64_t whole(int64_t n) noexcept nogil:
+    return n
 
 
 cpdef inline unsigned int mask_key(octets p, Py_ssize_t pos) noexcept nogil:

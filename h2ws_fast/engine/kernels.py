@@ -6,6 +6,8 @@ kernel. Here `octets` is a `bytes` object; compiled it is `const unsigned char *
 Whoever changes a function here changes `kernels.pyx`; `tests/engine/test_kernels.py` feeds both.
 """
 
+from operator import index
+
 from .huffman import CODES, EOS
 
 
@@ -28,6 +30,17 @@ def u32(p, pos):
 
 def u64(p, pos):
     return int.from_bytes(p[pos : pos + 8], "big")
+
+
+def whole(n):
+    """Return an argument that is to be a number of at most 64 bits, as an `int`.
+
+    Raises TypeError for what is no integer, 1.0 too, and ValueError for what is too large.
+    """
+    n = index(n)
+    if not -(2**63) <= n < 2**63:
+        raise ValueError("a number is out of range: it has more than 64 bits")
+    return n
 
 
 def take(p, pos, n):

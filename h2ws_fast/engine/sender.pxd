@@ -5,7 +5,7 @@ from .control cimport Control
 from .deflate cimport DeflateLayer, new_deflate_layer
 from .buffers cimport Buffer
 from .chunks cimport Chunks
-from .kernels cimport address
+from .kernels cimport address, whole
 from .layers cimport Pending, new_unanswered
 from .messages cimport MessageLayer, new_message_layer, payload
 from .stream cimport Layer, Stream, new_stream

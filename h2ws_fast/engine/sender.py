@@ -47,7 +47,7 @@ from .constants import (
 from .control import Control
 from .deflate import DeflateLayer, new_deflate_layer
 from .handshake import accept_value, is_token
-from .kernels import address
+from .kernels import address, whole
 from .layers import REFUSAL, TUNNEL, Pending, new_unanswered
 from .messages import MessageLayer, new_message_layer, payload
 from .prepare import prepare
@@ -466,7 +466,7 @@ class Sender(Control):
         `Drained`. `bytes` and ASCII `str` are kept by reference until they leave.
         """
         stream = self.last_stream
-        if stream is None or stream.id != stream_id:
+        if stream is None or stream.id != whole(stream_id):
             stream = self._stream(stream_id)
         layer = self._open_websocket(stream)
         if layer.sending:
@@ -552,7 +552,7 @@ class Sender(Control):
         messages.stream_parts(self, stream)
 
     def _find(self, stream_id):
-        if not 0 < stream_id <= MAX_STREAM_ID:
+        if not 0 < whole(stream_id) <= MAX_STREAM_ID:
             raise self._is_none(stream_id)
         return self.streams.get(stream_id)
 
@@ -637,7 +637,8 @@ class Sender(Control):
     def consumed(self, stream_id, credit):
         """The application took what an event brought: the peer may send as much again."""
         stream = self.last_stream
-        if stream is None or stream.id != stream_id:
+        credit = whole(credit)
+        if stream is None or stream.id != whole(stream_id):
             stream = self._find(stream_id)
             if stream is None:
                 return

@@ -23,6 +23,58 @@ def refused(peer, error, match, call, *arguments, **options):
     peer.expect_alive()
 
 
+# -- numbers -------------------------------------------------------------------------------------
+
+NO_INTEGERS = (1.5, 1.0, float("nan"), "1", b"1", None, [1])
+TOO_LARGE = (2**63, 2**64, -(2**63) - 1)
+BOTH = {  # what is called with a number, over HTTP/2 and over an upgraded connection
+    "data_to_send": lambda conn, n: conn.data_to_send(n),
+    "consumed of": lambda conn, n: conn.consumed(n, 0),
+    "consumed": lambda conn, n: conn.consumed(1, n),
+    "waiting": lambda conn, n: conn.waiting(n),
+    "send_message": lambda conn, n: conn.send_message(n, "x"),
+    "send_fragment": lambda conn, n: conn.send_fragment(n, "x", True),
+}
+STREAMS = {
+    "send_many": lambda conn, n: conn.send_many([1, n], "x"),
+    "send_data": lambda conn, n: conn.send_data(n, b"x"),
+    "send_trailers": lambda conn, n: conn.send_trailers(n, []),
+    "respond": lambda conn, n: conn.respond(n, OK),
+    "accept_websocket": lambda conn, n: conn.accept_websocket(n),
+    "ping": lambda conn, n: conn.ping(n),
+    "pong": lambda conn, n: conn.pong(n),
+    "close_websocket": lambda conn, n: conn.close_websocket(n),
+    "reset": lambda conn, n: conn.reset(n),
+    "attach": lambda conn, n: conn.attach(n, None),
+    "prioritize": lambda conn, n: conn.prioritize(n, 1),
+    "priority": lambda conn, n: conn.priority(n),
+}
+
+
+@pytest.mark.parametrize("verb", [*BOTH, *STREAMS])
+def test_numbers_are_whole_and_no_others(make, verb):
+    peer = make("server")
+    peer.websocket()
+    call = (BOTH | STREAMS)[verb]
+    for n in NO_INTEGERS:
+        refused(peer, TypeError, "integer", call, peer.conn, n)
+    for n in TOO_LARGE:
+        refused(peer, ValueError, "out of range", call, peer.conn, n)
+
+
+@pytest.mark.parametrize("verb", BOTH)
+def test_numbers_are_whole_and_no_others_on_an_upgraded_connection(twin, verb):
+    h1 = importlib.import_module(".h1", twin.__name__)
+    conn = h1.Upgraded(twin.Role.SERVER)
+    before = conn.stats()
+    for wrong, error in ((NO_INTEGERS, TypeError), (TOO_LARGE, ValueError)):
+        for n in wrong:
+            with pytest.raises(error):
+                BOTH[verb](conn, n)
+    assert conn.stats() == before
+    assert conn.data_to_send() == []
+
+
 # -- making a connection -----------------------------------------------------------------------
 
 

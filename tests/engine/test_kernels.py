@@ -49,6 +49,23 @@ def test_numbers_are_read_in_network_order(kernels):
     assert kernels.take(p, 3, 0) == b""
 
 
+@pytest.mark.parametrize("n", [0, 1, -1, 2**63 - 1, -(2**63), True])
+def test_whole_numbers(kernels, n):
+    assert kernels.whole(n) == n
+
+
+@pytest.mark.parametrize("n", [1.0, 1.5, float("nan"), "1", b"1", None, [1]])
+def test_what_is_no_whole_number(kernels, n):
+    with pytest.raises(TypeError):
+        kernels.whole(n)
+
+
+@pytest.mark.parametrize("n", [2**63, 2**64, -(2**63) - 1, 10**30])
+def test_whole_numbers_of_more_than_64_bits(kernels, n):
+    with pytest.raises(ValueError, match="a number is out of range"):
+        kernels.whole(n)
+
+
 def test_address_takes_anything_with_a_buffer(kernels):
     for data in (b"abc", bytearray(b"abc"), memoryview(b"abc")):
         assert kernels.take(kernels.address(data), 1, 2) == b"bc"
