@@ -1,6 +1,6 @@
 # PYTHON is the interpreter to use: make test PYTHON=.venv/bin/python
 PYTHON ?= python3
-# For make fuzz and make test-sanitized, which need clang. SECONDS are for each target.
+# For make fuzz and make test-sanitized, which need clang. SECONDS are for a target, on the average.
 CLANG ?= clang
 SECONDS ?= 10
 ELSEWHERE = $(if $(findstring /,$(PYTHON)),$(abspath $(PYTHON)),$(PYTHON))
