@@ -352,6 +352,10 @@ class Tunnel:
         if not self._receiving.finished:
             self._receiving.discard()
 
+    def _awaits_end(self) -> bool:
+        # Has this side ended alone?
+        return self._sending.ended and not self._receiving.finished
+
     def _leave(self) -> None:
         # The session is being closed: what was sent shall arrive. Who reads it may go on.
         self._sending.finish()

@@ -11,7 +11,6 @@ from ..aio.server.roster import Roster
 from .application import Application
 from .exchange import STATUSES, respond
 from .http import HTTPExchange
-from .remainder import Remainders
 from .scope import client_of, http_scope, target_of
 from .tunnel import TunnelExchange
 from .websocket import WebSocketExchange
@@ -27,8 +26,6 @@ class ASGIWire(AcceptedWire):
     __slots__ = (
         "application",
         "client_address",
-        "leaving",
-        "remainders",
         "scheme",
         "server_address",
     )
@@ -38,8 +35,6 @@ class ASGIWire(AcceptedWire):
     client_address: tuple[str, int] | None
     server_address: tuple[str, int | None] | None
     scheme: str
-    leaving: bool  # the graceful shutdown has begun
-    remainders: Remainders | None
 
     def __init__(self, server: Roster, hub: Hub, application: Application) -> None:
         super().__init__(server, hub)
@@ -47,8 +42,6 @@ class ASGIWire(AcceptedWire):
         self.client_address = None
         self.server_address = None
         self.scheme = "http"
-        self.leaving = False
-        self.remainders = None
 
     def _opened(self) -> bool:
         transport = self.transport
@@ -66,22 +59,7 @@ class ASGIWire(AcceptedWire):
 
     def leave(self, code: int = 1012, reason: str = "") -> None:
         """Begin the graceful shutdown; each WebSocket is closed with this code."""
-        self.leaving = True
-        if self.remainders is not None:
-            self.remainders.hurry()
         super().leave(code, reason)
-
-    def _lost(self, exc: BaseException | None) -> None:
-        if self.remainders is not None:
-            self.remainders.forget()
-        super()._lost(exc)
-
-    def await_end(self, stream_id: int, code: int) -> None:
-        """Let the client end its side of a stream, or end it with this code after a while."""
-        if self.http_version == "2":  # over HTTP/1.1 the connection sees to it
-            if self.remainders is None:
-                self.remainders = Remainders(self)
-            self.remainders.add(stream_id, code)
 
     def employ(self, task: asyncio.Task[Any]) -> None:
         """An application's task works for this connection, until `dismiss`."""

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from h2ws_fast.asgi import remainder
+from h2ws_fast.aio.server import remainder
 from tests.asgi.test_http import answering
 from tests.support import frames as f
 

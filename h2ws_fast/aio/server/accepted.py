@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from ...engine import Connection, Role
@@ -18,6 +19,7 @@ from ..h1.pace import PacedWire
 from ..protocol import Hub
 from .admission import peer_of
 from .arrival import REFUSAL_S, Arrival
+from .remainder import Remainders
 from .roster import Roster
 from .sniff import Sniffer
 
@@ -29,7 +31,7 @@ NOBODY = Endpoint()  # before it is known what is spoken
 class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
     """One connection of a Roster. Who inherits from it says what becomes of requests."""
 
-    __slots__ = ("_refusal", "arrival", "handlers", "server")
+    __slots__ = ("_refusal", "arrival", "handlers", "leaving", "remainders", "server")
 
     # Tasks that work on a stream, open or not: a request that is reset counts until its work ends.
     handlers: int
@@ -40,6 +42,8 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
         self.arrival: Arrival | None = None  # whose place it takes, in `connection_made`
         self._refusal: str | None = None  # why this newcomer may not come in
         self.handlers = 0
+        self.leaving = False  # the graceful shutdown has begun
+        self.remainders: Remainders | None = None
 
     def _opened(self) -> bool:
         server = self.server
@@ -115,6 +119,9 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
 
     def leave(self, code: int = 1001, reason: str = "") -> None:
         """Begin the graceful shutdown; each WebSocket is closed with this code."""
+        self.leaving = True
+        if self.remainders is not None:
+            self.remainders.hurry()
         if code != 1001 or reason:
             for ws in list(self.websockets):
                 ws._start_closing(code, reason)
@@ -122,7 +129,39 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
         self.touch()
 
     def _lost(self, exc: BaseException | None) -> None:
+        if self.remainders is not None:
+            self.remainders.forget()
         self.server._forget(self)
+
+    def await_end(self, stream_id: int, code: int = NO_ERROR) -> None:
+        """Let the client end its side of a stream, or end it with this code after a while."""
+        if self.http_version == "2":  # over HTTP/1.1 the connection sees to it
+            if self.remainders is None:
+                self.remainders = Remainders(self)
+            self.remainders.add(stream_id, code)
+
+    def discard(
+        self, stream_id: int, code: int = NO_ERROR, receiver: Callable[[Any], None] | None = None
+    ) -> None:
+        """As `await_end`, for what tells nobody of its end by itself.
+
+        What still comes goes to `receiver`, who throws it away. None: it is thrown away here.
+        """
+        if self.http_version != "2":
+            return
+        self.await_end(stream_id, code)
+        remainders = self.remainders
+        assert remainders is not None
+
+        def feed(event: Any) -> None:
+            assert receiver is not None
+            receiver(event)
+            remainders.heard(event)
+
+        try:
+            self.conn.attach(stream_id, remainders.feed if receiver is None else feed)
+        except StreamClosed:
+            remainders.discard(stream_id)
 
     def _limit_reached(self, name: str) -> None:
         self.server.admission.warn("%s reached the limit %s", peer_of(self), name)

@@ -72,6 +72,7 @@ class Exchange:
                 # RFC 9113 section 8.1: a response may be complete before its request is. What
                 # still comes is of no interest, and must not stop the connection.
                 self.receiving.discard()
+                self.wire.discard(stream_id, receiver=self.feed)
 
     async def _send(self, response: Response) -> None:
         wire = self.wire

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..engine.constants import NO_ERROR
-from ..errors import LocalProtocolError, StreamClosed
+from ...engine.constants import NO_ERROR
+from ...engine.events import Data, Ended, Reset
+from ...errors import LocalProtocolError, StreamClosed
 
 if TYPE_CHECKING:
-    from .wire import ASGIWire
+    from .accepted import AcceptedWire
 
 __all__ = ["Remainders"]
 
@@ -41,7 +42,7 @@ class Remainders:
 
     __slots__ = ("_streams", "_timer", "_wire")
 
-    def __init__(self, wire: ASGIWire) -> None:
+    def __init__(self, wire: AcceptedWire) -> None:
         self._wire = wire
         self._streams: dict[int, Remainder] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -53,6 +54,21 @@ class Remainders:
         self._streams[stream_id] = Remainder(wire.hub.time() + patience, code)
         if self._timer is None:
             self._timer = wire.hub.loop.call_later(patience, self._look)
+
+    def feed(self, event: Any) -> None:
+        """An event of a stream on which nobody else listens."""
+        if type(event) is Data:
+            self._wire.conn.consumed(event.stream_id, event.credit)
+            self._wire.touch()
+        self.heard(event)
+
+    def heard(self, event: Any) -> None:
+        """An event of a stream whose own receiver throws away what comes."""
+        kind = type(event)
+        if kind is Data:
+            self.took(event.stream_id, len(event.data))
+        elif kind is Ended or kind is Reset:
+            self.discard(event.stream_id)
 
     def took(self, stream_id: int, n: int) -> None:
         """So many octets came, and were thrown away."""

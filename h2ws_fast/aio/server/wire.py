@@ -51,6 +51,8 @@ class ServerWire(AcceptedWire):
             elif event.method == "CONNECT" or options.on_request is None:
                 status = 501 if event.method == "CONNECT" else 404
                 answer(self, event.stream_id, Response(status), event.method)
+                if event.method != "CONNECT" and not event.ended:
+                    self.discard(event.stream_id)
             else:
                 self._request(event)
             return
@@ -255,6 +257,8 @@ class ServerWire(AcceptedWire):
             tunnel.abort(INTERNAL_ERROR)
         else:
             await tunnel.close()
+            if tunnel._awaits_end():
+                self.discard(tunnel.stream_id, CANCEL, tunnel.feed)
 
     # -- classic CONNECT ---------------------------------------------------------------------------
 

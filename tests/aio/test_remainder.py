@@ -1,0 +1,164 @@
+"""What a client leaves open behind an answer of `serve` that is complete."""
+
+import asyncio
+import time
+
+import pytest
+
+from h2ws_fast import Response
+from h2ws_fast.aio.server import remainder
+from tests.support import frames as f
+from tests.support.raw import RawClient
+
+POST = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")]
+GET = [(":method", "GET"), *POST[1:]]
+TUNNEL = [(":method", "CONNECT"), (":protocol", "bytes"), *POST[1:]]
+SOON_S = 0.2
+
+
+@pytest.fixture
+def patience(monkeypatch):
+    monkeypatch.setattr(remainder, "PATIENCE_S", SOON_S)
+
+
+async def too_large(request):
+    return Response(413, body=b"too large")
+
+
+async def fail(request):
+    raise LookupError("a bug")
+
+
+async def answer(client, stream_id=1):
+    """The status of an answer, and its body, read to its end."""
+    head = await client.expect(f.HEADERS, stream_id)
+    body, ended = b"", head.end_stream
+    while not ended:
+        frame = await client.expect(f.DATA, stream_id)
+        body, ended = body + frame.content, frame.end_stream
+    return head.get(":status"), body
+
+
+async def ask(client, stream_id, status):
+    """The connection lives on."""
+    client.headers(stream_id, GET, end_stream=True)
+    assert (await answer(client, stream_id))[0] == status
+
+
+async def reset(client, stream_id=1):
+    return (await client.expect(f.RST_STREAM, stream_id)).error_code
+
+
+@pytest.mark.parametrize("on_request", [too_large, fail, None])
+async def test_a_request_that_does_not_end(clear, patience, on_request):
+    status = {too_large: "413", fail: "500", None: "404"}[on_request]
+
+    async def idle(ws):
+        await ws.wait_closed()
+
+    async with clear.serve(idle, on_request=on_request) as server:
+        client = await RawClient.connect(clear.port)
+        client.headers(1, POST)
+        client.send(f.data(1, b"begun"))
+        assert (await answer(client))[0] == status
+        (wire,) = server._wires
+        assert wire.conn.open_streams == 1
+        # RFC 9113 section 8.1: RST_STREAM(NO_ERROR) behind a complete response.
+        assert await reset(client) == f.NO_ERROR
+        assert wire.conn.open_streams == 0
+        await ask(client, 3, status)
+        client.close()
+
+
+async def test_a_request_that_ends_in_time_is_not_reset(clear, patience):
+    async with clear.serve(on_request=too_large):
+        client = await RawClient.connect(clear.port)
+        client.headers(1, POST)
+        assert (await answer(client))[0] == "413"
+        client.send(f.data(1, b"more"), f.data(1, b"", end_stream=True))
+        await asyncio.sleep(1.5 * SOON_S)
+        await ask(client, 3, "413")
+        client.close()
+    assert not [frame for frame in client.frames if frame.kind == f.RST_STREAM]
+
+
+@pytest.mark.parametrize("on_request", [too_large, None])
+async def test_a_request_that_never_ends(clear, monkeypatch, on_request):
+    monkeypatch.setattr(remainder, "PATIENCE", 30000)
+    status = "413" if on_request else "404"
+
+    async def idle(ws):
+        await ws.wait_closed()
+
+    async with clear.serve(idle, on_request=on_request):
+        client = await RawClient.connect(clear.port)
+        client.headers(1, POST)
+        assert (await answer(client))[0] == status
+        client.send(f.data(1, bytes(16000)))
+        await ask(client, 3, status)
+        client.send(f.data(1, bytes(16000)))
+        assert await reset(client) == f.NO_ERROR
+        # Every octet was credited, those that were thrown away too.
+        await ask(client, 5, status)
+        client.close()
+
+
+async def test_the_reset_waits_for_the_answer(clear, patience):
+    async with clear.serve(on_request=too_large):
+        client = await RawClient.connect(clear.port, (f.INITIAL_WINDOW_SIZE, 4))
+        client.headers(1, POST)
+        assert (await client.expect(f.HEADERS, 1)).get(":status") == "413"
+        body = (await client.expect(f.DATA, 1)).content
+        await asyncio.sleep(2.5 * SOON_S)
+        client.send(f.window_update(1, 100))
+        frame = await client.expect(f.DATA, 1)
+        assert (body + frame.content, frame.end_stream) == (b"too large", True)
+        assert await reset(client) == f.NO_ERROR
+        client.close()
+
+
+async def test_the_shutdown_does_not_wait_for_it(clear):
+    async with clear.serve(on_request=too_large, close_timeout=20):
+        client = await RawClient.connect(clear.port)
+        client.headers(1, POST)
+        assert (await answer(client))[0] == "413"
+        reading = asyncio.ensure_future(reset_before_the_end(client))
+        begun = time.monotonic()
+    assert time.monotonic() - begun < remainder.PATIENCE_S / 2
+    assert await reading == f.NO_ERROR
+    client.close()
+
+
+async def reset_before_the_end(client):
+    skipped = (f.WINDOW_UPDATE, f.SETTINGS, f.PING, f.GOAWAY)
+    return (await client.expect(f.RST_STREAM, 1, skip=skipped)).error_code
+
+
+async def test_a_tunnel_that_its_handler_left(clear, patience):
+    read = []
+
+    async def handler(tunnel):
+        await tunnel.send(b"bye")
+        read.append(asyncio.ensure_future(tunnel.recv()))
+        await asyncio.sleep(0)
+
+    async with clear.serve(tunnels={"bytes": handler}):
+        client = await RawClient.connect(clear.port)
+        client.headers(1, TUNNEL)
+        assert await answer(client) == ("200", b"bye")
+        client.send(f.data(1, b"unheard"))
+        assert await reset(client) == f.CANCEL
+        # Who still reads it hears of its end.
+        with pytest.raises(Exception, match="reset by this end"):
+            await asyncio.wait_for(read[0], 2)
+        client.close()
+
+
+async def test_a_connection_that_is_lost_meanwhile(clear, patience):
+    async with clear.serve(on_request=too_large) as server:
+        client = await RawClient.connect(clear.port)
+        client.headers(1, POST)
+        assert (await answer(client))[0] == "413"
+        client.writer.transport.abort()
+        await asyncio.sleep(1.5 * SOON_S)
+        assert not server._wires
