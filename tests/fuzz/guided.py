@@ -161,7 +161,9 @@ def main():
             if not passed:
                 failed.append(name)
                 print(output[-6000:], flush=True)
-    print(f"{total} executions in {chosen.seconds} s for each of {len(names)} targets on the average")
+    print(
+        f"{total} executions in {chosen.seconds} s for each of {len(names)} targets on the average"
+    )
     return 1 if failed else 0
 
 
