@@ -22,6 +22,9 @@ AFTER_OPENING = (
     "close",
 )
 LARGE = 2**20
+# With which an application closes that awaits text: Unsupported Data, Invalid Payload Data, Policy
+# Violation, Internal Error (RFC 6455 section 7.4.1).
+TEXT_ALONE = (1003, 1007, 1008, 1011)
 ECHO_S = 3.0  # a server that echoes does it sooner
 
 
@@ -31,7 +34,7 @@ class Conversations(Handshakes):
     async def converse(self, stream_id: int) -> None:
         """Do all of it, on a WebSocket that was just opened."""
         self._negotiated(self._exchange(stream_id))
-        await self._echoes(stream_id)
+        stream_id = await self._echoes(stream_id)
         if self.probe.over:
             self.report.skip("the connection is over", "ping", "second", "close")
             return
@@ -63,26 +66,46 @@ class Conversations(Handshakes):
             self.report.ok("subprotocol", f"{exchange.subprotocol} chosen of {', '.join(asked)}")
         self.report.skip("permessage-deflate was not offered: this client has none", "compression")
 
-    async def _echoes(self, stream_id: int) -> None:
+    async def _echoes(self, stream_id: int) -> int:
+        # Returns the WebSocket that was talked to last.
         if self.asked.echo is False:
             self.report.skip("--no-echo", *ECHOES)
-            return
+            return stream_id
         text = "h2ws-fast check: ☃"
         found = await self._echo(stream_id, "text", [text], min(ECHO_S, self.asked.seconds))
         if not found:
-            return
+            return stream_id
         binary = bytes(range(256))
         fragments = ["h2ws-", "fast ", "check: ☃"]
-        large = bytes(range(256)) * (LARGE // 256)
         steps: list[tuple[str, list[Any]]] = [
             ("binary", [binary]),
             ("fragments", fragments),
-            ("large", [large]),
+            ("large", [binary * (LARGE // 256)]),
         ]
-        for at, (name, parts) in enumerate(steps):
-            if not await self._echo(stream_id, name, parts, self.asked.seconds):
-                self.report.skip("no echo before", *[left for left, _ in steps[at + 1 :]])
-                return
+        while steps:
+            name, parts = steps.pop(0)
+            if await self._echo(stream_id, name, parts, self.asked.seconds):
+                continue
+            if self._takes_text_alone(stream_id, name):
+                reopened = await self._open("fragments")
+                if reopened is not None:
+                    stream_id = reopened
+                    steps[-1] = ("large", ["0123456789abcdef" * (LARGE // 16)])
+                    continue
+                steps.pop(0)  # it has its finding
+            self.report.skip("no echo before", *[left for left, _ in steps])
+            break
+        return stream_id
+
+    def _takes_text_alone(self, stream_id: int, name: str) -> bool:
+        # Did an application that is not said to echo everything close for a binary message?
+        exchange = self._exchange(stream_id)
+        return (
+            name == "binary"
+            and self.asked.echo is None
+            and received(exchange)
+            and exchange.closed.received[0] in TEXT_ALONE
+        )
 
     async def _echo(self, stream_id: int, name: str, parts: list[Any], seconds: float) -> bool:
         # Say a message, in fragments where it has several parts; did it come back?
@@ -135,6 +158,13 @@ class Conversations(Handshakes):
                 name,
                 f"{_size(whole)} are too much for it: {self._ending(stream_id)}",
                 "the server's limit on messages; raise it where the application needs more",
+            )
+        elif self._takes_text_alone(stream_id, name):
+            report.warn(
+                name,
+                f"{_size(whole)} sent, then {self._ending(stream_id)}: it takes text alone",
+                "what the application is written for, it seems; one that awaits text and is sent "
+                "anything else fails, mostly with 1011, where 1003 would tell the client why",
             )
         elif exchange.over or probe.over:
             report.fail(

@@ -6,8 +6,8 @@ from h2ws_fast.aio import tls, uri
 from h2ws_fast.cli.reach import reconnect
 from h2ws_fast.cli.report import FAILED, OK, SKIPPED, WARNING
 from tests.support import frames as f
-from tests.support.checked import LONG, answers, changed, closes, look
-from tests.support.programs import Echo, free_port
+from tests.support.checked import LONG, answers, changed, closes, examine, look
+from tests.support.programs import Echo, Serve, free_port
 from tests.support.within import within
 from tests.support.wrong import WrongServer
 from tests.support.ws_frames import BINARY, CLOSE, TEXT
@@ -166,11 +166,28 @@ def test_a_binary_message_ends_it():
         else:
             peer.ws(stream_id, opcode, payload, fin=fin)
 
+    # Nobody said that it echoes whatever it is sent: what follows has a WebSocket of its own.
     found = look(changed(echo=echo))
-    found("binary", FAILED, "Close 1003 'text only'")
-    # What follows has a WebSocket of its own.
+    found("binary", WARNING, "256 octets sent, then Close 1003 'text only': it takes text alone")
+    found("fragments", OK)
+    found("large", WARNING, "Close 1009")
     found("ping", OK)
     found("close", OK)
+    found = look(changed(echo=echo), "--echo")
+    found("binary", FAILED, "256 octets sent, then Close 1003 'text only'")
+    found("fragments", SKIPPED, "no echo before")
+    found("ping", OK)
+    found("close", OK)
+
+
+def test_an_application_for_text():
+    pytest.importorskip("uvicorn")
+    with Serve("tests.support.served:text_alone", "--cleartext") as server:
+        found = within(30, examine(f"ws://127.0.0.1:{server.port}/"))
+    found("binary", WARNING, "Close 1011")
+    for name in ("text", "fragments", "large", "ping", "second", "close", "after-refusal"):
+        found(name, OK)
+    assert found.exit_code == 0
 
 
 def test_a_message_ends_the_connection():

@@ -69,3 +69,14 @@ async def websocket(scope, receive, send):
         if message["type"] == "websocket.disconnect":
             return
         await send({**message, "type": "websocket.send"})
+
+
+async def text_alone(scope, receive, send):
+    """As whoever follows a tutorial writes it: it echoes text, and fails at anything else."""
+    if scope["type"] != "websocket":
+        await app(scope, receive, send)
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
