@@ -232,6 +232,16 @@ class Exchange(Sink, metaclass=abc.ABCMeta):
             raise RuntimeError("Response content shorter than Content-Length")
         self._left -= n
 
+    def _denial(self, message: Message) -> list[Any]:
+        # The head of what stands instead of a WebSocket or tunnel. 304 has no content, and speaks
+        # of a representation (RFC 9110 section 15.4.5): there is none here.
+        status = message["status"]
+        if status < 300 or status == 304:
+            raise RuntimeError(f"A WebSocket or tunnel is not denied with status {status}.")
+        fields: list[Any] = [STATUSES[status], *self.wire.application.default_headers]
+        self._left = outgoing(fields, message.get("headers", ()), self.wire)
+        return fields
+
     async def _send_denial(self, message: Message) -> bool:
         # A piece of the body of what stands instead of a WebSocket or tunnel. Was it the last?
         more = bool(message.get("more_body", False))

@@ -101,12 +101,7 @@ class TunnelExchange(Exchange):
         elif state == NOTHING and kind == "tunnel.close":
             self._refuse(403)
         elif state == NOTHING and kind == "tunnel.http.response.start":
-            status = message["status"]
-            if status < 300:
-                raise RuntimeError(f"A tunnel is not denied with status {status}.")
-            fields = [STATUSES[status], *self.wire.application.default_headers]
-            self._left = outgoing(fields, message.get("headers", ()), self.wire)
-            self._begin(fields, DENYING)
+            self._begin(self._denial(message), DENYING)
         elif state == DENYING and kind == "tunnel.http.response.body":
             if await self._send_denial(message):
                 self._state = DENIED

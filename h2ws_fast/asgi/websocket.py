@@ -16,7 +16,7 @@ from ..errors import (
     LocalProtocolError,
     StreamClosed,
 )
-from .exchange import STATUSES, Exchange, outgoing, stripped
+from .exchange import Exchange, outgoing, stripped
 from .scope import client_of, target_of, websocket_scope
 
 if TYPE_CHECKING:
@@ -198,18 +198,14 @@ class WebSocketExchange(Exchange):
         self._denied()
 
     def _begin_denial(self, message: Message) -> None:
-        status = message["status"]
-        if 200 <= status < 300 or status < 200:
-            raise RuntimeError(f"A WebSocket is not denied with status {status}.")
-        fields: list[Any] = [STATUSES[status], *self.wire.application.default_headers]
-        self._left = outgoing(fields, message.get("headers", ()), self.wire)
+        fields = self._denial(message)
         try:
             self._respond(fields, False)
         except StreamClosed:
             self._gone = True
             raise ClientDisconnected("the client went away") from None
         self._state = DENYING
-        self._log(str(status))
+        self._log(str(message["status"]))
 
     def _denied(self) -> None:
         self._state = DENIED

@@ -181,6 +181,18 @@ async def test_a_response_instead_of_a_websocket(place):
         client.close()
 
 
+@pytest.mark.parametrize("status", [101, 200, 204, 304])
+async def test_what_is_no_response_instead_of_a_websocket(ours, status, errors):
+    async def app(scope, receive, send):
+        await send({"type": "websocket.http.response.start", "status": status, "headers": []})
+
+    async with ours.serve(app, lifespan="off"):
+        client = await ours.client()
+        assert (await client.websocket()).get(":status") == "500"
+        client.close()
+    assert any(f"not denied with status {status}" in each for each in errors())
+
+
 @pytest.mark.parametrize("data", [b"longer", b"s"])
 async def test_a_response_that_is_not_as_long_as_promised(ours, data, errors):
     async def app(scope, receive, send):
