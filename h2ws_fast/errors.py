@@ -25,11 +25,17 @@ __all__ = [
     "H2WSError",
     "InvalidHandshake",
     "InvalidOrigin",
+    "InvalidProxy",
+    "InvalidProxyMessage",
+    "InvalidProxyStatus",
     "InvalidStatus",
     "InvalidURI",
     "LocalProtocolError",
     "NegotiationError",
     "NoAvailableStreams",
+    "PoolFull",
+    "ProxyError",
+    "SecurityError",
     "StreamClosed",
     "StreamReset",
 ]
@@ -61,6 +67,17 @@ class NoAvailableStreams(LocalProtocolError):
 
     error_code = REFUSED_STREAM
     retryable = True
+
+
+class PoolFull(H2WSError):
+    """A limit of a `Pool` is reached: `limit` is its name. Nothing was sent."""
+
+    error_code = REFUSED_STREAM
+    retryable = True
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"the pool has reached its {limit}")
+        self.limit = limit
 
 
 class ExtendedConnectUnsupported(LocalProtocolError):
@@ -172,6 +189,20 @@ class InvalidURI(H2WSError, ValueError):
         return f"{self.uri!r} cannot be used: {self.problem}"
 
 
+class InvalidProxy(H2WSError, ValueError):
+    """Not the address of a proxy. A password in it is left out of `proxy`."""
+
+    error_code = PROTOCOL_ERROR
+
+    def __init__(self, proxy: str, problem: str) -> None:
+        super().__init__(proxy, problem)
+        self.proxy = proxy
+        self.msg = problem
+
+    def __str__(self) -> str:
+        return f"{self.proxy!r} cannot be used as a proxy: {self.msg}"
+
+
 class InvalidHandshake(H2WSError):
     """The WebSocket or tunnel could not be opened."""
 
@@ -194,6 +225,29 @@ class InvalidStatus(InvalidHandshake):
     def __str__(self) -> str:
         text = f"the server refused with status {self.response.status}"
         return f"{text}: it takes versions {', '.join(self.versions)}" if self.versions else text
+
+
+class SecurityError(InvalidHandshake):
+    """Going on would be unsafe: a redirect from TLS to cleartext, or one too many."""
+
+
+class ProxyError(InvalidHandshake):
+    """The proxy does not lead to the server."""
+
+
+class InvalidProxyMessage(ProxyError):
+    """The proxy said something that is no answer."""
+
+
+class InvalidProxyStatus(ProxyError):
+    """The proxy refused with another status than 2xx. `response` is its answer."""
+
+    def __init__(self, response: "Response") -> None:
+        super().__init__(response)
+        self.response = response
+
+    def __str__(self) -> str:
+        return f"the proxy refused with status {self.response.status}"
 
 
 class InvalidOrigin(InvalidHandshake):

@@ -122,6 +122,12 @@ class Offering:
     stands there when its handshake begins.
     """
 
+    # An object's class can be set, this one's cannot: nobody does.
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # `loop.start_tls`, for TLS behind a proxy, asks for an instance of this.
+        return ssl.SSLContext
+
     def __init__(self, context: ssl.SSLContext, http: Iterable[str]) -> None:
         self._context = context
         self._names = [ALPN[name] for name in versions(http)]

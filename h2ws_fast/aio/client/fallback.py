@@ -94,13 +94,13 @@ async def open_upgraded(session: Session, wanted: Wanted) -> WebSocket:
 
 
 async def _dial(session: Session, hub: Hub, wire: UpgradeWire) -> None:
-    kwargs = session._dialled(("h1",))
-    async with dialling(hub, (kwargs.get("host"), kwargs.get("port"))):
+    way = session._way
+    async with dialling(hub, (way.host, way.port)):
         spare, session._spare = session._spare, None
         if spare is not None and not spare.is_closing():
             # HTTP/1.1 was chosen on it when HTTP/2 was offered beside.
             spare.set_protocol(wire)
             wire.connection_made(spare)
         else:
-            await session._open_transport(wire, kwargs)
+            await way.open(wire, session._secured(("h1",)))
         await wire.opening

@@ -5,7 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from ...errors import ConnectionTerminated, InvalidStatus, StreamReset
+from ...errors import (
+    ConnectionTerminated,
+    InvalidProxyStatus,
+    InvalidStatus,
+    PoolFull,
+    StreamReset,
+)
 
 __all__ = ["STABLE_S", "backoff", "process_exception"]
 
@@ -36,11 +42,12 @@ def backoff() -> Iterator[float]:
 def process_exception(error: Exception) -> Exception | None:
     """Tell what may pass (None: try again) from what will not (the error to raise).
 
-    The network, timeouts, a connection or stream that was lost, and the statuses 408, 425, 429,
-    500, 502, 503 and 504 may pass.
+    The network, timeouts, a connection or stream that was lost, a pool that is full, and the
+    statuses 408, 425, 429, 500, 502, 503 and 504, of the server or of a proxy, may pass.
     """
-    if isinstance(error, OSError | ConnectionTerminated | StreamReset):  # a TimeoutError is one
+    # A TimeoutError is an OSError.
+    if isinstance(error, OSError | ConnectionTerminated | StreamReset | PoolFull):
         return None
-    if isinstance(error, InvalidStatus) and error.response.status in PASSING:
+    if isinstance(error, InvalidStatus | InvalidProxyStatus) and error.response.status in PASSING:
         return None
     return error

@@ -23,18 +23,19 @@ from ...errors import (
 )
 from .. import tls, uri
 from ..arguments import check_kinds, check_seconds, limits_from
-from ..h1.upgrade import UpgradeWire
 from ..http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
 from ..keeper import Keeper
-from ..protocol import Hub, limit_unsent, running_hub
+from ..protocol import Hub, running_hub
 from ..tunnel import Tunnel, reset
 from ..websocket import WebSocket
+from .agent import user_agent
 from .fallback import is_remembered, open_upgraded, probe
 from .fetch import Fetch
 from .opening import Opening, Wanted
+from .way import Way
 from .wire import ClientWire
 
-__all__ = ["Session"]
+__all__ = ["Session", "own_fields"]
 
 logger = logging.getLogger("h2ws_fast.aio.session")
 
@@ -62,8 +63,17 @@ class Session:
 
     Where the server's limit on concurrent streams is reached, opening waits for a free stream.
     Connecting raises OSError, AlpnError where the server does not speak HTTP/2, TimeoutError after
-    `open_timeout` seconds, ConnectionTerminated where the server ends it at once. Other keyword arguments (`sock`, `local_addr` ...) go to
-    `create_connection`; `host` and `port` connect elsewhere than `uri` says.
+    `open_timeout` seconds, ConnectionTerminated where the server ends it at once, ProxyError.
+
+    `server_hostname` is whom the certificate must name, `user_agent_header` what WebSockets and
+    proxies are told (True: the names and versions of Python and of this package). `host` and `port` connect elsewhere than `uri` says; `unix=True` and `path`
+    to a Unix socket; `sock` is a socket that is connected already. `family`, `proto`, `flags`,
+    `local_addr`, `ssl_handshake_timeout` and `ssl_shutdown_timeout` are as `create_connection` has
+    them; `happy_eyeballs_delay` is a quarter of a second (RFC 8305), on every loop. `proxy` is True
+    (the environment's, as `find_proxy` finds it), None, or the address of one: `http://` and
+    `https://` by CONNECT, `socks5h://`, `socks5://`, `socks4a://`, `socks4://` by python-socks.
+    Arguments `proxy_ssl`, `proxy_server_hostname`, `proxy_ssl_handshake_timeout` and
+    `proxy_ssl_shutdown_timeout` concern TLS with the proxy.
     """
 
     def __init__(
@@ -73,6 +83,8 @@ class Session:
         ssl: ssl_module.SSLContext | None = None,
         server_hostname: str | None = None,
         http: str = "h2",
+        proxy: str | bool | None = True,
+        user_agent_header: str | bool | None = True,
         open_timeout: float | None = 10,
         ping_interval: float | None = 20,
         ping_timeout: float | None = 20,
@@ -119,13 +131,13 @@ class Session:
             keepalive_interval=keepalive_interval,
             keepalive_timeout=keepalive_timeout,
         )
-        self._kwargs = kwargs
+        self._user_agent = _named(user_agent_header)
+        self._way = Way(self.target, proxy, self._user_agent, kwargs)
         self._wire: ClientWire | None = None
         self._over_h1 = http == "h1"  # WebSockets go over HTTP/1.1, each on its own connection
         self._spare: Any = None  # a transport over which the server chose HTTP/1.1
         self._others: set[Any] = set()  # connections over HTTP/1.1, and those that were replaced
         self._keeper: Keeper | None = None
-        self._used = False
         self._hub: Hub | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._exchanges: weakref.WeakSet[Fetch | Tunnel] = weakref.WeakSet()
@@ -158,23 +170,21 @@ class Session:
         self._hub = hub
         return self
 
-    def _dialled(self, http: tuple[str, ...]) -> dict[str, Any]:
-        # The arguments of `create_connection`.
-        kwargs = dict(self._kwargs)
-        if self._ssl is not None:
-            kwargs["ssl"] = tls.Offering(self._ssl, http)
-            kwargs["server_hostname"] = self._server_hostname or self.target.server_hostname
-            kwargs.setdefault("ssl_shutdown_timeout", tls.shutdown_timeout(self._close_timeout))
-        if "sock" not in kwargs:
-            kwargs.setdefault("host", self.target.host)
-            kwargs.setdefault("port", self.target.port)
-        return kwargs
+    def _secured(self, http: tuple[str, ...]) -> dict[str, Any]:
+        # The arguments of `create_connection` that concern TLS.
+        if self._ssl is None:
+            return {}
+        return {
+            "ssl": tls.Offering(self._ssl, http),
+            "server_hostname": self._server_hostname or self.target.server_hostname,
+            "ssl_shutdown_timeout": tls.shutdown_timeout(self._close_timeout),
+        }
 
     async def _dial(self, hub: Hub) -> None:
         wire = self._make_wire(hub)
         http = ("h2", "h1") if self._http == "auto" else ("h2",)
         try:
-            await self._open_transport(wire, self._dialled(http))
+            await self._way.open(wire, self._secured(http))
         except BaseException:
             hub.loop.call_soon(wire.forsake)
             raise
@@ -202,15 +212,6 @@ class Session:
                 wire.leave()
             raise
         wire.leave()
-
-    async def _open_transport(self, wire: ClientWire | UpgradeWire, kwargs: dict[str, Any]) -> None:
-        if self._used and "sock" in kwargs:
-            raise LocalProtocolError("another connection is needed, and sock is for one")
-        self._used = True
-        transport, _ = await wire.hub.loop.create_connection(lambda: wire, **kwargs)
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            limit_unsent(sock)
 
     def _make_wire(self, hub: Hub) -> ClientWire:
         return ClientWire(self, hub)
@@ -369,14 +370,16 @@ class Session:
         subprotocols: Iterable[str] | None = None,
         origin: str | None = None,
         additional_headers: HeadersLike | None = None,
-        user_agent_header: str | None = None,
+        user_agent_header: str | bool | None = True,
         open_timeout: float | None = None,
         on_message: Callable[[WebSocket, Any], Any] | None = None,
         on_close: Callable[[WebSocket], Any] | None = None,
     ) -> WebSocket:
         """Open a WebSocket on this connection.
 
-        With `on_message` (and `on_close`) its messages go to that callback during the read that
+        `additional_headers`, `origin` and `user_agent_header` (the session's by default, None for
+        none) go into the request; an `authorization` among the former stands for the user and
+        password of the URI. With `on_message` (and `on_close`) its messages go to that callback during the read that
         brings them, as `serve` has it.
 
         Raises ExtendedConnectUnsupported where the server does not take WebSockets over HTTP/2,
@@ -385,9 +388,10 @@ class Session:
         """
         if isinstance(subprotocols, str):
             raise TypeError("subprotocols is a list of str, not one str")
-        headers = [*self.target.headers, *fields_of(additional_headers)]
-        if user_agent_header is not None:
-            headers.append(("user-agent", user_agent_header))
+        headers = own_fields(self.target, fields_of(additional_headers))
+        agent = self._user_agent if user_agent_header is True else _named(user_agent_header)
+        if agent is not None and not any(name == "user-agent" for name, _ in headers):
+            headers.append(("user-agent", agent))
         if origin is not None:
             headers.append(("origin", origin))
         wanted = Wanted(path, list(subprotocols or ()), headers, on_message, on_close)
@@ -455,8 +459,7 @@ class Session:
             (":scheme", self.target.scheme),
             (":authority", self.target.authority),
             (":path", path),
-            *self.target.headers,
-            *fields_of(headers),
+            *own_fields(self.target, fields_of(headers)),
         ]
         request = self._make_request("CONNECT", path, fields[5:], protocol)
         return await self._tunnel(request, fields, open_timeout)
@@ -509,12 +512,14 @@ class Session:
         trailers: HeadersLike | None = None,
         priority: str | None = None,
         on_informational: Callable[[Response], Any] | None = None,
+        on_started: Callable[[], Any] | None = None,
     ) -> Response:
         """Send an ordinary request and return its response as soon as its head is there.
 
         `body` is `bytes`, `str` or an async iterable of `bytes`; it is sent while the response
         comes. `priority` is the field of RFC 9218: "u=1" is more urgent than the default "u=3",
-        "u=7" the least, and "u=3, i" comes in turn with others. Read the response with
+        "u=7" the least, and "u=3, i" comes in turn with others. `on_started()` is called when it has
+        a stream, `on_informational(response)` for each 1xx. Read the response with
         `await response.read()` or `async for`, or `close()` it.
         Raises StreamReset (`retryable` where the server has processed nothing) and
         ConnectionTerminated.
@@ -528,23 +533,23 @@ class Session:
             (":scheme", self.target.scheme),
             (":authority", self.target.authority),
             (":path", path),
-            *self.target.headers,
-            *fields_of(headers),
+            *own_fields(self.target, fields_of(headers)),
         ]
         if priority is not None:
             fields.append(("priority", priority))
         request = self._make_request(method, path, fields[4:])
         ending = None if trailers is None else Headers(trailers)
         alone = whole and not octets and not ending
+        told = (on_informational, on_started)
         if whole and octets and "content-length" not in request.headers:
             fields.append(("content-length", str(len(octets))))
         self._live()
-        response = await self._request(request, fields, octets, ending, alone, on_informational)
+        response = await self._request(request, fields, octets, ending, alone, told)
         if response.status == MISDIRECTED and whole:
             # RFC 9110 section 15.5.20: once more, on a connection that is fresh.
             response.close()
             await self._replace()
-            response = await self._request(request, fields, octets, ending, alone, on_informational)
+            response = await self._request(request, fields, octets, ending, alone, told)
         return response
 
     async def _request(
@@ -554,11 +559,14 @@ class Session:
         octets: Any,
         ending: Headers | None,
         alone: bool,
-        on_informational: Callable[[Response], Any] | None,
+        told: tuple[Callable[[Response], Any] | None, Callable[[], Any] | None],
     ) -> Response:
+        on_informational, on_started = told
         stream_id = await self._start(
             lambda: int(self._live().conn.request(fields, end_stream=alone))
         )
+        if on_started is not None:
+            on_started()
         wire = self._live()
         fetch = Fetch(wire, stream_id, request, on_informational)
         self._exchanges.add(fetch)
@@ -577,3 +585,16 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.target.scheme}://{self.target.authority}>"
+
+
+def own_fields(target: uri.Target, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What the URI says of the user, unless the fields say it themselves, and the fields."""
+    named = {name for name, _ in fields}
+    return [*(field for field in target.headers if field[0] not in named), *fields]
+
+
+def _named(user_agent_header: str | bool | None) -> str | None:
+    # What goes into the field, None where there is none.
+    if isinstance(user_agent_header, str):
+        return user_agent_header
+    return user_agent() if user_agent_header else None

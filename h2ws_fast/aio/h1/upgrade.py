@@ -7,8 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
-import h11
-
 from ...engine import Limits, Role
 from ...engine.buffers import Pool
 from ...engine.constants import NO_ERROR
@@ -18,15 +16,12 @@ from ...engine.h1 import Upgraded
 from ...engine.handshake import check_accepted, is_token, new_key
 from ...engine.headers import MalformedMessage
 from ...errors import ConnectionTerminated, InvalidHandshake, InvalidStatus, NegotiationError
-from ..http import Headers, Request, Response
+from ..http import Request, Response
 from ..protocol import Hub
-from .head import Gathering, InvalidHead
+from .answer import Answer
 from .pace import PacedWire
 
 __all__ = ["Handshake", "UpgradeWire", "dialling"]
-
-MAX_REFUSAL = 65536  # octets of a refusal's body that are kept
-MAX_INFORMED = 20  # 1xx before the answer
 
 # What the handshake itself says.
 RESERVED = frozenset(
@@ -56,10 +51,8 @@ class Handshake(Endpoint):
     """
 
     __slots__ = (
-        "_exchange",
+        "_answer",
         "_failed",
-        "_gathering",
-        "_informed",
         "_key",
         "_limits",
         "_offered",
@@ -67,9 +60,6 @@ class Handshake(Endpoint):
         "_out",
         "_pool",
         "_queue",
-        "_refusal",
-        "_response",
-        "_size",
         "early",
         "terminated",
     )
@@ -97,12 +87,7 @@ class Handshake(Endpoint):
         self._opened = opened
         self._failed = failed
         self._pool = pool
-        self._gathering = Gathering()
-        self._informed = 0
         self._queue: list[Any] = []
-        self._response: Response | None = None
-        self._refusal: list[bytes] = []
-        self._size = 0
         self.early = b""
         self.terminated = False
         self._key = new_key()
@@ -116,34 +101,17 @@ class Handshake(Endpoint):
         if self._offered:
             fields.append(("Sec-WebSocket-Protocol", ", ".join(self._offered)))
         fields += list(request.headers.raw_items())
-        self._exchange = h11.Connection(h11.CLIENT, MAX_REFUSAL)
-        try:
-            asked = h11.Request(
-                method="GET",
-                target=request.path,
-                headers=[
-                    (name.encode("latin-1"), value.encode("latin-1")) for name, value in fields
-                ],
-            )
-        except h11.LocalProtocolError as error:
-            raise ValueError(str(error)) from error
-        self._out = (self._exchange.send(asked) or b"") + (
-            self._exchange.send(h11.EndOfMessage()) or b""
-        )
+        self._answer = Answer("GET", request.path, fields)
+        self._out = self._answer.octets
 
     def receive_data(self, data: Any, now: float = 0.0) -> list[Any]:
         """See `Connection.receive_data`."""
         if not self.terminated:
             try:
-                if self._response is None:
-                    self._gathering.add(bytes(data))
-                    self._read_heads()
-                else:
-                    self._read_body(bytes(data))
-            except InvalidHead as error:
-                self._fail(InvalidHandshake(f"the answer is no HTTP: {error.reason}"))
-            except h11.RemoteProtocolError as error:
-                self._fail(self._refused() or InvalidHandshake(f"the answer is no HTTP: {error}"))
+                if self._answer.receive(bytes(data)):
+                    self._conclude()
+            except InvalidHandshake as error:
+                self._fail(error)
         return self.events()
 
     def receive_eof(self, now: float = 0.0) -> list[Any]:
@@ -184,66 +152,33 @@ class Handshake(Endpoint):
         if not self.terminated:
             self._fail(self._refused() or ConnectionTerminated(NO_ERROR, "given up by this end"))
 
-    def _read_heads(self) -> None:
-        while self._response is None and not self.terminated:
-            head = self._gathering.take()
-            if head is None:
-                return
-            self._exchange.receive_data(head)
-            event = self._exchange.next_event()
-            if isinstance(event, h11.InformationalResponse) and event.status_code != 101:
-                self._informed += 1
-                if self._informed > MAX_INFORMED:
-                    self._fail(InvalidHandshake("too many interim responses"))
-            elif isinstance(event, h11.InformationalResponse):
-                self._accept(_response(event), list(event.headers))
-            elif isinstance(event, h11.Response):
-                self._response = _response(event)
-                self._read_body(self._gathering.rest())
-
-    def _accept(self, response: Response, fields: list[tuple[bytes, bytes]]) -> None:
+    def _conclude(self) -> None:
+        answer = self._answer
+        if not answer.switched:
+            refusal = self._refused()
+            assert refusal is not None
+            self._fail(refusal)
+            return
         try:
-            subprotocol = check_accepted(self._key, fields, self._offered)
+            subprotocol = check_accepted(self._key, answer.fields, self._offered)
         except MalformedMessage as error:
             self._fail(NegotiationError(error.reason))
             return
+        response = answer.response
+        assert response is not None
         self.terminated = True
-        self.early = self._gathering.rest()
+        self.early = answer.rest()
         self._opened(Upgraded(Role.CLIENT, self._limits, pool=self._pool), response, subprotocol)
-
-    def _read_body(self, data: bytes) -> None:
-        if data:
-            self._exchange.receive_data(data)
-        while True:
-            event = self._exchange.next_event()
-            if isinstance(event, h11.Data):
-                self._refusal.append(bytes(event.data)[: MAX_REFUSAL - self._size])
-                self._size += len(event.data)
-                if self._size < MAX_REFUSAL:
-                    continue
-            elif not isinstance(event, h11.EndOfMessage):
-                return
-            error = self._refused()
-            assert error is not None
-            self._fail(error)
-            return
 
     def _refused(self) -> InvalidStatus | None:
         # What the server has said so far, if it was a refusal.
-        if self._response is None:
-            return None
-        self._response.body = b"".join(self._refusal)
-        return InvalidStatus(self._response)
+        refusal = self._answer.refusal()
+        return None if refusal is None else InvalidStatus(refusal)
 
     def _fail(self, error: BaseException) -> None:
         self.terminated = True
         self._queue.append(Terminated(NO_ERROR, str(error), False))
         self._failed(error)
-
-
-def _response(event: Any) -> Response:
-    headers = Headers.received([(name, value) for name, value in event.headers])
-    return Response(event.status_code, headers)
 
 
 class UpgradeWire(PacedWire, asyncio.BufferedProtocol):
