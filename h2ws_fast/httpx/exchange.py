@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable
 from typing import Any
 
 import httpx
@@ -40,7 +40,6 @@ class Exchange:
         "__weakref__",
         "_answered",
         "_arrival",
-        "_ended",
         "_left",
         "_over",
         "_owed",
@@ -58,17 +57,11 @@ class Exchange:
     )
 
     def __init__(
-        self,
-        wire: ClientWire,
-        stream_id: int,
-        patience: Patience,
-        promised: int | None,
-        ended: Callable[[], None],
+        self, wire: ClientWire, stream_id: int, patience: Patience, promised: int | None
     ) -> None:
         self._wire = wire
         self._patience = patience
         self._owed = promised  # octets of the body that content-length still promises
-        self._ended = ended  # called whenever either side of the stream may have ended
         self.receiving = Receiving(wire, stream_id)
         self.sending = Sending(wire, stream_id)
         # A Responded, or the Opened of a CONNECT.
@@ -124,8 +117,6 @@ class Exchange:
                 self._refuse(StreamReset(event.error_code, event.reason, event.retryable))
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
-        if self._over:
-            self._ended()
 
     # -- sending ----------------------------------------------------------------------------------
 
@@ -182,7 +173,6 @@ class Exchange:
         self.sending.finish()
         if not self.head.done():
             self.watch()
-        self._ended()
 
     async def push(self, piece: Any, *, end: bool = False) -> bool:
         """Send a piece, or the `end`, and wait for room or until there is something to read.

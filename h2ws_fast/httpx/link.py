@@ -11,18 +11,17 @@ from typing import Any
 
 import httpx
 
-from ..aio.client.session import FAREWELL_S, Session
+from ..aio.client.link import Link
+from ..aio.client.session import FAREWELL_S
 from ..engine import Limits
 from ..engine.constants import NO_ERROR
 from .exchange import Exchange
 from .question import Origin, Question
 
-__all__ = ["Link", "Way"]
+__all__ = ["HttpxLink", "Way"]
 
 # `aclose` waits so long for the server to see that nothing more comes.
 CLOSE_S = 2.0
-# RFC 9113 section 5.1.1: the identifiers of a connection's streams run out at 2**30.
-MAX_STREAMS = 2**29
 
 
 class Way:
@@ -44,20 +43,14 @@ class Way:
         self.local_address = local_address
         self.socket_options = list(socket_options or ())
 
-    async def connected(self) -> dict[str, Any]:
-        """More arguments of `create_connection`; a socket that is connected already among them."""
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of a Session that say where it leads. A proxy is httpx's own matter."""
         if self.uds is not None:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                sock.setblocking(False)
-                await asyncio.get_running_loop().sock_connect(sock, self.uds)
-            except BaseException:
-                sock.close()
-                raise
-            return {"sock": sock}
+            return {"unix": True, "path": self.uds, "proxy": None}
         if self.local_address is not None:
-            return {"local_addr": (self.local_address, 0)}
-        return {}
+            return {"local_addr": (self.local_address, 0), "proxy": None}
+        return {"proxy": None}
 
     def apply(self, sock: Any) -> None:
         """Set the options of a socket."""
@@ -69,20 +62,13 @@ class Way:
                 twin.setsockopt(*option)
 
 
-class Link(Session):
+class HttpxLink(Link):
     """A connection and the requests on it. `await connect()` it first.
 
-    `idle(link)` is called when its last stream has ended, `gone(link)` when the connection has.
+    `gone(link)` is called when it is over.
     """
 
-    def __init__(
-        self,
-        origin: Origin,
-        way: Way,
-        kwargs: dict[str, Any],
-        idle: Callable[[Link], None],
-        gone: Callable[[Link], None],
-    ) -> None:
+    def __init__(self, origin: Origin, way: Way, gone: Callable[[Any], None]) -> None:
         # How long anything may take is what each request says.
         limits = Limits(
             write_timeout_s=None,
@@ -92,49 +78,28 @@ class Link(Session):
         )
         super().__init__(
             origin.uri,
+            origin,
+            gone,
             ssl=way.ssl if origin.secure else None,
             server_hostname=origin.server_hostname,
             open_timeout=None,
             ping_interval=None,
             close_timeout=CLOSE_S,
             limits=limits,
-            **kwargs,
+            **way.arguments,
         )
-        self.origin = origin
         self.way = way
-        self.reserved = 0  # requests that are led here, or may be, and have no stream yet
-        self.opened = 0
         self.exchanges: weakref.WeakSet[Exchange] = weakref.WeakSet()
-        self._idle = idle
-        self._gone = gone
 
-    def _dialled(self, http: tuple[str, ...]) -> dict[str, Any]:
-        # Both are offered, so that a server of HTTP/1.1 says so: RFC 7301 lets it fail otherwise.
-        return super()._dialled(("h2", "h1"))
-
-    async def connect(self) -> Link:
+    async def connect(self) -> HttpxLink:
         """Connect. Raises AlpnError where the server does not speak HTTP/2, and OSError."""
         try:
             await super().connect()
         except BaseException:
             self._abort()
             raise
-        wire = self._live()
-        self.way.apply(wire.transport.get_extra_info("socket"))
-        wire.gone.add_done_callback(lambda _: self._gone(self))
+        self.way.apply(self._live().transport.get_extra_info("socket"))
         return self
-
-    @property
-    def usable(self) -> bool:
-        """Does the server take new requests on it?"""
-        return self.connected and self.opened < MAX_STREAMS
-
-    @property
-    def busy(self) -> bool:
-        """Is a request on it, or about to be?"""
-        if self.reserved:
-            return True
-        return self._wire is not None and int(self._wire.conn.open_streams) > 0
 
     async def open(self, question: Question, *, end: bool) -> Exchange:
         """Open a stream with a request that ends here, or whose body follows.
@@ -159,23 +124,12 @@ class Link(Session):
         except TimeoutError as error:
             raise httpx.PoolTimeout("the server lets no more streams be open") from error
         wire = self._live()
-        self.opened += 1
-        exchange = Exchange(wire, stream_id, patience, question.promised, self._ended)
+        exchange = Exchange(wire, stream_id, patience, question.promised)
         exchange.sending.ended = end
         self.exchanges.add(exchange)
         wire.conn.attach(stream_id, exchange.feed)
         wire.touch()
         return exchange
-
-    def _ended(self) -> None:
-        # The stream is counted until its event has been handled.
-        wire = self._wire
-        if wire is not None:
-            wire.hub.loop.call_soon(self._idle, self)
-
-    def retire(self) -> None:
-        """Take no more requests; the connection ends with its last stream."""
-        self._shutdown()
 
     def abort(self) -> None:
         """Close the connection at once: the server sees a GOAWAY, where it still can."""

@@ -221,7 +221,7 @@ async def test_network_stream_reads_and_writes_octets(client, raw):
             assert read == b"1234567"
             with pytest.raises(httpcore.ReadTimeout):
                 await stream.read(1, timeout=0.05)
-            [link] = http._transport._pool._links.values()
+            [link] = http._transport._pool.connections.links()
             link._wire.conn.ping(0, b"12345678")
             link._wire.touch()
             assert await stream.read(100) == b"89"
@@ -359,7 +359,7 @@ async def test_server_that_does_not_answer_the_end_is_left(client, raw, monkeypa
     async with RawServer(script, ENABLED) as server, client(raw(server)) as http:
         async with aconnect_ws("/", http):
             pass
-        [link] = http._transport._pool._links.values()
+        [link] = http._transport._pool.connections.links()
         await asyncio.sleep(0.1)
         assert link._wire.conn.stats()["octets_buffered"] == 0
         async with asyncio.timeout(5):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...engine import Connection, Role
@@ -25,13 +26,14 @@ NOBODY = Endpoint()
 class ClientWire(Wire, asyncio.BufferedProtocol):
     """The connection of a Session."""
 
-    __slots__ = ("failure", "gone", "retired", "session", "waiting")
+    __slots__ = ("failure", "gone", "on_idle", "retired", "session", "waiting")
 
     session: Session
     gone: asyncio.Future[None]
     retired: bool  # another connection has taken its place: it ends with its last stream
     failure: BaseException | None  # why it came to nothing, or is over
     waiting: deque[asyncio.Future[None]]  # for SETTINGS, or for a free stream
+    on_idle: Callable[[], None] | None  # to be called once when no stream is open any more
 
     def __init__(self, session: Session, hub: Hub) -> None:
         conn = Connection(Role.CLIENT, session._settings, session._limits, pool=hub.pool)
@@ -40,6 +42,7 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
         self.retired = False
         self.failure = None
         self.waiting = deque()
+        self.on_idle = None
         self.gone = hub.loop.create_future()
 
     @property
@@ -94,6 +97,10 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
                 self.touch()
         elif conn.settings_received:
             self._hand_out()
+        if self.on_idle is not None and conn.open_streams == 0:
+            call, self.on_idle = self.on_idle, None
+            self.hub.loop.call_soon(call)
+            self.watched = bool(self.waiting)
 
     def _hand_out(self) -> None:
         # To those who wait, as many streams as are free.
@@ -105,7 +112,7 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
             if not future.done():
                 future.set_result(None)
                 free -= 1
-        self.watched = bool(waiting)
+        self.watched = bool(waiting) or self.on_idle is not None
 
     def _lost(self, exc: BaseException | None) -> None:
         self.session._forget(self)
@@ -143,7 +150,7 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
             if not future.done():
                 future.set_result(None)
         self.waiting.clear()
-        self.watched = False
+        self.watched = self.on_idle is not None
 
     def leave(self) -> None:
         """Another connection is there: who waits goes to that one, and this ends when it is empty."""
