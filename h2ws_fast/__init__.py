@@ -1,7 +1,8 @@
 """WebSockets and any other byte stream over HTTP/2: RFC 8441."""
 
 from ._twins import COMPILED
-from .aio.client.connect import connect
+from .aio.client.connect import connect, unix_connect
+from .aio.client.pool import Pool
 from .aio.client.session import Session
 from .aio.http import Headers, Request, Response
 from .aio.server.dialer import Dialer
@@ -19,11 +20,17 @@ from .errors import (
     ExtendedConnectUnsupported,
     H2WSError,
     InvalidHandshake,
+    InvalidProxy,
+    InvalidProxyMessage,
+    InvalidProxyStatus,
     InvalidStatus,
     InvalidURI,
     LocalProtocolError,
     NegotiationError,
     NoAvailableStreams,
+    PoolFull,
+    ProxyError,
+    SecurityError,
     StreamClosed,
     StreamReset,
 )
@@ -42,13 +49,20 @@ __all__ = [
     "H2WSError",
     "Headers",
     "InvalidHandshake",
+    "InvalidProxy",
+    "InvalidProxyMessage",
+    "InvalidProxyStatus",
     "InvalidStatus",
     "InvalidURI",
     "LocalProtocolError",
     "NegotiationError",
     "NoAvailableStreams",
+    "Pool",
+    "PoolFull",
+    "ProxyError",
     "Request",
     "Response",
+    "SecurityError",
     "Server",
     "Session",
     "State",
@@ -59,4 +73,5 @@ __all__ = [
     "broadcast",
     "connect",
     "serve",
+    "unix_connect",
 ]

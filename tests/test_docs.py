@@ -91,7 +91,7 @@ def test_the_readmes_engine_works(tmp_path):
 def test_the_names_that_the_documents_import_exist():
     import h2ws_fast
 
-    text = (ROOT / "docs" / "aio.md").read_text("utf-8")
+    text = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("aio.md", "client.md"))
     for name in re.findall(r"`([A-Z]\w+)`", text):
         known = hasattr(h2ws_fast, name) or name == "None"
         assert known, name

@@ -9,7 +9,9 @@ from h2ws_fast import (
     ConnectionClosed,
     ConnectionTerminated,
     InvalidHandshake,
+    InvalidProxyStatus,
     InvalidStatus,
+    PoolFull,
     Response,
     StreamReset,
     connect,
@@ -36,12 +38,15 @@ def test_what_may_pass():
         TimeoutError(),
         ConnectionTerminated(),
         StreamReset(),
+        PoolFull("max_waiting"),
+        InvalidProxyStatus(Response(502)),
         *(InvalidStatus(Response(status)) for status in (408, 425, 429, 500, 502, 503, 504)),
     ):
         assert process_exception(error) is None
     for error in (
         ValueError(),
         InvalidHandshake(),
+        InvalidProxyStatus(Response(407)),
         *(InvalidStatus(Response(status)) for status in (200, 301, 400, 401, 403, 404, 426, 501)),
     ):
         assert process_exception(error) is error

@@ -7,6 +7,8 @@ from typing import assert_type
 from h2ws_fast import (
     ConnectionClosed,
     Dialer,
+    InvalidProxyStatus,
+    Pool,
     Request,
     Response,
     Server,
@@ -17,6 +19,7 @@ from h2ws_fast import (
     broadcast,
     connect,
     serve,
+    unix_connect,
 )
 from h2ws_fast.aio import tls
 from h2ws_fast.errors import Close
@@ -93,3 +96,14 @@ async def main() -> None:
         assert_type(await session.tunnel("t"), Tunnel)
         assert_type(await session.connect_tcp("a.example:443"), Tunnel)
         assert_type(await session.request("GET", "/", priority="u=1"), Response)
+
+
+async def clients(pool: Pool) -> None:
+    assert_type(await pool.websocket("wss://host/"), WebSocket)
+    assert_type(await pool.request("GET", "https://host/", body=b"it"), Response)
+    async with connect("wss://host/", pool=pool) as ws:
+        assert_type(ws, WebSocket)
+    try:
+        assert_type(await unix_connect("/run/it", proxy=None, user_agent_header=None), WebSocket)
+    except InvalidProxyStatus as error:
+        assert_type(error.response, Response)

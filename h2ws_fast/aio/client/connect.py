@@ -1,21 +1,25 @@
-"""`connect`: one WebSocket on a connection of its own."""
+"""`connect`: one WebSocket, on a connection of its own or on one of a pool."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
+import os
 import ssl as ssl_module
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from ...engine import Limits, Settings
 from ...engine.constants import NO_ERROR
-from ...errors import ConnectionTerminated
+from ...errors import ConnectionTerminated, InvalidStatus, SecurityError
 from ..http import HeadersLike
 from ..websocket import WebSocket
+from .pool import Pool
 from .reconnect import STABLE_S, backoff, process_exception
-from .session import Session
+from .redirect import MAX_REDIRECTS, Place, follow
+from .session import Session, logger
 
-__all__ = ["connect"]
+__all__ = ["connect", "unix_connect"]
 
 
 class connect:  # used as a function, as in `websockets`
@@ -24,18 +28,25 @@ class connect:  # used as a function, as in `websockets`
     `wss://` means TLS, `ws://` cleartext. `http` says over what: "auto" begins with HTTP/2 and
     falls back to HTTP/1.1 where the server does not speak it or takes no WebSockets over it, which
     is then remembered of its origin for ten minutes; "h2" and "h1" are one of them and nothing
-    else. The connection carries this WebSocket alone and ends with it: see `Session` for several.
+    else. The connection carries this WebSocket alone and ends with it; with `pool` it is one of that
+    `Pool`'s, which was told whatever concerns connections.
 
     `async for ws in connect(uri):` connects again whenever the WebSocket has ended, after a delay
     that is random and grows, unless it was closed with 1000. `process_exception(error)` returns
     None where a failure to connect may pass and the error to raise otherwise; `reconnect_delays()`
     returns an iterator of seconds.
 
-    Raises InvalidURI, OSError, AlpnError, ExtendedConnectUnsupported, InvalidHandshake,
-    InvalidStatus, StreamReset, ConnectionTerminated, and TimeoutError when it takes longer than
-    `open_timeout` seconds. `additional_headers`, `subprotocols` and `origin` go into the request.
-    Redirections are not followed. `max_queue` is accepted and not needed: what is not received
-    waits with the server. Other keyword arguments are those of `Session`.
+    Redirects are followed, `MAX_REDIRECTS` (10) of them, never from TLS to cleartext. To another
+    origin go no credentials: neither those of the URI nor `authorization`, `cookie` and
+    `proxy-authorization` of `additional_headers`. Each attempt begins at `uri` again.
+
+    Raises InvalidURI, InvalidProxy, OSError, AlpnError, ExtendedConnectUnsupported, ProxyError,
+    InvalidHandshake, InvalidStatus (`response` has the status, fields and body of the refusal),
+    SecurityError (redirects), StreamReset, ConnectionTerminated, and TimeoutError when it takes
+    longer than `open_timeout` seconds, redirects included. `additional_headers`, `subprotocols`,
+    `origin` and `user_agent_header` go into the request; a user and password in the URI are sent as
+    basic authentication. `max_queue` is accepted and not needed: what is not received waits with
+    the server. Other keyword arguments are those of `Session`, `proxy` and `sock` among them.
     """
 
     def __init__(
@@ -47,7 +58,8 @@ class connect:  # used as a function, as in `websockets`
         origin: str | None = None,
         subprotocols: Iterable[str] | None = None,
         additional_headers: HeadersLike | None = None,
-        user_agent_header: str | None = None,
+        user_agent_header: str | bool | None = True,
+        proxy: str | bool | None = True,
         process_exception: Callable[[Exception], Exception | None] = process_exception,
         reconnect_delays: Callable[[], Iterator[float]] = backoff,
         open_timeout: float | None = 10,
@@ -62,12 +74,13 @@ class connect:  # used as a function, as in `websockets`
         write_limit: int | tuple[int, int] = 2**15,
         settings: Settings | None = None,
         limits: Limits | None = None,
+        pool: Pool | None = None,
         **kwargs: Any,
     ) -> None:
         self._arguments = {
             "ssl": ssl,
             "http": http,
-            "open_timeout": open_timeout,
+            "proxy": proxy,
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
             "close_timeout": close_timeout,
@@ -81,31 +94,67 @@ class connect:  # used as a function, as in `websockets`
             "limits": limits,
             **kwargs,
         }
-        self._uri = uri
-        self._session = Session(uri, **self._arguments)
+        self._pool = pool
+        self._session: Session | None = None
+        if pool is None:
+            self._arguments["open_timeout"] = open_timeout
+            self._arguments["user_agent_header"] = user_agent_header
+            self._session = Session(uri, **self._arguments)  # it checks them
+        else:
+            _check_pooled(self._arguments)
         self._used = False
+        self._uri = uri
+        self._open_timeout = open_timeout
         self._subprotocols = subprotocols if subprotocols is None else _listed(subprotocols)
         self._origin = origin
         self._headers = additional_headers
         self._user_agent = user_agent_header
         self._process_exception = process_exception
         self._reconnect_delays = reconnect_delays
+        self._logger = kwargs.get("logger", logger)
         self._ws: WebSocket | None = None
 
     async def _connect(self) -> WebSocket:
-        if self._used:
-            self._session = Session(self._uri, **self._arguments)
-        self._used = True
+        place = Place(self._uri, self._headers)
+        try:
+            async with asyncio.timeout(self._open_timeout):
+                for _ in range(MAX_REDIRECTS + 1):
+                    try:
+                        return await self._open(place)
+                    except InvalidStatus as refusal:
+                        way = None if self._session is None else self._session._way
+                        there = follow(
+                            place,
+                            refusal,
+                            once=way is not None and way.once,
+                            fixed=way is not None and way.fixed,
+                        )
+                        if there is None:
+                            raise
+                        place = there
+        except TimeoutError as error:
+            raise TimeoutError("timed out during opening handshake") from error
+        raise SecurityError(f"more than {MAX_REDIRECTS} redirects")
+
+    async def _open(self, place: Place) -> WebSocket:
+        asked: dict[str, Any] = {
+            "subprotocols": self._subprotocols,
+            "origin": self._origin,
+            "additional_headers": place.headers,
+            "user_agent_header": self._user_agent,
+        }
+        if self._pool is not None:
+            self._ws = await self._pool.websocket(
+                place.uri, open_timeout=self._open_timeout, **asked
+            )
+            return self._ws
         session = self._session
+        if self._used or session is None or place.uri != self._uri:
+            session = self._session = Session(place.uri, **self._arguments)
+        self._used = True
         try:
             await session.connect()
-            ws = await session.websocket(
-                session.target.path,
-                subprotocols=self._subprotocols,
-                origin=self._origin,
-                additional_headers=self._headers,
-                user_agent_header=self._user_agent,
-            )
+            ws = await session.websocket(session.target.path, **asked)
         except BaseException:
             session._abort()
             raise
@@ -127,8 +176,12 @@ class connect:  # used as a function, as in `websockets`
 
     async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
         assert self._ws is not None
-        await self._ws.close(1000 if kind is None else 1011)
-        await self._session.wait_closed()
+        await self._leave(self._ws, 1000 if kind is None else 1011)
+
+    async def _leave(self, ws: WebSocket, code: int = 1000) -> None:
+        await ws.close(code)
+        if self._session is not None:
+            await self._session.wait_closed()
 
     async def __aiter__(self) -> AsyncGenerator[WebSocket, None]:
         loop = asyncio.get_running_loop()
@@ -148,8 +201,7 @@ class connect:  # used as a function, as in `websockets`
                 try:
                     yield ws
                 finally:
-                    await ws.close()
-                    await self._session.wait_closed()
+                    await self._leave(ws)
                 if ws.close_code == 1000:
                     delays = None
                     continue
@@ -161,10 +213,29 @@ class connect:  # used as a function, as in `websockets`
             delay = next(delays, None)
             if delay is None:
                 raise ConnectionTerminated(NO_ERROR, f"no more attempts: {reason}")
-            self._session.logger.info("reconnecting in %.1f seconds (%s)", delay, reason)
+            self._logger.info("reconnecting in %.1f seconds (%s)", delay, reason)
             await asyncio.sleep(delay)
+
+
+def unix_connect(
+    path: str | os.PathLike[str] | None = None, uri: str | None = None, **kwargs: Any
+) -> connect:
+    """Open a WebSocket over a Unix socket: `connect` with `unix=True` and that path.
+
+    `uri` is `ws://localhost/`, or `wss://localhost/` where `ssl` is given.
+    """
+    if uri is None:
+        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
+    return connect(uri, unix=True, path=path, **kwargs)
 
 
 def _listed(subprotocols: Iterable[str]) -> Iterable[str]:
     # An iterator would be empty for the second attempt; a `str` is refused where it is used.
     return subprotocols if isinstance(subprotocols, str) else list(subprotocols)
+
+
+def _check_pooled(arguments: dict[str, Any]) -> None:
+    parameters = inspect.signature(connect).parameters
+    for name, value in arguments.items():
+        if name not in parameters or value != parameters[name].default:
+            raise TypeError(f"the pool says {name}: leave it out")
