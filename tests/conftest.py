@@ -16,6 +16,9 @@ REQUIRE_COMPILED = os.environ.get("H2WS_FAST_REQUIRE_COMPILED", "") not in ("", 
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Where clients go through a proxy they still reach the servers of the tests straight.
+os.environ["no_proxy"] = ",".join((os.environ.get("no_proxy", ""), "127.0.0.1", "localhost", "::1"))
+
 
 def available_twins():
     if _twins.COMPILED or REQUIRE_COMPILED:
