@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from h2ws_fast.engine import Settings
+from h2ws_fast.engine import Limits, Settings
 from tests.support import frames as f
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -198,6 +198,30 @@ async def test_who_goes_away_is_disconnected(place, how):
             client.send(f.rst_stream(1))
         else:
             client.writer.transport.abort()
+        await asyncio.wait_for(over.wait(), 5)
+        client.close()
+    assert seen == [{"type": "http.disconnect"}]
+
+
+@pytest.mark.parametrize("what", ["takes nothing", "brings nothing"])
+async def test_who_is_given_up_is_disconnected(alone, what):
+    seen = []
+    over = asyncio.Event()
+
+    async def app(scope, receive, send):
+        if what == "takes nothing":
+            await start(send)
+            with pytest.raises(OSError):
+                while True:
+                    await body(send, bytes(65536), True)
+        seen.append(await receive())
+        over.set()
+
+    limits = Limits(write_timeout_s=0.3, body_timeout_s=0.3)
+    async with alone.serve(only_http(app), lifespan="off", limits=limits):
+        client = await alone.client((f.INITIAL_WINDOW_SIZE, 100))
+        client.ask(method="POST", body=b"")
+        await client.expect(f.RST_STREAM, 1, skip=(f.HEADERS, f.DATA, f.WINDOW_UPDATE, f.SETTINGS))
         await asyncio.wait_for(over.wait(), 5)
         client.close()
     assert seen == [{"type": "http.disconnect"}]

@@ -596,6 +596,33 @@ async def test_pings_and_who_does_not_answer_them(place):
         client.send(f.rst_stream(1))
         await asyncio.wait_for(over.wait(), 5)
         client.close()
+    assert seen == [{"type": "websocket.disconnect", "code": 1006, "reason": ""}]
+
+
+async def test_a_client_that_takes_nothing_is_gone(alone):
+    seen, over = [], asyncio.Event()
+
+    @only_websockets
+    async def app(scope, receive, send):
+        await accept(receive, send)
+        try:
+            while True:
+                await send({"type": "websocket.send", "bytes": bytes(16384)})
+        except OSError as error:
+            seen.append(error)
+        seen.append(await receive())
+        over.set()
+
+    async with alone.serve(app, lifespan="off", write_timeout=0.3):
+        client = await alone.client((f.INITIAL_WINDOW_SIZE, 100))
+        await client.websocket()
+        while (frame := await client.frame()).kind != f.RST_STREAM:
+            assert not frame.end_stream
+        assert frame.error_code == f.CANCEL
+        await asyncio.wait_for(over.wait(), 5)
+        client.close()
+    assert isinstance(seen[0], OSError)
+    assert seen[1] == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
 
 
 async def test_a_hundred_after_each_other_and_none_is_left(place):
