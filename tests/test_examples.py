@@ -46,6 +46,20 @@ def test_session():
     ]
 
 
+def test_pool():
+    assert finish("pool.py").splitlines() == [
+        "/one: hello",
+        "/two: hello",
+        "/three: hello",
+        "hello",
+        "2 connections",
+    ]
+
+
+def test_reconnect():
+    assert finish("reconnect.py").splitlines() == ["0", "1", "2", "1012 restarting"] * 2
+
+
 def test_proxy():
     assert finish("proxy.py").splitlines() == [
         "HELLO WORLD",
@@ -94,6 +108,6 @@ def test_httpx(tls, tmp_path):
 
 
 def test_every_example_is_tested():
-    tested = {"session.py", "proxy.py", "sansio.py", "httpx_client.py"}
+    tested = {"session.py", "pool.py", "reconnect.py", "proxy.py", "sansio.py", "httpx_client.py"}
     tested |= {"client.py", "echo_server.py", "callback_server.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

@@ -85,3 +85,31 @@ def test_counters_are_names_that_are_counted():
     # Nor is anything that is counted left out.
     assert counted() == named
     assert Connection(Role.SERVER).stats()["limits"] == {}
+
+
+def test_limits_of_a_client_stand_there_with_their_defaults():
+    from h2ws_fast import Pool
+    from h2ws_fast.aio.client.pool import MAX_TRIES
+    from h2ws_fast.aio.client.race import MAX_ADDRESSES
+    from h2ws_fast.aio.client.redirect import MAX_REDIRECTS
+    from h2ws_fast.aio.h1.answer import MAX_INFORMED, MAX_REFUSAL
+    from h2ws_fast.aio.h1.head import MAX_FIELDS, MAX_HEAD, MAX_LINE
+
+    told = {}
+    section = DOCUMENT.read_text("utf-8").partition("## Limits of a client")[2]
+    for line in section.partition("\n## ")[0].splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4:
+            told[cells[0].strip("`")] = [
+                int(each.replace(" ", "")) for each in re.findall(r"\d[\d ]*", cells[1])
+            ]
+    parameters = inspect.signature(Pool).parameters
+    for name in ("max_connections", "max_idle", "max_waiting", "open_timeout"):
+        assert told.pop(name) == [parameters[name].default], name
+    assert told.pop("attempts for one stream") == [MAX_TRIES]
+    assert told.pop("redirects") == [MAX_REDIRECTS]
+    assert told.pop("addresses of a name") == [MAX_ADDRESSES]
+    assert told.pop("octets of a refusal's body") == [MAX_REFUSAL]
+    heads = [MAX_HEAD, MAX_FIELDS, MAX_LINE, MAX_INFORMED]
+    assert told.pop("octets of a head over HTTP/1.1") == heads
+    assert set(told) <= {"of a client", "---"}

@@ -734,3 +734,16 @@ async def test_a_fresh_connection_that_cannot_be_had(clear):
             with pytest.raises(OSError):
                 await session.websocket()
             assert session.connected
+
+
+async def test_one_connect_is_one_context(clear):
+    async with clear.serve(echo):
+        opening = connect(clear.ws())
+        async with opening as ws:
+            with pytest.raises(RuntimeError, match="not reentrant"):
+                async with opening:
+                    pass
+            await ws.send("still here")
+            assert await ws.recv() == "still here"
+        async with opening:  # and again
+            pass

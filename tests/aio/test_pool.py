@@ -19,7 +19,7 @@ from h2ws_fast import (
 )
 from h2ws_fast.aio.client.connections import MAX_WAITING
 from h2ws_fast.aio.client.pool import MAX_TRIES
-from h2ws_fast.engine import Settings
+from h2ws_fast.engine import Limits, Settings
 from tests.aio.conftest import Place
 from tests.support import frames as f
 from tests.support.raw import RawServer
@@ -302,8 +302,11 @@ async def test_a_lost_connection_repeats_nothing():
             assert pool.stats()["retried"] == 0
 
 
-async def test_idle_connections_end(clear):
-    async with pooled(clear, idle_timeout=0.1) as (server, pool):
+@pytest.mark.parametrize(
+    "options", [{"idle_timeout": 0.1}, {"limits": Limits(client_idle_timeout_s=0.1)}]
+)
+async def test_idle_connections_end(clear, options):
+    async with pooled(clear, **options) as (server, pool):
         ws = await pool.websocket(clear.ws())
         await asyncio.sleep(0.3)
         assert server.stats()["connections"] == pool.stats()["connections"] == 1
@@ -503,6 +506,7 @@ async def test_cancelled_at_any_moment(place):
         ({"host": "there"}, TypeError),
         ({"unix": True, "path": "/run/it"}, TypeError),
         ({"unknown": 1}, TypeError),
+        ({"limits": Limits(), "idle_timeout": 1}, TypeError),
     ],
 )
 def test_arguments_that_make_no_sense(options, error):

@@ -7,7 +7,7 @@ import inspect
 import os
 import ssl as ssl_module
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 from ...engine import Limits, Settings
 from ...engine.constants import NO_ERROR
@@ -53,7 +53,7 @@ class connect:  # used as a function, as in `websockets`
         self,
         uri: str,
         *,
-        ssl: ssl_module.SSLContext | None = None,
+        ssl: ssl_module.SSLContext | Literal[True] | None = None,
         http: str = "auto",
         origin: str | None = None,
         subprotocols: Iterable[str] | None = None,
@@ -112,7 +112,7 @@ class connect:  # used as a function, as in `websockets`
         self._process_exception = process_exception
         self._reconnect_delays = reconnect_delays
         self._logger = kwargs.get("logger", logger)
-        self._ws: WebSocket | None = None
+        self._entered: WebSocket | None = None  # of `async with`
 
     async def _connect(self) -> WebSocket:
         place = Place(self._uri, self._headers)
@@ -144,10 +144,7 @@ class connect:  # used as a function, as in `websockets`
             "user_agent_header": self._user_agent,
         }
         if self._pool is not None:
-            self._ws = await self._pool.websocket(
-                place.uri, open_timeout=self._open_timeout, **asked
-            )
-            return self._ws
+            return await self._pool.websocket(place.uri, open_timeout=self._open_timeout, **asked)
         session = self._session
         if self._used or session is None or place.uri != self._uri:
             session = self._session = Session(place.uri, **self._arguments)
@@ -158,7 +155,6 @@ class connect:  # used as a function, as in `websockets`
         except BaseException:
             session._abort()
             raise
-        self._ws = ws
         session._keep_only(ws.wire)
 
         def closed(ws: WebSocket) -> None:
@@ -172,11 +168,15 @@ class connect:  # used as a function, as in `websockets`
         return self._connect().__await__()
 
     async def __aenter__(self) -> WebSocket:
-        return await self._connect()
+        if self._entered is not None:
+            raise RuntimeError("connect() is not reentrant")
+        self._entered = await self._connect()
+        return self._entered
 
     async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        assert self._ws is not None
-        await self._leave(self._ws, 1000 if kind is None else 1011)
+        ws, self._entered = self._entered, None
+        assert ws is not None
+        await self._leave(ws, 1000 if kind is None else 1011)
 
     async def _leave(self, ws: WebSocket, code: int = 1000) -> None:
         await ws.close(code)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl as ssl_module
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from ...engine.constants import HTTP_1_1_REQUIRED
 from ...errors import (
@@ -29,6 +30,9 @@ __all__ = ["Pool"]
 
 T = TypeVar("T")
 
+# Shorter than servers have it (nginx 75 seconds, h2ws_fast 180): otherwise a stream may meet a
+# connection that its server is just closing.
+IDLE_S = 60
 # Attempts for one stream, where the server says each time that it has processed nothing.
 MAX_TRIES = 4
 # Before a stream that was refused is tried again, twice as long each time, and half of it at random:
@@ -102,7 +106,7 @@ class Pool:
     hand: never after anything else.
 
     `max_connections` bounds all connections, `max_idle` those without streams, which end after
-    `idle_timeout` seconds; `max_waiting` bounds the streams that wait, beyond which PoolFull is
+    `idle_timeout` seconds (or what `limits` says instead); `max_waiting` bounds the streams that wait, beyond which PoolFull is
     raised at once. Opening takes `open_timeout` seconds at the most, whatever it waits for.
     Other arguments are those of `Session`; `stats()` counts. A pool belongs to one event loop.
     """
@@ -115,9 +119,9 @@ class Pool:
         max_connections: int | None = 100,
         max_idle: int | None = 20,
         max_waiting: int | None = MAX_WAITING,
-        idle_timeout: float | None = 60,
+        idle_timeout: float | None = IDLE_S,
         open_timeout: float | None = 10,
-        ssl: Any = None,
+        ssl: ssl_module.SSLContext | Literal[True] | None = None,
         **arguments: Any,
     ) -> None:
         check_count(connections_per_origin=connections_per_origin)
@@ -126,7 +130,11 @@ class Pool:
         for name in ("sock", "host", "port", "unix", "path", "server_hostname"):
             if arguments.get(name) is not None:
                 raise TypeError(f"{name} leads to one place, and a pool to any: use a Session")
-        arguments = {"idle_timeout": idle_timeout, "open_timeout": open_timeout, **arguments}
+        arguments = {"open_timeout": open_timeout, **arguments}
+        if arguments.get("limits") is None:
+            arguments["idle_timeout"] = idle_timeout
+        elif idle_timeout != IDLE_S:
+            raise TypeError("limits replaces idle_timeout: say it in limits, or leave limits out")
         self._example = Session("http://localhost", http=http, **arguments)  # it checks them
         self._http = http
         self._open_timeout = open_timeout
@@ -153,7 +161,7 @@ class Pool:
     def _link(self, origin: Origin, http: str) -> PoolLink:
         context = None
         if origin.scheme == "https":
-            if self._ssl is None:
+            if self._ssl is None or self._ssl is True:
                 self._ssl = tls.client_context()  # once: reading the authorities takes milliseconds
             context = self._ssl
         return PoolLink(

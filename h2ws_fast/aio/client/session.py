@@ -7,7 +7,7 @@ import logging
 import ssl as ssl_module
 import weakref
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from ..._twins import warn_if_pure
 from ...engine import Limits, Settings
@@ -55,7 +55,7 @@ class Session:
 
     `uri` may be `https://` or `wss://` (TLS, ALPN `h2`), `http://` or `ws://` (cleartext, HTTP/2 at
     once), or `host:port`, which means TLS. `ssl` is a context (`h2ws_fast.aio.tls.client_context`)
-    or None for one that trusts the system's authorities. `await session.connect()` connects too.
+    or None (or True) for one that trusts the system's authorities. `await session.connect()` connects too.
 
     `http="auto"` lets WebSockets fall back to HTTP/1.1, each on a connection of its own, where the
     server does not take them over HTTP/2 or does not speak it; `http="h1"` has them begin there.
@@ -80,7 +80,7 @@ class Session:
         self,
         uri_: str,
         *,
-        ssl: ssl_module.SSLContext | None = None,
+        ssl: ssl_module.SSLContext | Literal[True] | None = None,
         server_hostname: str | None = None,
         http: str = "h2",
         proxy: str | bool | None = True,
@@ -112,7 +112,10 @@ class Session:
         self._http = http
         self._ssl = None
         if self.target.secure:
-            self._ssl = tls.client_context() if ssl is None else tls.prepare(ssl, server=False)
+            if ssl is None or ssl is True:
+                self._ssl = tls.client_context()
+            else:
+                self._ssl = tls.prepare(ssl, server=False)
         self._server_hostname = server_hostname
         self._open_timeout = open_timeout
         self._close_timeout = close_timeout
