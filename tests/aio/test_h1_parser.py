@@ -28,6 +28,28 @@ def body_of(events):
     return b"".join(event.data for event in events if isinstance(event, Data))
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("octets", "now", "status"),
+    [
+        (b"\x16\x03\x01", 0.0, 400),
+        (b"GET /" + b"x" * heads.MAX_LINE, 0.0, 414),
+        (b"GET / HTTP/1.1\r\n", 100.0, 408),
+    ],
+)
+def test_what_follows_an_answer_is_refused_like_what_came_first(method, octets, now, status):
+    alone = Alone()
+    alone.feed(request(line=f"{method} / HTTP/1.1"))
+    alone.conn.respond(1, [(":status", "204")], True)
+    alone.pull(0.0)
+    alone.feed(octets)
+    alone.conn.handle_timeout(now)
+    alone.pull(now)
+    first, second = alone.answers()
+    assert (first.status, second.status) == (204, status)
+    assert second.fields["connection"] == "close" and second.body
+
+
 @pytest.mark.row("9112-3-1")
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize(

@@ -330,6 +330,9 @@ class H1Reader(Endpoint):
         exchange = self._exchange
         self._exchange = None
         self._sink = None
+        # What answers the next one, should it be none, is not bound by what this one was.
+        self._head_only = False
+        self._responding = False
         if exchange.their_state is h11.DONE and exchange.our_state is h11.DONE and not self._last:
             self._phase = HEAD
             self._mark(
