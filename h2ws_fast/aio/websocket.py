@@ -242,18 +242,22 @@ class WebSocket(Kept):
             if isinstance(message, AsyncIterable):
                 async for piece in message:
                     kind, piece = self._fragment(piece, kind, text)
-                    await self._send_fragment(piece, False)
+                    sent = self._send_fragment(piece, False)
                     begun = True
+                    await sent
             else:
                 for piece in message:
                     kind, piece = self._fragment(piece, kind, text)
-                    await self._send_fragment(piece, False)
+                    sent = self._send_fragment(piece, False)
                     begun = True
+                    await sent
             if begun:
-                await self._send_fragment("" if isinstance(piece, str) else b"", True)
-        except BaseException as error:
+                sent = self._send_fragment("" if isinstance(piece, str) else b"", True)
+                begun = False
+                await sent
+        except BaseException:
             # Half a message is out and the rest will not come: the WebSocket is of no use.
-            if begun and not isinstance(error, ConnectionClosed):
+            if begun:
                 self._start_closing(WS_INTERNAL_ERROR, "error in fragmented message")
             raise
         finally:
@@ -273,17 +277,16 @@ class WebSocket(Kept):
         piece = bytes(piece)
         return found, piece.decode() if text else piece
 
-    async def _send_fragment(self, piece, final):
+    def _send_fragment(self, piece, final):
+        # Queue it now; what is returned waits as what `send` returns does.
         if self._state != OPEN:
-            await self._not_open()
+            return self._not_open()
         try:
             waiting = self.wire.conn.send_fragment(self.stream_id, piece, final)
         except StreamClosed:
-            await pending(self._fail_later)
-            return
+            return pending(self._fail_later)
         self.wire._touch()
-        if waiting > self.wire.write_high:
-            await self._congested()
+        return READY if waiting <= self.wire.write_high else self._congested()
 
     # -- ping and pong ----------------------------------------------------------------------------
 

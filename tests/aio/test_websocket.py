@@ -159,6 +159,55 @@ async def test_fragments_of_two_types_fail_the_websocket(clear):
         assert ws.close_code == 1011 or ws.close_code == 1006
 
 
+@pytest.mark.parametrize("http", ["h2", "h1"])
+async def test_a_fragmented_message_given_up_while_the_peer_does_not_read(clear, http):
+    reading = asyncio.Event()
+
+    async def late(ws):
+        await reading.wait()
+        async for message in ws:
+            assert len(message) == 60_000
+
+    async with clear.serve(late, max_size=None):
+        async with connect(clear.ws(), http=http, max_size=None) as ws:
+            while ws.send(bytes(60_000)).done():  # until what is in between holds no more
+                await asyncio.sleep(0)
+            sending = asyncio.create_task(ws.send([bytes(900_000), b"the rest"]))
+            await asyncio.sleep(0.05)
+            assert not sending.done()
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+            # The first fragment is out already: no message could follow.
+            assert ws.state is State.CLOSING
+            reading.set()
+            await ws.wait_closed()
+            assert ws.close_code == 1011
+
+
+async def test_a_fragmented_message_that_reads_another_websocket(clear):
+    async def leave(ws):
+        if ws.request.path == "/source":
+            await ws.send("half")
+            await ws.recv()
+            ws.abort()
+        else:
+            await ws.wait_closed()
+
+    async with (
+        clear.serve(leave),
+        connect(clear.ws("/source")) as source,
+        connect(clear.ws("/target")) as target,
+    ):
+        sending = asyncio.create_task(target.send(source))
+        await asyncio.sleep(0.02)
+        await source.send("that is enough")
+        with pytest.raises(ConnectionClosed):
+            await sending
+        await target.wait_closed()
+        assert target.close_code == 1011
+
+
 async def test_what_is_no_message_is_refused(clear):
     async with clear.serve(echo), connect(clear.ws()) as ws:
         with pytest.raises(TypeError, match="mapping"):
