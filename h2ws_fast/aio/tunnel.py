@@ -23,13 +23,14 @@ __all__ = ["Receiving", "Sending", "Tunnel"]
 logger = logging.getLogger("h2ws_fast.aio.tunnel")
 
 
-def reset(wire: Wire, stream_id: int, error_code: int) -> None:
-    """Reset a stream unless it is over."""
+def reset(wire: Wire, stream_id: int, error_code: int) -> bool:
+    """Reset a stream unless it is over. False: it was."""
     try:
         wire.conn.reset(stream_id, error_code)
     except StreamClosed:
-        return
+        return False
     wire.touch()
+    return True
 
 
 def again(error: StreamReset) -> StreamReset:
@@ -203,6 +204,11 @@ class Sending:
         self.ended = False
         self._drained: list[asyncio.Future[None]] = []
         self._error: StreamReset | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Nothing can be sent any more: the stream was reset."""
+        return self._error is not None
 
     def feed(self, event: Any) -> None:
         """An event of the stream."""

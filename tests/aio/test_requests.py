@@ -288,6 +288,35 @@ async def test_a_request_body_that_fails_resets_the_stream(clear):
         assert (await session.request("GET", "/")).status == 200
 
 
+async def test_the_reset_of_another_stream_is_no_reset_of_this_one(place, caplog):
+    async def cut_off():
+        yield b"half"
+        raise StreamReset(f.CANCEL, "of another stream")
+
+    async def answer(request):
+        if request.path == "/head":
+            raise StreamReset(f.CANCEL, "of another stream")
+        if request.path == "/body":
+            return Response(200, body=cut_off())
+        return Response(200, body=await request.read())
+
+    async with (
+        place.serve(on_request=answer),
+        Session(place.http, ssl=place.client_ssl) as session,
+        asyncio.timeout(5),
+    ):
+        assert (await session.request("GET", "/head")).status == 500
+        response = await session.request("GET", "/body")
+        with pytest.raises(StreamReset) as caught:
+            await response.read()
+        assert caught.value.error_code == f.INTERNAL_ERROR
+        said = [record.message for record in caplog.records]
+        assert said == ["on_request failed", "sending a response failed"]
+        with pytest.raises(StreamReset, match="of another stream"):
+            await session.request("POST", "/", body=cut_off())
+        assert await (await session.request("POST", "/", body=b"whole")).read() == b"whole"
+
+
 async def test_head_has_no_body(clear):
     async def answer(request):
         return Response(200, {"content-length": "5"}, b"12345")

@@ -50,15 +50,17 @@ class Fetch:
         sending = self.sending
         try:
             await sending.write_body(body, lambda: trailers)
-        except StreamReset:
-            return  # the response tells
         except Exception as error:
-            # The body's own iterator failed: neither side gets to its end.
-            if not self.future.done():
+            if sending.failed and isinstance(error, StreamReset):
+                return  # the response tells
+            # The body's own iterator failed, perhaps with the reset of another stream that it
+            # reads: neither side gets to its end.
+            told = self.future.done()
+            if not told:
                 self.future.set_exception(error)
-            else:
+            open_still = reset(sending.wire, sending.stream_id, CANCEL)
+            if told and (open_still or not isinstance(error, StreamReset)):
                 log.exception("the body of a request failed")
-            reset(sending.wire, sending.stream_id, CANCEL)
 
     def feed(self, event: Any) -> None:
         """An event of the stream."""

@@ -52,9 +52,9 @@ class Exchange:
                 response = await server.options.on_request(self.request)
                 if not isinstance(response, Response):
                     raise TypeError(f"on_request returned {response!r}, not a Response")
-            except StreamReset:
-                return
-            except Exception:
+            except Exception as error:
+                if isinstance(error, StreamReset) and self.sending.failed:
+                    return  # of this stream, and not of another that the application reads
                 server.logger.exception("on_request failed")
                 response = text_response(500, "Internal Server Error\n")
             answered = True
@@ -62,11 +62,11 @@ class Exchange:
         except asyncio.CancelledError:
             reset(self.wire, stream_id, CANCEL)
             raise
-        except (StreamClosed, StreamReset):
-            pass
-        except Exception:
-            server.logger.exception("sending a response failed")
-            reset(self.wire, stream_id, INTERNAL_ERROR)
+        except Exception as error:
+            # Where this stream is over already nobody misses the rest.
+            open_still = reset(self.wire, stream_id, INTERNAL_ERROR)
+            if open_still or not isinstance(error, StreamClosed | StreamReset):
+                server.logger.exception("sending a response failed")
         finally:
             if answered and not self.receiving.finished:
                 # RFC 9113 section 8.1: a response may be complete before its request is. What
