@@ -706,6 +706,28 @@ async def test_a_misdirected_request_is_tried_once_more(place):
             assert await again.recv() == "2"
 
 
+async def test_what_is_misdirected_at_once_shares_the_fresh_connection(clear):
+    wires = []
+
+    def process(ws, request):
+        wires.append(ws.wire)
+        return ws.respond(421) if len(set(map(id, wires))) == 1 else None
+
+    async def answer(request):
+        wires.append(request.wire)
+        return Response(421 if len(set(map(id, wires))) == 1 else 200)
+
+    async with clear.serve(say, process_request=process, on_request=answer) as server:
+        async with Session(clear.http) as session:
+            asked = [session.websocket(), session.request("GET", "/"), session.websocket()]
+            first, response, second = await asyncio.gather(*asked)
+            assert first.wire is second.wire and response.status == 200
+            assert len(set(map(id, wires))) == 2
+        async with asyncio.timeout(5):
+            while server._wires:
+                await asyncio.sleep(0.01)
+
+
 @pytest.mark.row("9113-9.1.1-1")
 async def test_a_session_serves_its_own_origin_alone(place):
     async def answer(request):

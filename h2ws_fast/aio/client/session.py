@@ -25,7 +25,7 @@ from .. import tls, uri
 from ..arguments import check_kinds, check_seconds, limits_from
 from ..http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
 from ..keeper import Keeper
-from ..protocol import Hub, running_hub
+from ..protocol import Hub, Wire, running_hub
 from ..tunnel import Tunnel, reset
 from ..websocket import WebSocket
 from .agent import user_agent
@@ -143,6 +143,7 @@ class Session:
         self._keeper: Keeper | None = None
         self._hub: Hub | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._replacing = asyncio.Lock()
         self._exchanges: weakref.WeakSet[Fetch | Tunnel] = weakref.WeakSet()
 
     # -- the connection ---------------------------------------------------------------------------
@@ -198,23 +199,24 @@ class Session:
         if wire.failure is not None:
             raise wire.failure
 
-    async def _replace(self) -> None:
+    async def _replace(self, misdirected: Wire) -> None:
         # A fresh connection takes the place of this one, which ends with its last stream.
-        wire = self._wire
-        if wire is None:
-            return
-        wire.retired = True
-        self._others.add(wire)
-        try:
-            await self._dial(wire.hub)
-        except BaseException:
-            if self._wire is wire:
-                wire.retired = False
-                self._others.discard(wire)
-            else:
-                wire.leave()
-            raise
-        wire.leave()
+        async with self._replacing:
+            wire = self._wire
+            if wire is None or wire is not misdirected:
+                return  # another stream on it has seen to that
+            wire.retired = True
+            self._others.add(wire)
+            try:
+                await self._dial(wire.hub)
+            except BaseException:
+                if self._wire is wire:
+                    wire.retired = False
+                    self._others.discard(wire)
+                else:
+                    wire.leave()
+                raise
+            wire.leave()
 
     def _make_wire(self, hub: Hub) -> ClientWire:
         return ClientWire(self, hub)
@@ -405,7 +407,7 @@ class Session:
                 if error.response.status != MISDIRECTED:
                     raise
             # RFC 9110 section 15.5.20: once more, on a connection that is fresh.
-            await self._replace()
+            await self._replace(wanted.ws.wire)
             return await self._websocket(wanted)
 
     async def _websocket(self, wanted: Wanted) -> WebSocket:
@@ -551,7 +553,8 @@ class Session:
         if response.status == MISDIRECTED and whole:
             # RFC 9110 section 15.5.20: once more, on a connection that is fresh.
             response.close()
-            await self._replace()
+            assert response._body is not None
+            await self._replace(response._body.wire)
             response = await self._request(request, fields, octets, ending, alone, told)
         return response
 
