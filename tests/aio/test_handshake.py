@@ -251,6 +251,35 @@ async def test_a_server_without_the_setting(clear):
     assert not [frame for frame in seen if frame.kind == f.HEADERS]
 
 
+@pytest.mark.parametrize("most", [0, 1, 100])
+async def test_everybody_learns_that_the_setting_did_not_come(most):
+    async def script(peer):
+        await peer.until_eof()
+
+    async with (
+        RawServer(script, (f.MAX_CONCURRENT_STREAMS, most)) as server,
+        Session(f"http://127.0.0.1:{server.port}") as session,
+        asyncio.timeout(1),
+    ):
+        asked = [session.websocket() for _ in range(3)]
+        got = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(error) for error in got} == {ExtendedConnectUnsupported}
+
+
+async def test_streams_are_given_in_the_order_in_which_they_were_asked_for(clear):
+    order = []
+
+    async def note(ws):
+        order.append(ws.request.path)
+
+    async with (
+        clear.serve(note, settings=Settings(max_concurrent_streams=2)),
+        Session(clear.http) as session,
+    ):
+        await asyncio.gather(*(session.websocket(f"/{number}") for number in range(8)))
+    assert order == [f"/{number}" for number in range(8)]
+
+
 async def test_no_settings_no_request():
     async def script(peer):
         assert await peer.reader.readexactly(24) == f.MAGIC

@@ -55,7 +55,7 @@ async def probe(session: Session) -> None:
     try:
         async with asyncio.timeout(patience):
             while not session._live().conn.settings_received:
-                await wire.wait()
+                await wire.greeted()
         return
     except (TimeoutError, ConnectionTerminated):
         if wire.conn.settings_received:

@@ -59,7 +59,8 @@ class Link(Session):
     @property
     def waiting(self) -> int:
         """How many wait on it, for SETTINGS or a stream."""
-        return 0 if self._wire is None else len(self._wire.waiting)
+        wire = self._wire
+        return 0 if wire is None else len(wire.waiting) + len(wire.ungreeted)
 
     @property
     def load(self) -> int:

@@ -70,7 +70,7 @@ class PoolLink(Link):
                     if self._over_h1:
                         raise AlpnError(None)
                 while settled and not (wire := self._live()).conn.settings_received:
-                    await wire.wait()
+                    await wire.greeted()
         except BaseException:
             self._abort()
             raise

@@ -331,7 +331,8 @@ class Session:
     async def _start(self, attempt: Callable[[], int]) -> int:
         # Open a stream as soon as the server allows one more.
         wire = self._live()
-        if wire.waiting:
+        waited = bool(wire.waiting)
+        if waited:
             await wire.wait()
         while True:
             wire = self._live()
@@ -340,7 +341,8 @@ class Session:
             except NoAvailableStreams:
                 if wire.conn.draining:
                     raise
-            await wire.wait(first=True)
+            await wire.wait(first=waited)
+            waited = True
 
     def _make_request(
         self,
@@ -361,7 +363,7 @@ class Session:
     async def _extended(self) -> None:
         # RFC 8441 section 3: no `:protocol` before the server has sent the setting.
         while not (wire := self._live()).conn.settings_received:
-            await wire.wait()
+            await wire.greeted()
         if not wire.conn.can_connect:
             raise ExtendedConnectUnsupported(
                 "the server does not take WebSockets over HTTP/2: it has not sent "

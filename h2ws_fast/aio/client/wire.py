@@ -26,13 +26,14 @@ NOBODY = Endpoint()
 class ClientWire(Wire, asyncio.BufferedProtocol):
     """The connection of a Session."""
 
-    __slots__ = ("failure", "gone", "on_idle", "retired", "session", "waiting")
+    __slots__ = ("failure", "gone", "on_idle", "retired", "session", "ungreeted", "waiting")
 
     session: Session
     gone: asyncio.Future[None]
     retired: bool  # another connection has taken its place: it ends with its last stream
     failure: BaseException | None  # why it came to nothing, or is over
-    waiting: deque[asyncio.Future[None]]  # for SETTINGS, or for a free stream
+    ungreeted: list[asyncio.Future[None]]  # who waits for SETTINGS
+    waiting: deque[asyncio.Future[None]]  # ... for a free stream
     on_idle: Callable[[], None] | None  # to be called once when no stream is open any more
 
     def __init__(self, session: Session, hub: Hub) -> None:
@@ -41,6 +42,7 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
         self.session = session
         self.retired = False
         self.failure = None
+        self.ungreeted = []
         self.waiting = deque()
         self.on_idle = None
         self.gone = hub.loop.create_future()
@@ -96,11 +98,13 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
                 conn.shutdown()
                 self.touch()
         elif conn.settings_received:
+            # What the server can do concerns everybody, also those for whom no stream is free.
+            _wake(self.ungreeted)
             self._hand_out()
         if self.on_idle is not None and conn.open_streams == 0:
             call, self.on_idle = self.on_idle, None
             self.hub.loop.call_soon(call)
-            self.watched = bool(self.waiting)
+            self.watched = bool(self.waiting or self.ungreeted)
 
     def _hand_out(self) -> None:
         # To those who wait, as many streams as are free.
@@ -124,8 +128,19 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
         self.wake_all()
         self.gone.set_result(None)
 
+    async def greeted(self) -> None:
+        """Wait until SETTINGS have come, or the connection changed its state. Look again then."""
+        future: asyncio.Future[None] = self.hub.loop.create_future()
+        self.ungreeted.append(future)
+        self.watched = True
+        try:
+            await future
+        finally:
+            if future in self.ungreeted:
+                self.ungreeted.remove(future)
+
     async def wait(self, *, first: bool = False) -> None:
-        """Wait until SETTINGS have come, a stream is free, or the connection changed its state.
+        """Wait until a stream is free, or the connection changed its state.
 
         Look at it again then. `first`: before all others who wait.
         """
@@ -146,10 +161,8 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
 
     def wake_all(self) -> None:
         """Have everybody who waits look again."""
-        for future in self.waiting:
-            if not future.done():
-                future.set_result(None)
-        self.waiting.clear()
+        _wake(self.ungreeted)
+        _wake(self.waiting)
         self.watched = self.on_idle is not None
 
     def leave(self) -> None:
@@ -168,6 +181,13 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
         error = ConnectionTerminated(failure.error_code, failure.reason)
         error.__cause__ = failure.__cause__
         return error
+
+
+def _wake(waiting: list[asyncio.Future[None]] | deque[asyncio.Future[None]]) -> None:
+    for future in waiting:
+        if not future.done():
+            future.set_result(None)
+    waiting.clear()
 
 
 def _text(reason: Any) -> str:
