@@ -10,6 +10,7 @@ from h2ws_fast import (
     ExtendedConnectUnsupported,
     InvalidStatus,
     InvalidURI,
+    Pool,
     Response,
     Session,
     State,
@@ -350,10 +351,38 @@ async def test_a_refusal_whose_body_never_ends():
         RawServer(script, ENABLED) as server,
         Session(f"http://127.0.0.1:{server.port}") as session,
     ):
-        with pytest.raises(InvalidStatus) as caught:
-            await session.websocket(open_timeout=0.1)
-        assert caught.value.response.status == 503
-        assert caught.value.response.body == b"one moment"
+        uri = f"http://127.0.0.1:{server.port}"
+        async with Pool() as pool:
+            for asked in (
+                session.websocket(open_timeout=0.1),
+                connect(uri, http="h2", open_timeout=0.1),
+                pool.websocket(uri, open_timeout=0.1),
+            ):
+                with pytest.raises(InvalidStatus) as caught:
+                    await asked
+                assert caught.value.response.status == 503
+                assert caught.value.response.body == b"one moment"
+
+
+@pytest.mark.parametrize("kind", ["websocket", "tunnel"])
+async def test_cancelling_is_not_lost_where_a_refusal_has_begun(kind):
+    async def script(peer):
+        await peer.expect(f.HEADERS, 1)
+        peer.headers(1, [(":status", "503")])
+        peer.send(f.data(1, b"one moment"))
+        await peer.expect(f.RST_STREAM, 1, skip=(f.WINDOW_UPDATE, f.SETTINGS, f.DATA))
+        await peer.until_eof()
+
+    async with (
+        RawServer(script, ENABLED) as server,
+        Session(f"http://127.0.0.1:{server.port}") as session,
+    ):
+        opening = session.websocket() if kind == "websocket" else session.tunnel("token")
+        task = asyncio.create_task(opening)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 async def test_goaway_ends_what_was_not_taken():

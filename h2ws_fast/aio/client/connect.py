@@ -14,6 +14,7 @@ from ...engine.constants import NO_ERROR
 from ...errors import ConnectionTerminated, InvalidStatus, SecurityError
 from ..http import HeadersLike
 from ..websocket import WebSocket
+from .opening import in_time
 from .pool import Pool
 from .reconnect import STABLE_S, backoff, process_exception
 from .redirect import MAX_REDIRECTS, Place, follow
@@ -117,7 +118,7 @@ class connect:  # used as a function, as in `websockets`
     async def _connect(self) -> WebSocket:
         place = Place(self._uri, self._headers)
         try:
-            async with asyncio.timeout(self._open_timeout):
+            async with in_time(self._open_timeout):
                 for _ in range(MAX_REDIRECTS + 1):
                     try:
                         return await self._open(place)

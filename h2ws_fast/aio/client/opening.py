@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from ...engine.constants import CANCEL
@@ -17,9 +18,24 @@ if TYPE_CHECKING:
     from ..protocol import Wire
     from .wire import ClientWire
 
-__all__ = ["Opening", "Wanted"]
+__all__ = ["Opening", "Wanted", "in_time"]
 
 MAX_REFUSAL = 65536  # octets of a refusal's body that are kept
+
+
+@contextlib.asynccontextmanager
+async def in_time(seconds: float | None) -> AsyncIterator[None]:
+    """Raise TimeoutError after so many seconds; or InvalidStatus, where an Opening inside of this
+    was refused by then, and only the refusal's body did not come to its end."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as late:
+        cancelled = late.__cause__
+        refusal = None if cancelled is None else cancelled.__cause__
+        if isinstance(refusal, InvalidStatus):
+            raise refusal from None
+        raise
 
 
 class Wanted:
@@ -79,18 +95,17 @@ class Opening:
         self.size = 0
 
     async def until_opened(self) -> None:
-        """Raise InvalidStatus where it is refused, StreamReset where it is reset."""
+        """Raise InvalidStatus where it is refused, StreamReset where it is reset.
+
+        Cancelling it resets the stream. A refusal that had begun is the error's cause then.
+        """
         self.wire.conn.attach(self.stream_id, self.feed)
         self.wire.touch()
         try:
             await self.future
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             reset(self.wire, self.stream_id, CANCEL)
-            refusal = self._refusal()
-            if refusal is not None and self.future.cancelled():
-                # It is refused; only the refusal's body did not come to its end in time.
-                raise refusal from None
-            raise
+            raise error from self._refusal()
 
     def feed(self, event: Any) -> None:
         """An event of the stream."""

@@ -24,6 +24,7 @@ from ..websocket import WebSocket
 from .connections import MAX_WAITING, Connections
 from .fallback import is_remembered, probe, remember
 from .link import Link
+from .opening import in_time
 from .session import Session, own_fields
 
 __all__ = ["Pool"]
@@ -223,7 +224,7 @@ class Pool:
         async def act(link: Link) -> WebSocket:
             return await link.websocket(target.path, open_timeout=patience, **arguments)
 
-        async with asyncio.timeout(patience):
+        async with in_time(patience):
             if self._http == "h1" or (
                 self._http == "auto" and is_remembered(running_hub(), target)
             ):

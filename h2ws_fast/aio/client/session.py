@@ -31,7 +31,7 @@ from ..websocket import WebSocket
 from .agent import user_agent
 from .fallback import is_remembered, open_upgraded, probe
 from .fetch import Fetch
-from .opening import Opening, Wanted
+from .opening import Opening, Wanted, in_time
 from .way import Way
 from .wire import ClientWire
 
@@ -402,7 +402,7 @@ class Session:
         if origin is not None:
             headers.append(("origin", origin))
         wanted = Wanted(path, list(subprotocols or ()), headers, on_message, on_close)
-        async with asyncio.timeout(self._open_timeout if open_timeout is None else open_timeout):
+        async with in_time(self._open_timeout if open_timeout is None else open_timeout):
             try:
                 return await self._websocket(wanted)
             except InvalidStatus as error:
@@ -497,7 +497,7 @@ class Session:
             tunnel.response = Response.received(event, None, request)
             tunnel._sending.wire.conn.attach(tunnel.stream_id, tunnel.feed)
 
-        async with asyncio.timeout(self._open_timeout if open_timeout is None else open_timeout):
+        async with in_time(self._open_timeout if open_timeout is None else open_timeout):
             if request.protocol is not None:
                 await self._extended()
             stream_id = await self._start(
