@@ -15,6 +15,7 @@ uvicorn = pytest.importorskip("uvicorn")
 
 from h2ws_fast.asgi.uvicorn import Protocol  # noqa: E402
 
+POST = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")]
 TUNNEL = [(":method", "CONNECT"), (":protocol", "other"), (":scheme", "http"), (":path", "/")]
 
 
@@ -245,6 +246,32 @@ async def test_websockets_of_http2_need_no_library(within, monkeypatch, options,
         if offered:
             assert (await client.websocket()).get(":status") == "200"
         client.close()
+
+
+def of_wsgi(environ, start_response):
+    assert environ["SERVER_PROTOCOL"] == "HTTP/2"
+    start_response("200 OK", [("content-type", "text/plain")])
+    return [b"it said ", environ["wsgi.input"].read()]
+
+
+def of_asgi2(scope):
+    async def answer(receive, send):
+        said = (await receive())["body"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"it said " + said})
+
+    return answer
+
+
+@pytest.mark.parametrize("interface, old", [("wsgi", of_wsgi), ("asgi2", of_asgi2)])
+async def test_applications_of_older_interfaces(within, interface, old):
+    async with within.serve(old, lifespan="off", interface=interface):
+        client = await within.client()
+        client.headers(1, POST)
+        client.send(f.data(1, b"hello", end_stream=True))
+        answer = await client.answer()
+        client.close()
+    assert (answer.status, answer.body) == (200, b"it said hello")
 
 
 async def test_silence_ends_before_uvicorn_waits_for_it(within):
