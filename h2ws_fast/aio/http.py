@@ -12,7 +12,6 @@ from collections.abc import (
     Mapping,
     MutableMapping,
 )
-from sys import intern
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ..printable import printable
@@ -24,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Body", "Headers", "HeadersLike", "Incoming", "Request", "Response"]
 
 Body: TypeAlias = bytes | bytearray | memoryview | str | AsyncIterable[bytes] | None
+
+
+# What `shared` keeps: so many texts of at most so many characters, for each event loop.
+MOST_SHARED = 1024
+MAX_SHARED = 256
 
 
 def octets_of(body: Body) -> Any:
@@ -152,6 +156,22 @@ def fields_of(headers: HeadersLike | None) -> list[tuple[str, str]]:
     return list(headers.raw_items())
 
 
+def shared(texts: dict[str, str], text: str) -> str:
+    """The same text, one object for all who say it; `texts` keeps so many, and no long ones.
+
+    Not `sys.intern`: CPython 3.12 and the free-threaded ones keep for ever what was interned, and
+    peers choose these texts.
+    """
+    found = texts.get(text)
+    if found is not None:
+        return found
+    if len(text) <= MAX_SHARED:
+        if len(texts) >= MOST_SHARED:
+            texts.clear()
+        texts[text] = text
+    return text
+
+
 class Incoming:
     """The body of what arrives, read piece by piece under flow control."""
 
@@ -224,12 +244,13 @@ class Request(Incoming):
         """Make it of a `Requested` event of a connection."""
         request = cls.__new__(cls)
         # One object for all connections: 60 octets less for each of them.
-        request.method = intern(event.method)
-        request.scheme = intern(event.scheme)
-        request.authority = intern(event.authority)
-        request.path = intern(event.path)
+        texts = {} if wire is None else wire.hub.known.setdefault("texts", {})
+        request.method = shared(texts, event.method)
+        request.scheme = shared(texts, event.scheme)
+        request.authority = shared(texts, event.authority)
+        request.path = shared(texts, event.path)
         request.headers = Headers.received(event.headers)
-        request.protocol = None if event.protocol is None else intern(event.protocol)
+        request.protocol = None if event.protocol is None else shared(texts, event.protocol)
         request.wire = wire
         request._body = None
         return request

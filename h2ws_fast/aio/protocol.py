@@ -79,7 +79,7 @@ class Hub:
         self.dirty = []  # Wires with something to send or to tell
         self.ready = []  # Waiters to wake
         self.scheduled = False
-        self.known = {}  # what clients remember of origins
+        self.known = {}  # what clients remember of origins, and texts that requests share
         # What a woken reader's task is told: a future that is done, since asyncio looks into its
         # own futures and calls methods of any other.
         self.done = loop.create_future()

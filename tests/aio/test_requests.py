@@ -435,6 +435,29 @@ async def test_a_request_knows_who_asks(place):
         await ws.close()
 
 
+async def test_what_requests_share_is_bounded(clear):
+    requests = []
+
+    async def note(request):
+        requests.append(request)
+        return Response()
+
+    def kept():
+        return requests[0].wire.hub.known["texts"]
+
+    async with clear.serve(on_request=note), Session(clear.http) as session:
+        for path in ("/same", "/same", "/long" * 100, "/long" * 100):
+            await session.request("GET", path)
+        first, second, third, fourth = requests
+        assert first.path is second.path and first.authority is second.authority
+        assert third.path == fourth.path == "/long" * 100 and third.path not in kept()
+        for number in range(0, 2000, 50):
+            asked = [session.request("GET", f"/{number + more}") for more in range(50)]
+            await asyncio.gather(*asked)
+        assert len(kept()) <= 1024 < len(requests)
+        assert max(map(len, kept())) <= 256
+
+
 async def test_a_request_says_how_urgent_it_is(clear):
     async def on_request(request):
         seen.append((request.headers.get("priority"), request.wire.conn.priority(1)))
