@@ -2,9 +2,6 @@
 
 import asyncio
 import contextlib
-import heapq
-import logging
-import os
 import socket
 import ssl
 import struct
@@ -14,62 +11,13 @@ import pytest
 from h2ws_fast import Response, connect
 from h2ws_fast.aio import tls
 from tests.support import frames as f
-from tests.support.census import Census
+from tests.support.again import flat
 from tests.support.raw import RawClient, RawServer
 from tests.support.ws_frames import TEXT
 
-TIMES = int(os.environ.get("H2WS_FAST_HANDSHAKES", "20"))  # `make leaks` has more
 pytestmark = pytest.mark.measures  # a sanitizer keeps what was freed
 
-ROUNDS = 5  # what is kept grows in each of them, what a cache takes does not
-RESIDENT = 2**22
-
 EXTENDED = (f.ENABLE_CONNECT_PROTOCOL, 1)
-
-
-async def flat(attempt, server=None):
-    """Whatever fails in `attempt`, doing it again and again keeps nothing."""
-
-    async def often():
-        for _ in range(TIMES):
-            await attempt()
-        async with asyncio.timeout(10):
-            while asyncio.all_tasks() != tasks or (server is not None and server._wires):
-                await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
-        drop_cancelled_timers(asyncio.get_running_loop())
-
-    tasks = asyncio.all_tasks()
-    logging.disable()  # pytest keeps every record
-    try:
-        await repeat_and_compare(often)
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-def drop_cancelled_timers(loop):
-    """asyncio's own loop keeps them until a hundred are half of all, or their time has come."""
-    scheduled = getattr(loop, "_scheduled", None)
-    if scheduled is not None:
-        scheduled[:] = [handle for handle in scheduled if not handle.cancelled()]
-        heapq.heapify(scheduled)
-        loop._timer_cancelled_count = 0
-
-
-async def repeat_and_compare(often):
-    await often()
-    await often()
-    for _ in range(ROUNDS):
-        before = Census()
-        await often()
-        after = Census()
-        if after.blocks - before.blocks < TIMES:
-            break
-    assert not after.more_than(before)
-    # Not even one block of the allocator for each: bytes, lists and dicts are no objects of ours.
-    assert after.blocks - before.blocks < TIMES
-    assert after.resident - before.resident < RESIDENT
-    assert not after.garbage
 
 
 async def idle(ws):
