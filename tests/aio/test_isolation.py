@@ -1,7 +1,10 @@
 """Who does not read, and who sends without end, disturbs no other stream of the connection.
 
 Server, network and client are three processes. The network is a link of 25 MB/s and a round trip of
-20 ms: over loopback alone a message would compete for the processors, and for nothing else.
+20 ms: over loopback alone a message would compete for the processors, and for nothing else. There
+it takes 0.14 ms by itself, which is four system calls and two wake-ups, and 0.9 ms beside bulk at
+180 MB/s: at each end it waits for the read and the write under way, of up to 256 and 64 KiB. Three
+times 0.14 ms would be turns too short for either. On the link it is 20 ms, then 25 to 40.
 """
 
 import asyncio
