@@ -2,7 +2,7 @@
 
 Server, network and client are three processes. The network is a link of 25 MB/s and a round trip of
 20 ms: over loopback alone a message would compete for the processors, and for nothing else. There
-it takes 0.14 ms by itself, which is four system calls and two wake-ups, and 0.9 ms beside bulk at
+it takes 0.14 ms by itself, two wake-ups, and 0.9 ms beside bulk at
 180 MB/s: at each end it waits for the read and the write under way, of up to 256 and 64 KiB. Three
 times 0.14 ms would be turns too short for either. On the link it is 20 ms, then 25 to 40.
 """
@@ -172,7 +172,7 @@ async def test_latency_beside_many_busy_websockets(loop_kind):
     async with crowded(loop_kind) as session:
         ws = await session.websocket("/echo")
         alone = figures(await ping_pong(ws, 100))
-        busy = [await session.websocket("/push") for _ in range(150)]
+        busy = await asyncio.gather(*(session.websocket("/push") for _ in range(150)))
         tasks = [asyncio.create_task(drain(each)) for each in busy]
         try:
             await asyncio.sleep(1)

@@ -18,7 +18,7 @@ from tests.support.again import flat
 
 from .test_cancelled import OPERATIONS, SERVED, Cancelling, Prepared, drive, handler
 
-pytestmark = pytest.mark.measures  # a sanitizer keeps what was freed
+pytestmark = [pytest.mark.measures, pytest.mark.timeout(400)]  # a sanitizer keeps what was freed
 
 # As many streams as may be open are remembered when they are over: so that is soon full.
 SETTINGS = Settings(max_concurrent_streams=20)
