@@ -9,7 +9,8 @@ cdef extern from "Python.h":
 
 # Their fields hold no cycle, so the garbage collector never looks at them. A read of 64 KiB brings
 # some hundreds: that many lie ready. The getters that `readonly` makes are found through the type
-# and cost 25 ns each; a look at the name first, 5 ns.
+# and cost 25 ns each; a look at the name first, 5 ns. A class in common for the three, with one free
+# list, costs 29 instructions a message (685 against 656).
 
 
 @cython.freelist(1024)
