@@ -16,12 +16,13 @@ SECTIONS = {
     "handshakes": "Chromium's extended CONNECT, cold and warm",
     "memory": "octets an idle WebSocket",
     "loopback": "echo over sockets and uvloop, cleartext and TLS, beside other servers",
+    "http1": "echo over HTTP/1.1 beside picows and websockets (with --check and --only alone)",
     "connections": "resident octets a connection (of 2000; with --check and --only of 20 000)",
     "growth": "ten million messages, a million streams",
     "instructions": "instructions a message, by valgrind (with --check and --only alone)",
     "asgi": "one ASGI application behind each server (with --check and --only alone)",
 }
-DEFAULT = [name for name in SECTIONS if name not in ("instructions", "asgi")]
+DEFAULT = [name for name in SECTIONS if name not in ("instructions", "http1", "asgi")]
 
 
 class Bench(Report):

@@ -69,6 +69,20 @@ DEMANDS = [
         1.2,
         "x",
     ),
+    Demand("h1 picows", "http1", "HTTP/1.1 echo, callbacks: CPU against picows", "<=", 1.25, "x"),
+    Demand(
+        "h1 instructions", "http1", "HTTP/1.1 echo: instructions against picows", "<=", 1.1, "x"
+    ),
+    Demand(
+        "h1 websockets", "http1", "HTTP/1.1 echo, async for, against websockets", "<=", 0.5, "x"
+    ),
+    Demand(
+        "h1 await",
+        "http1",
+        "HTTP/1.1 echo: µs a message of async for over callbacks",
+        "<=",
+        0.9 if NEWER else 0.7,
+    ),
     Demand("growth messages", "growth", "ten million messages: KiB grown", "<=", 1024),
     Demand("growth streams", "growth", "a million streams: KiB grown", "<=", 1024),
     Demand("asgi get hypercorn", "asgi", "ASGI, GET: CPU against hypercorn", ">=", 6, "x"),

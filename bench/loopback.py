@@ -25,7 +25,7 @@ TLS = [
 ]
 
 
-def load(server, shape, seconds, tls):
+def load(server, shape, seconds, tls, warm_up=0.1):
     """Run the client against a server; return its answer."""
     connections, streams, in_flight, size = shape
     _, cpu = processors()
@@ -39,6 +39,7 @@ def load(server, shape, seconds, tls):
         ("in-flight", in_flight),
         ("size", size),
         ("seconds", seconds),
+        ("warm-up", warm_up),
     ):
         command += [f"--{name}", str(value)]
     if tls:

@@ -60,20 +60,21 @@ def free_port():
 
 
 class Server:
-    def __init__(self, peer, certificate=None):
+    def __init__(self, peer, certificate=None, under=(), environment=None):
         self.peer = peer
         self.port = free_port()
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"bench.peers.{peer.module}", str(self.port)]
+            [*under, sys.executable, "-m", f"bench.peers.{peer.module}", str(self.port)]
             + [str(path) for path in certificate or ()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
+            env=environment,
         )
         self.pid = self.process.pid
-        readable, _, _ = select.select([self.process.stdout], [], [], 20)
+        readable, _, _ = select.select([self.process.stdout], [], [], 120 if under else 20)
         word, _, worker = (
             self.process.stdout.readline().partition(" ") if readable else ("", "", "")
         )
