@@ -1,11 +1,10 @@
 """Echo over HTTP/1.1: a connection for each WebSocket, beside servers that speak nothing else."""
 
 import contextlib
-import os
 import re
 import shutil
-import signal
 import statistics
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -88,22 +87,29 @@ def answered(answer):
 
 
 class CountedServer(Server):
-    """A server under valgrind, which says at its end how many instructions it took."""
+    """A server under valgrind, whose instructions are counted from one look to the next."""
 
     def __init__(self, peer):
         self.folder = tempfile.TemporaryDirectory()
         self.file = Path(self.folder.name, "callgrind.out")
-        super().__init__(
-            peer,
-            under=("valgrind", "--tool=callgrind", f"--callgrind-out-file={self.file}"),
-            environment={**os.environ, "PYTHONHASHSEED": "0"},
-        )
+        command = "valgrind --tool=callgrind --instr-atstart=no".split()
+        super().__init__(peer, under=(*command, f"--callgrind-out-file={self.file}"))
+        self.looks = 0
+
+    def begin(self):
+        """Count from here on."""
+        self._control("--instr=on")
 
     def counted(self):
-        """Stop it; return its instructions."""
-        os.kill(self.pid, signal.SIGINT)
-        self.process.wait(60)
-        return int(re.search(r"^(?:summary|totals): (\d+)", self.file.read_text(), re.M)[1])
+        """Instructions since `begin`, or since the last look."""
+        self._control("--dump")
+        self.looks += 1
+        octets = Path(f"{self.file}.{self.looks}").read_text()
+        return int(re.search(r"^(?:summary|totals): (\d+)", octets, re.M)[1])
+
+    def _control(self, order):
+        command = ["callgrind_control", order, str(self.pid)]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
 
     def close(self):
         super().close()
@@ -111,25 +117,26 @@ class CountedServer(Server):
 
 
 def instructions(bench):
-    """The same work in two lengths: what starting and opening take falls out."""
-    if not shutil.which("valgrind"):
+    """The same work in two lengths: what opening connections takes falls out."""
+    if not shutil.which("callgrind_control"):
         bench.note("left out: instructions over HTTP/1.1: valgrind is not installed")
         return
-    short, long = (0.5, 1.5) if bench.quick else (SHORT_S, LONG_S)
     figures = {}
     for peer in (CALLBACK, PICOWS):
         bench.progress(f"instructions: {peer.name}")
-        totals = []
-        for seconds in (short, long):
-            try:
-                server = CountedServer(peer)
-            except NotStarted as error:
-                bench.note(f"left out: instructions of {peer.name}: {error}")
-                return
-            with contextlib.closing(server):
+        try:
+            server = CountedServer(peer)
+        except NotStarted as error:
+            bench.note(f"left out: instructions of {peer.name}: {error}")
+            return
+        with contextlib.closing(server):
+            seen = []
+            answered(load(server, COUNTED, 1.0, False))
+            server.begin()
+            for seconds in (SHORT_S, LONG_S):
                 messages = answered(load(server, COUNTED, seconds, False, warm_up=0.0))["messages"]
-                totals.append((server.counted(), messages))
-        (less, few), (more, many) = totals
+                seen.append((server.counted(), messages))
+        (less, few), (more, many) = seen
         figures[peer] = (more - less) / (many - few)
     table = Table(
         "HTTP/1.1: instructions a message, 100 connections, 125 B, one in flight",

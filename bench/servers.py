@@ -60,7 +60,7 @@ def free_port():
 
 
 class Server:
-    def __init__(self, peer, certificate=None, under=(), environment=None):
+    def __init__(self, peer, certificate=None, under=()):
         self.peer = peer
         self.port = free_port()
         self.log = tempfile.TemporaryFile("w+")
@@ -71,7 +71,6 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
-            env=environment,
         )
         self.pid = self.process.pid
         readable, _, _ = select.select([self.process.stdout], [], [], 120 if under else 20)
