@@ -22,7 +22,7 @@ style:
 
 # Stubs stand beside what is compiled, and are compared with it as it runs in pure Python: there
 # every signature can be seen. What is in no stub is not public.
-STUBS = $(subst /,.,$(basename $(filter-out %/__init__.pyi,$(wildcard h2ws_fast/*/*.pyi))))
+STUBS = $(subst /,.,$(basename $(filter-out %/__init__.pyi,$(wildcard h2ws_fast/*/*.pyi h2ws_fast/*/*/*.pyi))))
 
 types:
 	$(PYTHON) -m mypy

@@ -5,6 +5,7 @@ from ..engine.endpoint cimport Endpoint
 cdef int IDLE, YIELDED, ARMED, WOKEN
 cdef object logger
 cdef double NEVER
+cdef int MIN_PULL, PULL, PULL_MORE
 
 
 cdef class Wire
@@ -74,11 +75,14 @@ cdef class Wire:
     @cython.locals(hub=Hub)
     cdef object _touch(self)
     cpdef object pull(self)
+    cpdef object _settled(self)
     cpdef object become(self, Endpoint conn)
-    @cython.locals(hub=Hub, previous=Wire, now=double)
     cpdef object settle(self, list events)
+    @cython.locals(hub=Hub, previous=Wire)
+    cdef object _settle(self, list events, double now)
     cdef list _events(self)
     cdef object _handle(self, object event)
+    @cython.locals(asked=Py_ssize_t, left=Py_ssize_t)
     cdef object _pull(self, double now)
     @cython.locals(due=double)
     cpdef object _arm(self, double now)

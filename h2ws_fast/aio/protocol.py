@@ -22,7 +22,7 @@ import threading
 import weakref
 
 from ..engine.buffers import Pool
-from ..engine.constants import NEVER
+from ..engine.constants import MIN_PULL, NEVER
 
 logger = logging.getLogger("h2ws_fast.aio")
 
@@ -342,16 +342,20 @@ class Wire:
                 self._hang_up()
             return
         busy = hub.busy  # set where a TLS transport reads while it closes, inside another's batch
+        previous = hub.current
         hub.busy = True
+        hub.current = self  # what receivers say is written by `settle`, and needs no `flush`
         events = None
+        now = hub.time()
         try:
-            events = self.conn.receive_data(data[:n], hub.time())
+            events = self.conn.receive_data(data[:n], now)
         except (SystemExit, KeyboardInterrupt) as error:
             # From a receiver. The transport that called us would swallow it; the loop does not.
             hub.loop.call_soon(_raise, error)
         finally:
             hub.busy = busy
-        self.settle(events)
+            hub.current = previous
+        self._settle(events, now)
 
     def eof_received(self):
         if not self.lost:
@@ -439,10 +443,12 @@ class Wire:
 
     def settle(self, events):
         """Handle events, wake readers, write: the second half of a batch. Not inside a task."""
+        self._settle(events, self.hub.time())
+
+    def _settle(self, events, now):
         hub = self.hub
         previous = hub.current
         hub.current = self
-        now = hub.time()
         try:
             while True:
                 if events:
@@ -490,23 +496,27 @@ class Wire:
             self.conn.arm(now)
             return
         try:
-            size = PULL
+            asked = PULL
             while not self.paused:
-                buffers = self.conn.data_to_send(size, now)
-                if not buffers:
+                buffers = self.conn.data_to_send(asked, now)
+                left = asked
+                for buffer in buffers:
+                    left -= len(buffer)
+                if len(buffers) > 1 and not self.plain:
+                    transport.writelines(buffers)
+                else:
+                    for buffer in buffers:
+                        if self.plain and type(buffer) is not bytes:
+                            transport.write(memoryview(buffer))
+                        else:
+                            transport.write(buffer)
+                if left >= MIN_PULL and not self.paused:
+                    # The engine had room to say more: nothing else may leave now.
                     self.slow = False
                     return
                 if not self.slow:
                     # Otherwise what is taken now would only stand before what is said next.
-                    size = PULL_MORE
-                if len(buffers) > 1 and not self.plain:
-                    transport.writelines(buffers)
-                    continue
-                for buffer in buffers:
-                    if self.plain and type(buffer) is not bytes:
-                        transport.write(memoryview(buffer))
-                    else:
-                        transport.write(buffer)
+                    asked = PULL_MORE
         except (OSError, RuntimeError) as error:
             # The transport noticed before we were told; connection_lost follows.
             logger.debug("writing failed: %s", error)

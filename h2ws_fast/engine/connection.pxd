@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 from .deadlines cimport Deadlines
 from .guard cimport Guard
 from .buffers cimport Buffer, OutBuffer, Pool
-from .kernels cimport address, whole
+from .kernels cimport address, flat, whole
 from .stream_map cimport StreamMap
 from .limits cimport Limits
 from .masking cimport MaskKeys

@@ -25,6 +25,7 @@ from .constants import (
     HIGH,
     LATE_PONG,
     MAX_STREAM_ID,
+    MIN_PULL,
     NO_ERROR,
     OVER,
     PING,
@@ -50,7 +51,7 @@ from .deadlines import Deadlines
 from .events import Drained
 from .guard import Guard
 from .hpack import Decoder, Encoder
-from .kernels import address, whole
+from .kernels import address, flat, whole
 from .limits import Limits
 from .masking import MaskKeys
 from .messages import MessageLayer
@@ -62,7 +63,6 @@ from .timers import Timers
 from .window import Window
 
 DEFAULTS = Limits()
-MIN_PULL = 64  # data_to_send: a frame's head and something to show for it
 
 
 def check_reason(reason):
@@ -267,12 +267,7 @@ class Connection(Deadlines):
         """
         if self._receiving:
             raise LocalProtocolError("receive_data cannot be called from a sink; return first")
-        if type(data) is not bytes:
-            data = memoryview(data)
-            if not data.c_contiguous:
-                raise ValueError("data must be contiguous")
-            if data.ndim != 1 or data.itemsize != 1:
-                data = data.cast("B")
+        data = flat(data)
         self.now = now + 0.0  # TypeError where it is no number, which C finds by itself
         n = len(data)
         self.octets_received += n

@@ -156,4 +156,5 @@ KINDS = 10
 HANDSHAKE_TIMER = 10
 CLOSE_TIMER = 11
 
+MIN_PULL = 64  # octets asked of `data_to_send`: a frame's head and something to show for it
 NEVER = float("inf")  # a deadline

@@ -7,7 +7,7 @@ from .guard cimport Guard
 from .arrivals cimport bytes_message, text_message
 from .buffers cimport OutBuffer, Pool
 from .chunks cimport Chunks
-from .kernels cimport address, octets, whole
+from .kernels cimport address, flat, octets, whole
 from .raised cimport Raised
 from .limits cimport Limits
 from .masking cimport MaskKeys

@@ -37,7 +37,7 @@ from .deflate import DeflateLayer, new_deflate_layer
 from .delivery import Delivery
 from .events import Drained, MessagePart, Terminated
 from .guard import Guard
-from .kernels import address, whole
+from .kernels import address, flat, whole
 from .layers import DISCARDED
 from .limits import Limits
 from .masking import MaskKeys
@@ -131,12 +131,7 @@ class Upgraded(Delivery):
         """See `Connection.receive_data`."""
         if self._receiving:
             raise LocalProtocolError("receive_data cannot be called from a sink; return first")
-        if type(data) is not bytes:
-            data = memoryview(data)
-            if not data.c_contiguous:
-                raise ValueError("data must be contiguous")
-            if data.ndim != 1 or data.itemsize != 1:
-                data = data.cast("B")
+        data = flat(data)
         n = len(data)
         self.octets_received += n
         self._receiving = True

@@ -11,6 +11,7 @@ ctypedef const unsigned char* octets
 
 
 cpdef octets address(object data) except NULL
+cpdef object flat(object data)
 cpdef bytes take(octets p, Py_ssize_t pos, Py_ssize_t n)
 
 

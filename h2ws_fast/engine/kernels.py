@@ -43,6 +43,19 @@ def whole(n):
     return n
 
 
+def flat(data):
+    """Return octets in one row: `data` itself where it is `bytes` or a plain view, else a view of it.
+
+    Raises TypeError for what is not bytes-like, ValueError for what is not contiguous.
+    """
+    if type(data) is bytes:
+        return data
+    data = memoryview(data)
+    if not data.c_contiguous:
+        raise ValueError("data must be contiguous")
+    return data if data.ndim == 1 and data.itemsize == 1 else data.cast("B")
+
+
 def take(p, pos, n):
     """Copy n octets out as `bytes`."""
     return p[pos : pos + n]

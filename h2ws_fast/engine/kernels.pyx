@@ -7,6 +7,7 @@ into memory that the caller keeps alive and has checked the bounds of: nothing i
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_Clear
+from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t
@@ -62,6 +63,24 @@ def _address(data):
 
 
 globals()["address"] = _address  # called from Python, octets are `bytes`
+
+
+cpdef object flat(object data):
+    cdef Py_buffer* view
+    if PyBytes_CheckExact(data):
+        return data
+    if type(data) is memoryview:
+        # A slice of what a transport reads into: another view of it would cost 300 instructions,
+        # and each of the three questions 80.
+        view = PyMemoryView_GET_BUFFER(data)
+        if view.ndim == 1 and view.itemsize == 1 and view.suboffsets == NULL and (
+            view.strides == NULL or view.strides[0] == 1
+        ):
+            return data
+    data = memoryview(data)
+    if not data.c_contiguous:
+        raise ValueError("data must be contiguous")
+    return data if data.ndim == 1 and data.itemsize == 1 else data.cast("B")
 
 
 cpdef bytes take(octets p, Py_ssize_t pos, Py_ssize_t n):

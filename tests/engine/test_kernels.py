@@ -1,5 +1,6 @@
 """The kernels of both twins against plain models, and against each other."""
 
+import array
 import random
 from itertools import product
 
@@ -72,6 +73,29 @@ def test_address_takes_anything_with_a_buffer(kernels):
 
 
 # -- masking ---------------------------------------------------------------------------------
+
+
+def test_flat_keeps_what_lies_in_one_row(kernels):
+    for data in (b"", b"abc", memoryview(bytearray(b"abcdef"))[:3], memoryview(b"abc")[1:1]):
+        assert kernels.flat(data) is data
+    for data in (bytearray(b"abc"), array.array("b", b"abc"), memoryview(b"abc").cast("b")):
+        assert kernels.flat(data).tobytes() == b"abc"
+
+
+def test_flat_makes_octets_of_other_shapes(kernels):
+    numbers = array.array("H", [1, 2, 3])
+    for data in (numbers, memoryview(numbers), memoryview(bytes(6)).cast("B", (2, 3))):
+        view = kernels.flat(data)
+        assert len(view) == 6 and view.ndim == 1 and view.itemsize == 1
+
+
+def test_flat_refuses_what_is_none(kernels):
+    for data in (memoryview(b"abcdef")[::2], memoryview(b"abcdef")[::-1]):
+        with pytest.raises(ValueError, match="data must be contiguous"):
+            kernels.flat(data)
+    for data in ("abc", None, 3, [1]):
+        with pytest.raises(TypeError, match="bytes-like"):
+            kernels.flat(data)
 
 
 @pytest.mark.row("6455-x-3")

@@ -1,0 +1,13 @@
+cimport cython
+
+from ...engine.h1 cimport Upgraded
+from ..protocol cimport Wire
+
+cdef Py_ssize_t MAX_UNREAD
+
+
+cdef class PacedWire(Wire):
+    cdef readonly bint held
+    cdef readonly bint left
+    @cython.locals(upgraded=bint, held=bint)
+    cpdef object _settled(self)

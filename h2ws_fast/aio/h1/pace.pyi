@@ -1,0 +1,12 @@
+from typing import Any
+
+from ..protocol import Hub, Wire
+
+MAX_UNREAD: int
+
+class PacedWire(Wire):
+    held: bool
+    left: bool
+    def __init__(self, hub: Hub, conn: Any, write_high: int) -> None: ...
+    @property
+    def http_version(self) -> str: ...
