@@ -50,7 +50,8 @@ def flat(data):
     """
     if type(data) is bytes:
         return data
-    data = memoryview(data)
+    if type(data) is not memoryview:
+        data = memoryview(data)
     if not data.c_contiguous:
         raise ValueError("data must be contiguous")
     return data if data.ndim == 1 and data.itemsize == 1 else data.cast("B")
