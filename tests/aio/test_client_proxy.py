@@ -49,6 +49,8 @@ async def check(place, proxy, **options):
         ) as ws:
             await ws.send("there")
             assert await ws.recv() == f"{version} there"
+            await ws.send("x" * 200_000)
+            assert await ws.recv() == f"{version} " + "x" * 200_000
     async with Session(place.http, proxy=proxy, ssl=place.client_ssl, **options) as session:
         response = await session.request("GET", "/")
         assert await response.read() == b"hello"
@@ -190,6 +192,46 @@ async def test_cancelled_on_the_way(clear):
             await opening
         while proxy.tasks:  # the proxy sees the end
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_tls_that_never_begins(server_tls, client_tls, secure):
+    async def keep_quiet(reader, writer):
+        begun.append(await reader.read(1))
+        await reader.read()
+        writer.close()
+        ended.append(True)
+
+    begun, ended = [], []
+    async with await asyncio.start_server(keep_quiet, "127.0.0.1", 0) as server:
+        uri_ = f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with ConnectProxy(ssl=server_tls if secure else None) as proxy:
+            options = {"proxy": proxy.uri(), "ssl": client_tls}
+            if secure:
+                options["proxy_ssl"] = client_tls
+            with pytest.raises(TimeoutError):
+                await connect(uri_, open_timeout=0.3, **options)
+            opening = asyncio.ensure_future(connect(uri_, http="h1", **options))
+            while len(begun) < 2:
+                await asyncio.sleep(0.01)
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            while len(ended) < 2:  # the proxy and the server see the end
+                await asyncio.sleep(0.01)
+
+
+async def test_a_server_that_leaves_before_tls(client_tls):
+    async def leave(reader, writer):
+        await reader.read(1)
+        writer.close()
+
+    async with await asyncio.start_server(leave, "127.0.0.1", 0) as server:
+        uri_ = f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with ConnectProxy() as proxy:
+            for http in ("h2", "h1"):
+                with pytest.raises(OSError):
+                    await connect(uri_, http=http, proxy=proxy.uri(), ssl=client_tls)
 
 
 @pytest.mark.parametrize("scheme", ["socks5h", "socks5", "socks4a", "socks4"])

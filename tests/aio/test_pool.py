@@ -63,6 +63,7 @@ async def pooled(place, serve=None, **options):
             yield server, pool
 
 
+@pytest.mark.row("9113-9.1-1")
 async def test_all_of_one_origin_share_one_connection(place):
     async with pooled(place) as (server, pool):
         sockets = await asyncio.gather(*(pool.websocket(place.ws()) for _ in range(5)))
@@ -166,6 +167,7 @@ async def test_a_connection_too_few_is_no_failure(clear):
         assert len({ws.wire for ws in sockets}) == 1
 
 
+@pytest.mark.row("9113-8.7-1")
 async def test_goaway_moves_streams_elsewhere():
     peers = []
 
@@ -217,6 +219,7 @@ async def test_goaway_while_streams_wait():
             assert pool.stats()["moved"] == 1
 
 
+@pytest.mark.row("9113-8.7-1")
 @pytest.mark.parametrize("refusals", [1, MAX_TRIES - 1, MAX_TRIES])
 @pytest.mark.parametrize("kind", ["websocket", "request"])
 async def test_refused_streams_are_tried_again(refusals, kind):
@@ -260,6 +263,7 @@ async def pieces():
     yield b"it"
 
 
+@pytest.mark.row("9113-8.7-1")
 @pytest.mark.parametrize(
     "code, body",
     [
@@ -471,6 +475,23 @@ async def test_a_connection_that_cannot_be_had(clear):
         with pytest.raises(InvalidURI):
             await pool.websocket("ftp://127.0.0.1")
         assert pool.stats()["connections"] == pool.stats()["dialling"] == 0
+
+
+async def test_a_misdirected_request_gets_a_fresh_connection(clear):
+    asked = []
+
+    async def misdirected(request):
+        asked.append(request.remote_address)
+        return Response(421 if len(asked) == 1 else 200, {}, "here")
+
+    async with clear.serve(echo, on_request=misdirected), Pool() as pool:
+        ws = await pool.websocket(clear.ws())
+        assert await (await pool.request("GET", clear.http)).read() == b"here"
+        assert len(set(asked)) == 2
+        await check(ws)  # on the first one, which ends with it
+        await ws.close()
+        await check(await pool.websocket(clear.ws()))
+        assert pool.stats()["connections"] == 1
 
 
 async def test_cancelled_at_any_moment(place):
