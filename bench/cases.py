@@ -27,6 +27,16 @@ class Case(abc.ABC):
         """Do the round once, keeping everything; return the digest of what came out."""
 
 
+class Once(abc.ABC):
+    """Work that is done once, and measures itself."""
+
+    messages = 1
+
+    @abc.abstractmethod
+    def once(self):
+        """Do it; return what was found, by name."""
+
+
 def measure(case, seconds):
     """Repeat the round for about so long; return CPU seconds a message."""
     spent, rounds = 0.0, 0

@@ -8,7 +8,7 @@ from h2ws_fast.engine.buffers import Pool
 from h2ws_fast.engine.events import BytesMessage, Closed, Requested, TextMessage
 
 from . import chromium, wire
-from .cases import Case
+from .cases import Case, Once
 from .kernels import KERNELS
 from .wire import digest_of_handshakes, digest_of_split, outgoing, refill
 
@@ -368,7 +368,7 @@ def header_octets(requests):
     return sum(found.values())
 
 
-class Idle(Case):
+class Idle(Once):
     """Octets a WebSocket that has echoed one fragmented message and is quiet since.
 
     With `keep` the application keeps the request of each; what its fields take is told apart.
@@ -403,7 +403,7 @@ class Idle(Case):
             conn.events()  # the send buffer passed its low-water mark again
 
 
-class Growth(Case):
+class Growth(Once):
     """Resident octets after a tenth of a long life and at its end."""
 
     def __init__(self, messages=0, streams=0, **_):

@@ -1,5 +1,8 @@
 """The benchmark's own bytes are read back by the peers' code, and by its own reader."""
 
+import importlib
+import inspect
+
 import pytest
 
 from . import chromium, wire
@@ -56,3 +59,9 @@ def test_digest_sees_what_differs(size):
     third = wire.data_frames(3, wire.websocket_frame(bytes(size)))
     digests = {wire.digest_of_messages(octets) for octets in (one, other, third)}
     assert len(digests) == 3
+
+
+@pytest.mark.parametrize("driver", ["ours", "theirs"])
+def test_every_case_can_be_made(driver):
+    module = importlib.import_module(f"bench.{driver}")
+    assert not [name for name, case in module.CASES.items() if inspect.isabstract(case)]

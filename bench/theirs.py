@@ -13,7 +13,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, TextMessage
 
 from . import chromium, wire
-from .cases import Case
+from .cases import Case, Once
 from .wire import digest_of_handshakes, digest_of_split, outgoing, refill
 
 NAME = "h2+wsproto"
@@ -375,7 +375,7 @@ class Heads(Case):
         return wire.digest([(self.h2.data_to_send(),)])
 
 
-class Idle(Case):
+class Idle(Once):
     """Octets a WebSocket that has echoed one fragmented message and is quiet since."""
 
     def __init__(self, websockets, streams, size=65536, pieces=4, **_):
