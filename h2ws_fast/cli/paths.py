@@ -250,7 +250,7 @@ class Paths:
         elif path == "/never-reads":
             ws.pause_reading()
         elif path in ("/close", "/push"):
-            self._spawn(self._greet(ws, path))
+            ws.greeting = self._spawn(self._greet(ws, path))
 
     def on_message(self, ws: WebSocket, message: str | bytes) -> None:
         """The callback interface: a message."""
@@ -263,6 +263,9 @@ class Paths:
     def on_close(self, ws: WebSocket) -> None:
         """The callback interface: a WebSocket is over."""
         self._closed(ws)
+        greeting = getattr(ws, "greeting", None)
+        if greeting is not None:
+            greeting.cancel()
 
     async def _resume(self, ws: WebSocket, sent: Any) -> None:
         try:
@@ -332,7 +335,8 @@ class Paths:
             return Response(200, headers, aiter(request))
         if path.startswith("/bytes/"):
             text = path.removeprefix("/bytes/")
-            if not (text.isascii() and text.isdigit()) or int(text) > MAX_BYTES:
+            digits = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_BYTES))
+            if not digits or int(text) > MAX_BYTES:
                 return _text(400, f"/bytes/N takes a number up to {MAX_BYTES}\n")
             headers = {"content-type": "application/octet-stream", "content-length": text}
             return Response(200, headers, _octets(int(text)))

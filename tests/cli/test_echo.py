@@ -13,10 +13,12 @@ import time
 import pytest
 
 import h2ws_fast
-from h2ws_fast import ConnectionClosed, InvalidStatus, Session, connect
+from h2ws_fast import ConnectionClosed, InvalidStatus, Session, connect, serve
 from h2ws_fast.aio import tls
+from h2ws_fast.cli.paths import Paths
 from tests.support.certificates import write_certificate
 from tests.support.programs import COMMAND, Echo, free_port
+from tests.support.within import within
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="needs the signals and pipes of POSIX"
@@ -141,6 +143,27 @@ def test_push(server):
             assert await ws.recv() == "and it echoes"
 
     run(main())
+
+
+@pytest.mark.parametrize("api", ["callback", "await"])
+@pytest.mark.parametrize("path", ["/close?after=3600", "/push?count=2&interval=3600"])
+def test_nothing_waits_for_a_client_that_left(api, path):
+    async def main():
+        paths = Paths(api)
+        async with serve(
+            **paths.interface(), host="127.0.0.1", port=0, process_request=paths.process_request
+        ) as server:
+            port = server.sockets[0].getsockname()[1]
+            before = len(asyncio.all_tasks())
+            async with connect(f"ws://127.0.0.1:{port}{path}") as ws:
+                await ws.send("here")
+                while await ws.recv() != "here":
+                    pass
+                assert len(asyncio.all_tasks()) > before
+            while len(asyncio.all_tasks()) > before:
+                await asyncio.sleep(0.01)
+
+    within(5, main())
 
 
 def test_headers_are_the_first_message(server):
@@ -287,6 +310,7 @@ def test_stats_count(server):
         ("GET", "/echo", 405),
         ("GET", "/bytes/x", 400),
         ("GET", "/bytes/99999999999", 400),
+        ("GET", "/bytes/" + "9" * 5000, 400),  # more than int() takes
     ],
 )
 def test_wrong_requests(server, method, path, status):
