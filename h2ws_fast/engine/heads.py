@@ -117,7 +117,7 @@ class Heads(Carrier):
         pending = min(self.max_streams, self.limits.max_pending_resets)
         if self.peer_streams >= self.max_streams or guard.pending_resets >= pending:
             # RFC 9113 section 5.1.2. Safe to retry: nothing of it reached anyone.
-            if guard.pending_resets >= pending:
+            if self.peer_streams < self.max_streams:
                 guard.hit("max_pending_resets")
             else:
                 guard.hit("max_concurrent_streams")

@@ -191,6 +191,13 @@ def test_a_client_may_give_up_all_its_streams_and_ask_anew(make):
     untouched(peer)
 
 
+def test_a_server_that_takes_no_streams_counts_what_it_refuses_as_that(make):
+    peer = make("server", settings={"max_concurrent_streams": 0})
+    peer.feed(peer.headers(1, POST))
+    assert [(x.kind, x.error_code) for x in peer.sent()] == [(f.RST_STREAM, f.REFUSED_STREAM)]
+    assert peer.conn.stats()["limits"] == {"max_concurrent_streams": 1}
+
+
 @row("SEC-1-1")
 def test_default_of_max_pending_resets_can_be_reached(make):
     peer = make("server")
