@@ -1,22 +1,30 @@
 """What a measured case is, in whatever contender: a round of work that can be repeated."""
 
+import abc
 import gc
 import time
 
 clock = time.thread_time  # the machine may be shared: time that others take does not count
 
 
-class Case:
-    """Work in rounds. `messages` is how many messages (handshakes, calls) one round handles.
+class Case(abc.ABC):
+    """Work in rounds. `prepare` is not timed, `round` is, `check` says what came out.
 
-    A subclass has `round()`, the work that is measured, and `check()`, which does it once, keeps
-    everything and returns the digest of what came out; what is only held (Idle) has neither.
+    `messages` is how many messages (handshakes, frames, calls) one round handles.
     """
 
     messages = 1
 
-    def prepare(self):
-        """Not timed: bring everything to where a round can start, with windows reopened."""
+    def prepare(self):  # noqa: B027  # many have nothing to prepare
+        """Bring everything to where a round can start: fresh state, windows reopened."""
+
+    @abc.abstractmethod
+    def round(self):
+        """Do the work that is measured."""
+
+    @abc.abstractmethod
+    def check(self):
+        """Do the round once, keeping everything; return the digest of what came out."""
 
 
 class Once(abc.ABC):
