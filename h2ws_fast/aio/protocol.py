@@ -22,15 +22,13 @@ import threading
 import weakref
 
 from ..engine.buffers import Pool
-from ..engine.constants import MIN_PULL, NEVER
+from ..engine.constants import MIN_PULL, NEVER, PULL, PULL_MORE
 
 logger = logging.getLogger("h2ws_fast.aio")
 
 READ_BUFFER = 262144
 SPARE_BUFFER = 65536
 LARGE_BLOCK = 4 * 2**20
-PULL = 65536  # octets asked of the engine at a time ...
-PULL_MORE = 262144  # ... while the transport takes them at once: fewer system calls
 WRITE_HIGH = 65536  # the transport's own buffer
 UNSENT = 131072  # octets in the kernel that are not sent yet: see `limit_unsent`
 LINGER_S = 10.0  # how long a closing transport may try to get rid of its last octets

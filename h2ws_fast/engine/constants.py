@@ -157,4 +157,6 @@ HANDSHAKE_TIMER = 10
 CLOSE_TIMER = 11
 
 MIN_PULL = 64  # octets asked of `data_to_send`: a frame's head and something to show for it
+PULL = 65536  # as many as a transport asks for at a time ...
+PULL_MORE = 262144  # ... while it takes them at once: fewer system calls
 NEVER = float("inf")  # a deadline

@@ -20,8 +20,9 @@ import time
 import pytest
 
 from h2ws_fast import Session, engine
-from h2ws_fast.aio.protocol import PULL, PULL_MORE, UNSENT, WRITE_HIGH, Wire, running_hub
+from h2ws_fast.aio.protocol import UNSENT, WRITE_HIGH, Wire, running_hub
 from h2ws_fast.engine import Limits, Settings
+from h2ws_fast.engine.constants import PULL, PULL_MORE
 from tests.support import frames as f
 from tests.support.peer import Peer
 from tests.support.programs import read_line, running
