@@ -474,6 +474,20 @@ async def test_what_is_checked_is_what_is_dialled(clear):
     assert mixed.asked == 1
 
 
+async def test_a_resolver_that_meets_the_reset_of_another_stream(clear, caplog):
+    async def over_a_session(host, port):
+        raise StreamReset(f.CANCEL, "of another stream")
+
+    async with (
+        clear.serve(connect=Dialer(resolve=over_a_session)),
+        Session(clear.http) as session,
+    ):
+        with pytest.raises(StreamReset) as caught:
+            await session.connect_tcp("example.org:443", open_timeout=5)
+        assert caught.value.error_code == f.INTERNAL_ERROR
+    assert "of another stream" in caplog.text
+
+
 @row("SEC-8-2")
 async def test_ports_are_allowed_one_by_one(clear):
     resolve = resolving("127.0.0.1")

@@ -301,11 +301,11 @@ class ServerWire(AcceptedWire):
         except asyncio.CancelledError:
             reset(self, tunnel.stream_id, CANCEL)
             raise
-        except (StreamClosed, StreamReset):
-            pass
-        except Exception:
-            self.server.logger.exception("serving a CONNECT failed")
-            reset(self, tunnel.stream_id, INTERNAL_ERROR)
+        except Exception as error:
+            # The reset of another stream, which the dialer's own functions may read, is a failure.
+            open_still = reset(self, tunnel.stream_id, INTERNAL_ERROR)
+            if open_still or not isinstance(error, StreamClosed | StreamReset):
+                self.server.logger.exception("serving a CONNECT failed")
 
     # -- ordinary requests ------------------------------------------------------------------------
 
