@@ -16,7 +16,8 @@ cdef extern from *:
     static inline PyObject *h2ws_stop(PyObject *value) {
     #if PY_VERSION_HEX >= 0x030C0000 && !defined(Py_GIL_DISABLED)
         static PyStopIterationObject *kept = NULL;
-        if (kept == NULL || Py_REFCNT(kept) != 1) {
+        /* What passed a frame of Python has a traceback, which would keep frames and grow. */
+        if (kept == NULL || Py_REFCNT(kept) != 1 || kept->traceback != NULL) {
             PyObject *made = PyObject_CallOneArg(PyExc_StopIteration, Py_None);
             if (made == NULL) return NULL;
             Py_XSETREF(kept, (PyStopIterationObject *)made);

@@ -1,7 +1,9 @@
 """WebSockets from one end to the other: messages, order, back-pressure, cancellation, pings."""
 
 import asyncio
+import gc
 import time
+import weakref
 
 import pytest
 
@@ -100,6 +102,28 @@ async def test_recv_as_another_type(clear):
         assert await ws.recv(decode=False) == b"text"
         await ws.send(b"binary")
         assert await ws.recv(decode=True) == "binary"
+
+
+async def test_messages_that_are_taken_by_hand_keep_no_frames(clear):
+    class Local:
+        pass
+
+    def take(ws):
+        local = Local()
+        kept.append(weakref.ref(local))
+        with pytest.raises(StopIteration) as caught:
+            next(ws.recv())
+        assert caught.value.value == "message"
+
+    kept = []
+    async with clear.serve(echo), connect(clear.ws()) as ws:
+        for _ in range(5):
+            await ws.send("message")
+        await (await ws.ping())  # behind which all echoes have come
+        for _ in range(5):
+            take(ws)
+        gc.collect()
+        assert not any(reference() for reference in kept[:-1])
 
 
 async def test_send_as_another_type(clear):
