@@ -116,7 +116,7 @@ async def test_messages_that_are_taken_by_hand_keep_no_frames(clear):
         assert caught.value.value == "message"
 
     kept = []
-    async with clear.serve(echo), connect(clear.ws()) as ws:
+    async with clear.serve(on_message=echo_now), connect(clear.ws()) as ws:
         for _ in range(5):
             await ws.send("message")
         await (await ws.ping())  # behind which all echoes have come
