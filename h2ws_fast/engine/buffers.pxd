@@ -70,5 +70,6 @@ cdef class OutBuffer:
         self, unsigned int length, unsigned int kind, unsigned int flags, unsigned int stream_id
     ) except -1
     cpdef int put(self, bytes data) except -1
+    cpdef int frame(self, unsigned int kind, unsigned int stream_id, bytes data) except -1
     cpdef int drain(self, Buffer buffer, Py_ssize_t at, Py_ssize_t n) except -1
     cpdef object finish(self)

@@ -84,6 +84,12 @@ class OutBuffer:
         """Append `bytes`; the caller has checked room()."""
         self._data += data
 
+    def frame(self, kind, stream_id, data):
+        """Append a frame without flags whose payload is `data`, `bytes`; the caller has checked
+        room() >= 9 + len(data)."""
+        self.head(len(data), kind, 0, stream_id)
+        self._data += data
+
     def drain(self, buffer, at, n):
         """Append n octets of a `Buffer`, from its octet `at`; the caller has checked room()."""
         self._data += buffer._data[at : at + n]

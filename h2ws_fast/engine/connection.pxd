@@ -31,7 +31,6 @@ cdef class Connection(Deadlines):
     cdef readonly object role
     cdef bint _sending
     cdef double _greeted_at
-    cdef Pool _pool
 
     @cython.locals(control=Buffer)
     cdef int _greet(self) except -1

@@ -93,7 +93,6 @@ class Connection(Deadlines):
 
     __slots__ = (
         "_greeted_at",
-        "_pool",
         "_sending",
         "role",
     )
@@ -140,6 +139,7 @@ class Connection(Deadlines):
         self.secure = secure
         self.accept_key = accept_key
         self._pool = Pool() if pool is None else pool
+        self.ahead = None
         self._receiving = False
         self._sending = False
         # what is read
@@ -314,6 +314,10 @@ class Connection(Deadlines):
         self.seen_id = self.last_peer_id
         if outbox.dribbles:
             self._count_dribbles(now)
+        if self.ahead is not None:
+            n = self.take_ahead(buffers, max_bytes)
+            self.octets_sent += n
+            max_bytes -= n
         while max_bytes >= MIN_PULL and outbox.waiting():
             out = self._pool.acquire()
             outbox.fill(out, max_bytes)

@@ -62,7 +62,7 @@ class Deadlines(Sender):
         """Give timers their time without taking octets: for when the transport takes none."""
         now += 0.0
         outbox = self.outbox
-        if (outbox.queued or outbox.waiting()) and not self.timers.runs(SWEEP_TIMER):
+        if (outbox.queued or self.may_leave()) and not self.timers.runs(SWEEP_TIMER):
             self.timers.mark(SWEEP_TIMER, 0)
         self.timers.arm(now)
 
@@ -215,7 +215,7 @@ class Deadlines(Sender):
         if self._is_starved():
             self.reached("write_timeout_s", "nothing was taken in time")
             return 0
-        watched = self.outbox.waiting()
+        watched = self.may_leave()
         stalled = None
         broken = False
         for stream in self.streams.values():
@@ -250,9 +250,9 @@ class Deadlines(Sender):
 
     def _is_starved(self):
         # Octets may leave, and whoever writes for us has taken none for `write_timeout_s`.
-        if not self.outbox.waiting() or self.octets_sent != self.sent_mark or self.sent_since < 0:
+        if not self.may_leave() or self.octets_sent != self.sent_mark or self.sent_since < 0:
             self.sent_mark = self.octets_sent
-            self.sent_since = self.now if self.outbox.waiting() else -1.0
+            self.sent_since = self.now if self.may_leave() else -1.0
             return False
         return self.now - self.sent_since + ROUNDING_S >= self.limits.write_timeout_s
 

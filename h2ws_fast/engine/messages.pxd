@@ -77,6 +77,7 @@ cdef class MessageLayer(Layer):
     @cython.locals(closing=Closing, code=int)
     cdef void _report(self, Channel channel, Stream stream, int64_t error_code) except *
     cdef bint writable(self) noexcept
+    cdef bint is_plain(self) noexcept
     cdef bint heard_close(self) noexcept
     @cython.locals(binary=bytes)
     cdef object answer(self, Channel channel, Stream stream, object data)

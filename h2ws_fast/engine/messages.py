@@ -583,6 +583,9 @@ class MessageLayer(Layer):
         """May messages still be sent?"""
         return not self.bits & (CLOSE_SENT | CLOSE_RECEIVED)
 
+    def is_plain(self):
+        return self.bits & ~CLIENT == 0 and self.sending == 0
+
     def heard_close(self):
         """Has the peer's Close frame come?"""
         return self.bits & CLOSE_RECEIVED != 0

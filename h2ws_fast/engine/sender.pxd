@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from .control cimport Control
+from .fanout cimport Fanout
 from .deflate cimport DeflateLayer, new_deflate_layer
 from .buffers cimport Buffer
 from .chunks cimport Chunks
@@ -18,7 +18,7 @@ cdef int FIN, HANDSHAKE_TIMER, INCREMENTAL, OWN_INCREMENTAL, OWN_URGENCY, URGENC
 cdef Layer REFUSAL, TUNNEL
 
 
-cdef class Sender(Control):
+cdef class Sender(Fanout):
     cdef bint _receiving
     cdef bint accept_key
 

@@ -44,8 +44,8 @@ from .constants import (
     WS_PING,
     WS_PONG,
 )
-from .control import Control
 from .deflate import DeflateLayer, new_deflate_layer
+from .fanout import Fanout
 from .handshake import accept_value, is_token
 from .kernels import address, whole
 from .layers import REFUSAL, TUNNEL, Pending, new_unanswered
@@ -71,7 +71,7 @@ def check_error_code(error_code):
         raise ValueError(f"error_code must be a number of 32 bits, not {error_code!r}")
 
 
-class Sender(Control):
+class Sender(Fanout):
     """The verbs that act on streams."""
 
     __slots__ = ("_receiving", "accept_key")
@@ -531,12 +531,10 @@ class Sender(Control):
         """
         opcode = TEXT if isinstance(data, str) else BINARY
         data = payload(data)
-        streams = []
-        for stream_id in stream_ids:
-            streams.append(self._find(stream_id))
         if packed is None:
             packed = {}
-        for stream in streams:
+        streams = self.streams.get_many(list(stream_ids))
+        for stream in self.write_ahead(streams, opcode, data):
             self._send_one_of_many(stream, opcode, data, packed)
 
     def stream_messages(self, stream_id):

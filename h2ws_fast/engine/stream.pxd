@@ -38,6 +38,7 @@ cpdef Stream new_stream(unsigned int stream_id, unsigned int flags, int64_t wind
 cdef class Layer:
     cdef int receive(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     cdef int ended(self, Channel channel, Stream stream) except -1
+    cdef bint is_plain(self) noexcept
     cdef object answer(self, Channel channel, Stream stream, object data)
     cdef int64_t missing(self) except -1
     cdef int fail(self, Channel channel, Stream stream, int code, str reason) except -1

@@ -79,6 +79,10 @@ class Layer:
         """Octets that must come before the peer may end its side."""
         return 0
 
+    def is_plain(self):
+        """Is it an open WebSocket whose messages leave as they are, and may one leave now?"""
+        return False
+
     def answer(self, channel, stream, data):
         """Send what a sink returned for a message; return what is wrong with it, or None."""
 

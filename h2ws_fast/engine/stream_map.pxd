@@ -1,6 +1,8 @@
 cimport cython
 from libc.stdint cimport uint32_t
 
+cdef unsigned int MAX_STREAM_ID
+
 
 @cython.final
 cdef class StreamMap:
@@ -11,6 +13,7 @@ cdef class StreamMap:
 
     cdef int _resize(self, uint32_t capacity) except -1
     cpdef object get(self, unsigned int stream_id)
+    cpdef list get_many(self, list stream_ids)
     cpdef int put(self, unsigned int stream_id, object stream) except -1
     cpdef object pop(self, unsigned int stream_id)
     cpdef list values(self)

@@ -3,6 +3,10 @@
 Whoever changes this changes `stream_map.pyx`; `tests/engine/test_stream_map.py` feeds both.
 """
 
+from .kernels import whole
+
+MAX_STREAM_ID = 0x7FFFFFFF
+
 
 class StreamMap:
     """stream id -> object."""
@@ -18,6 +22,16 @@ class StreamMap:
     def get(self, stream_id):
         """The object, or None."""
         return self._map.get(stream_id)
+
+    def get_many(self, stream_ids):
+        """The objects of a list of ids, each as `get` gives it. Raises ValueError for a number that
+        no stream can have."""
+        found = []
+        for stream_id in stream_ids:
+            if not 0 < whole(stream_id) <= MAX_STREAM_ID:
+                raise ValueError(f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1")
+            found.append(self._map.get(stream_id))
+        return found
 
     def put(self, stream_id, stream):
         """Add or replace. The id is not 0."""

@@ -1,0 +1,31 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from .buffers cimport OutBuffer, Pool
+from .control cimport Control
+from .outbox cimport Outbox
+from .stream cimport Layer, Stream
+
+cdef unsigned int DATA, FIN, LOCAL, OVER, STALLED
+cdef int AHEAD, FEWEST, LONGEST
+
+
+@cython.final
+cdef class Ahead:
+    cdef list buffers
+    cdef int64_t octets
+    cdef OutBuffer out
+
+
+cdef class Fanout(Control):
+    cdef Pool _pool
+    cdef Ahead ahead
+
+    @cython.final
+    @cython.locals(frame=bytes, outbox=Outbox, ahead=Ahead, out=OutBuffer, n="Py_ssize_t", size="Py_ssize_t", room="Py_ssize_t", sent=int64_t, others=list, stream=Stream, layer=Layer)
+    cdef list write_ahead(self, list streams, int opcode, object data)
+    @cython.locals(outbox=Outbox, size="Py_ssize_t")
+    cdef bytes _framed_once(self, int opcode, object data, Py_ssize_t recipients)
+    @cython.locals(ahead=Ahead, taken=int64_t, n=int64_t, octets=bytes)
+    cdef int64_t take_ahead(self, list buffers, int64_t most) except -1
+    cdef bint may_leave(self) except -1
