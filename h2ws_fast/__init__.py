@@ -1,15 +1,20 @@
 """WebSockets and any other byte stream over HTTP/2: RFC 8441."""
 
 from ._twins import COMPILED
+from .aio.broadcast import broadcast
 from .aio.client.connect import connect, unix_connect
 from .aio.client.pool import Pool
 from .aio.client.session import Session
+from .aio.codes import CloseCode
 from .aio.http import Headers, Request, Response
+from .aio.observer import Observer
+from .aio.server.basic_auth import basic_auth
 from .aio.server.dialer import Dialer
-from .aio.server.server import SAME_ORIGIN, Server, serve
+from .aio.server.router import Router, route, unix_route
+from .aio.server.server import SAME_ORIGIN, Server, serve, unix_serve
 from .aio.state import State
 from .aio.tunnel import Tunnel
-from .aio.websocket import WebSocket, broadcast
+from .aio.websocket import WebSocket
 from .errors import (
     AlpnError,
     ConcurrencyError,
@@ -39,6 +44,7 @@ __all__ = [
     "COMPILED",
     "SAME_ORIGIN",
     "AlpnError",
+    "CloseCode",
     "ConcurrencyError",
     "ConnectionClosed",
     "ConnectionClosedError",
@@ -57,11 +63,13 @@ __all__ = [
     "LocalProtocolError",
     "NegotiationError",
     "NoAvailableStreams",
+    "Observer",
     "Pool",
     "PoolFull",
     "ProxyError",
     "Request",
     "Response",
+    "Router",
     "SecurityError",
     "Server",
     "Session",
@@ -70,8 +78,12 @@ __all__ = [
     "StreamReset",
     "Tunnel",
     "WebSocket",
+    "basic_auth",
     "broadcast",
     "connect",
+    "route",
     "serve",
     "unix_connect",
+    "unix_route",
+    "unix_serve",
 ]

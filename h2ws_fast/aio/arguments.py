@@ -103,8 +103,8 @@ def limits_from(
     *,
     open_timeout: float | None,
     close_timeout: float | None,
-    max_size: int | None,
-    write_limit: int | tuple[int, int],
+    max_size: int | tuple[int | None, int | None] | None,
+    write_limit: int | tuple[int, int | None],
     write_timeout: float | None,
     idle_timeout: float | None,
     keepalive_interval: float | None,
@@ -134,7 +134,11 @@ def limits_from(
     )
     if limits is not None:
         return limits
-    high, low = write_limit if isinstance(write_limit, tuple) else (write_limit, write_limit // 4)
+    high, low = write_limit if isinstance(write_limit, tuple) else (write_limit, None)
+    if low is None:
+        low = high // 4
+    if isinstance(max_size, tuple):
+        max_size = max_size[0]
     return Limits(
         max_message=max_size,
         write_high=high,

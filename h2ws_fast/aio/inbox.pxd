@@ -45,6 +45,11 @@ cdef class Inbox(Sink):
     @cython.final
     cdef object _clear(self)
     cpdef object _start_closing(self, object code, object reason)
+    cpdef object _join(self, bint iterating)
+    cpdef bint _is_awaited(self) except -1
+    cpdef bint _is_unread(self) except -1
+    cpdef object _take_whole(self)
+    cpdef object _check_ended(self)
     @cython.final
     cdef bint _is_ok(self) except -1
     @cython.final

@@ -112,13 +112,19 @@ class Inbox(Sink):
         if decode is not None:
             return self._recv_as(decode)
         if self._receiver is None:
+            joined = self._join(False)
+            if joined is not None:
+                return joined
             self._receiver = new_receiver(self, False)
         return self._receiver
 
     async def _recv_as(self, decode):
         message = await self.recv()
         if decode and isinstance(message, bytes):
-            return message.decode()
+            try:
+                return message.decode()
+            except UnicodeDecodeError as error:
+                return await self._undecodable(error)
         if not decode and isinstance(message, str):
             return message.encode()
         return message
@@ -126,14 +132,19 @@ class Inbox(Sink):
     def __aiter__(self) -> Any:
         """Iterate over messages until the WebSocket is closed; raise ConnectionClosedError where
         that was not proper."""
-        if self._iterator is None:
-            self._iterator = new_receiver(self, True)
         return self
 
     def __anext__(self) -> Any:
         if self._iterator is None:
+            joined = self._join(True)
+            if joined is not None:
+                return joined
             self._iterator = new_receiver(self, True)
         return self._iterator
+
+    def _join(self, iterating):
+        """What awaits the next message where messages come in pieces; None where they come whole."""
+        return None
 
     def _take(self):
         # The oldest message that waits; its credit goes back to the peer.
@@ -187,6 +198,30 @@ class Inbox(Sink):
 
     def _start_closing(self, code, reason):
         """What a WebSocket does when too many messages wait: it begins the closing handshake."""
+
+    def _is_awaited(self):
+        # Does a task wait for a message?
+        waiter = self._waiter
+        return waiter is not None and waiter.state != 0
+
+    def _is_unread(self):
+        """Does a message, or a piece of one, wait for its reader?"""
+        return self._first is not None
+
+    def _unread(self):
+        # How many messages wait whole.
+        if self._first is None:
+            return 0
+        return 1 if self._rest is None else 1 + (len(self._rest) - self._rest_at) // 2
+
+    def _take_whole(self):
+        # The oldest message that came whole, or None.
+        return None if self._first is None else self._take()
+
+    def _check_ended(self):
+        # There is nothing to read: raise ConnectionClosed where nothing will come.
+        if self._closed is not None:
+            raise self._error()
 
     def _is_ok(self):
         event = self._closed

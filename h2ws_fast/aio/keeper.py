@@ -120,7 +120,7 @@ class Keeper:
         for ws in list(wire.websockets):
             if ws._due <= (soon if ws._pinged is None else now) and ws._state == OPEN:
                 # A peer whose messages wait here, unread, may have no window left for its pong.
-                if ws._pinged is not None and ws._first is None:
+                if ws._pinged is not None and not ws._is_unread():
                     ws._pinged = None
                     ws._start_closing(WS_INTERNAL_ERROR, "keepalive ping timeout")
                     continue

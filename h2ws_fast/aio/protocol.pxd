@@ -61,6 +61,7 @@ cdef class Wire:
     cdef Py_ssize_t discarded
     cdef public bint patient
     cdef public object keeper
+    cdef public object observer
     cdef public double keep_due
     cdef readonly Py_ssize_t write_high
     cdef bint touched

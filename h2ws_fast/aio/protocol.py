@@ -23,6 +23,7 @@ import weakref
 
 from ..engine.buffers import Pool
 from ..engine.constants import MIN_PULL, NEVER, PULL, PULL_MORE
+from .observer import tell
 
 logger = logging.getLogger("h2ws_fast.aio")
 
@@ -267,6 +268,7 @@ class Wire:
         "keeper",
         "lingering",
         "lost",
+        "observer",
         "over",
         "patient",
         "paused",
@@ -291,6 +293,7 @@ class Wire:
         self.websockets = []
         self.routes = None  # where events go that came in one read with their stream's opening
         self.write_high = write_high
+        self.observer = None
         self.due = NEVER  # when the engine is to be called, by `timer` or by the keeper
         self.keeper = None  # who pings the WebSockets of this connection
         self.keep_due = 0.0
@@ -315,9 +318,12 @@ class Wire:
         # uvloop's TCP transport takes any buffer; asyncio's own and both TLS layers do not.
         kind = type(transport)
         self.plain = not (kind.__module__.startswith("uvloop") and kind.__name__ == "TCPTransport")
-        self.conn.on_limit = self._limit_reached
+        self.conn.on_limit = self._reached
         if self._opened():
+            tell(self.observer, "connection_opened", self)
             self.settle(None)
+        else:
+            self.observer = None  # of which nobody was told
 
     def get_buffer(self, sizehint):
         if self.hub.busy:
@@ -372,6 +378,7 @@ class Wire:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+        tell(self.observer, "connection_closed", self)
         self.transport = None
         self.conn.on_limit = None
         self._lost(exc)
@@ -399,6 +406,10 @@ class Wire:
     def _event(self, event):
         """An event that no stream's own receiver takes."""
 
+    def _reached(self, name):
+        tell(self.observer, "limit_reached", self, name)
+        self._limit_reached(name)
+
     def _limit_reached(self, name):
         """The peer reached a limit of `Limits`, for the first time on this connection."""
         peer = None if self.transport is None else self.transport.get_extra_info("peername")
@@ -409,6 +420,27 @@ class Wire:
 
     def _lost(self, exc):
         """The transport is gone."""
+
+    # -- what it is -------------------------------------------------------------------------------
+
+    @property
+    def log(self):
+        """Where what concerns this connection is logged."""
+        return logger
+
+    @property
+    def remote_address(self):
+        """The peer's address, or None where the connection is gone."""
+        return None if self.transport is None else self.transport.get_extra_info("peername")
+
+    @property
+    def local_address(self):
+        """This end's address, or None where the connection is gone."""
+        return None if self.transport is None else self.transport.get_extra_info("sockname")
+
+    def stats(self):
+        """Counters by name, those of `Connection.stats()`; `websockets` are open now."""
+        return {**self.conn.stats(), "websockets": len(self.websockets)}
 
     # -- after verbs ------------------------------------------------------------------------------
 
@@ -428,7 +460,7 @@ class Wire:
     def become(self, conn):
         """From here on `conn` speaks for this end. What the last one had to say must be written."""
         self.conn = conn
-        conn.on_limit = self._limit_reached
+        conn.on_limit = self._reached
         self.due = NEVER
         if self.timer is not None:
             self.timer.cancel()

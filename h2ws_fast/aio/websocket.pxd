@@ -17,6 +17,9 @@ cdef class Extra:
     cdef list drainers
     cdef list closers
     cdef object sending
+    cdef object conflated
+    cdef object parts
+    cdef object logger
 
 
 @cython.final
@@ -32,6 +35,13 @@ cdef class WebSocket(Kept):
     cdef public object subprotocol
     cdef object _callback_failed(self, object error)
     cdef object _hand_over(self)
+    @cython.locals(extra=Extra)
+    cpdef object _streaming(self)
+    cdef object _forget(self)
+    @cython.locals(extra=Extra)
+    cdef object _conflate(self, object message)
+    @cython.locals(extra=Extra)
+    cdef object _send_conflated(self)
     @cython.locals(wire=Wire, waiting=Py_ssize_t)
     cdef object _send(self, object message)
     @cython.locals(wire=Wire)
@@ -54,7 +64,3 @@ cpdef WebSocket new_websocket(Wire wire, unsigned int stream_id, object request)
 
 @cython.locals(wire=Wire, keeper=Keeper)
 cpdef object open_websocket(WebSocket ws)
-
-
-@cython.locals(ws=WebSocket, wire=Wire)
-cpdef object broadcast(object websockets, object message, object text=*)

@@ -15,17 +15,21 @@ Inbox, what keepalive needs from Kept.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 import os
 import uuid
+import weakref
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
 
 from ..engine.constants import GOING_AWAY, NORMAL_CLOSURE, WS_INTERNAL_ERROR
-from ..engine.events import Closed, Drained, Ponged, Shed
+from ..engine.events import Closed, Drained, MessagePart, Ponged, Shed
 from ..errors import ConcurrencyError, ConnectionClosed, LocalProtocolError, StreamClosed
 from .awaitable import READY, failed, finished, following, pending
 from .keeper import Kept
+from .observer import tell
+from .parts import Parts, Pieces, invalid_reason
 from .protocol import _raise
 from .state import CLOSED, CLOSING, CONNECTING, OPEN, State
 
@@ -47,12 +51,26 @@ def _waiting(futures):
 class Extra:
     """What few WebSockets need, or only at their end."""
 
-    __slots__ = ("callback", "closers", "drainers", "id", "paused", "pings", "sending")
+    __slots__ = (
+        "callback",
+        "closers",
+        "conflated",
+        "drainers",
+        "id",
+        "logger",
+        "parts",
+        "paused",
+        "pings",
+        "sending",
+    )
 
     def __init__(self):
         self.callback = None  # the callback of messages, while they are held back
         self.paused = False
+        self.conflated = None  # the latest message of `broadcast` that has no room yet
+        self.parts = None  # messages in pieces, once `recv_streaming` was called
         self.id = None
+        self.logger = None
         self.pings = None  # payload -> (future, when)
         self.drainers = None  # futures of send()
         self.closers = None  # futures of close(), wait_closed() and late send()
@@ -95,6 +113,57 @@ class WebSocket(Kept):
         if credit:
             self.wire.conn.consumed(self.stream_id, credit)
         return None
+
+    # -- messages in pieces -----------------------------------------------------------------------
+
+    def recv_streaming(self, decode: bool | None = None) -> Any:
+        """Iterate over the next message piece by piece, each as it arrives: `async for`.
+
+        None of it is held for longer than that: what is not taken waits with the peer, by flow
+        control, and a message of any size needs no more memory than the window of its stream
+        (`max_size` still limits the whole). A piece is what one read brought, whatever the frames
+        were. `decode` as in `recv`; characters stay whole. From the first call on every message of
+        this WebSocket arrives so, and `recv` joins the pieces.
+
+        Cancelling before the first piece loses nothing. Who leaves the iteration later must go on
+        with the same iterator or close the WebSocket: `recv` and another `recv_streaming` raise
+        ConcurrencyError until the message is read to its end. Raises as `recv` does.
+        """
+        return Pieces(self, decode)
+
+    def _streaming(self):
+        extra = self._extras()
+        if extra.parts is None:
+            if self._is_awaited():
+                raise ConcurrencyError("another task already waits for a message of this WebSocket")
+            if self._callback is not None or extra.paused:
+                raise LocalProtocolError("the messages of this WebSocket go to on_message")
+            extra.parts = Parts(self)
+            self._receiver = None
+            self._iterator = None
+            if self._state == OPEN:
+                try:
+                    self.wire.conn.stream_messages(self.stream_id)
+                except StreamClosed:
+                    pass  # what has come can be read
+        return extra.parts
+
+    def _join(self, iterating):
+        extra = self._extra
+        if extra is None or extra.parts is None:
+            return None
+        return following(extra.parts.join(None, iterating))
+
+    def _is_unread(self):
+        extra = self._extra
+        return self._first is not None or (
+            extra is not None and extra.parts is not None and len(extra.parts) > 0
+        )
+
+    async def _undecodable(self, error):
+        code, reason = invalid_reason(error)
+        self._start_closing(code, reason)
+        await pending(self._fail_later)
 
     def pause_reading(self) -> None:
         """Hold messages back from `on_message`: what arrives waits with the peer, by flow control.
@@ -238,20 +307,24 @@ class WebSocket(Kept):
         extra.sending = self.wire.hub.loop.create_future()
         kind = None
         begun = False
+        # Of octets that are sent as text: they may be cut within a character.
+        decoder = codecs.getincrementaldecoder("utf-8")() if text else None
         try:
             if isinstance(message, AsyncIterable):
                 async for piece in message:
-                    kind, piece = self._fragment(piece, kind, text)
+                    kind, piece = self._fragment(piece, kind, text, decoder)
                     sent = self._send_fragment(piece, False)
                     begun = True
                     await sent
             else:
                 for piece in message:
-                    kind, piece = self._fragment(piece, kind, text)
+                    kind, piece = self._fragment(piece, kind, text, decoder)
                     sent = self._send_fragment(piece, False)
                     begun = True
                     await sent
             if begun:
+                if decoder is not None:
+                    decoder.decode(b"", True)
                 sent = self._send_fragment("" if isinstance(piece, str) else b"", True)
                 begun = False
                 await sent
@@ -266,7 +339,7 @@ class WebSocket(Kept):
             if not sending.done():
                 sending.set_result(None)
 
-    def _fragment(self, piece, kind, text):
+    def _fragment(self, piece, kind, text, decoder):
         found = str if isinstance(piece, str) else bytes
         if not isinstance(piece, str | bytes | bytearray | memoryview):
             raise TypeError(f"a fragment is str or bytes-like: {type(piece)!r}")
@@ -275,7 +348,7 @@ class WebSocket(Kept):
         if found is str:
             return found, piece.encode() if text is False else piece
         piece = bytes(piece)
-        return found, piece.decode() if text else piece
+        return found, piece if decoder is None else decoder.decode(piece)
 
     def _send_fragment(self, piece, final):
         # Queue it now; what is returned waits as what `send` returns does.
@@ -425,11 +498,34 @@ class WebSocket(Kept):
                 for future in drainers:
                     if not future.done():
                         future.set_result(None)
+            if extra is not None and extra.conflated is not None:
+                self._send_conflated()
+        elif kind is MessagePart:
+            self._extra.parts.put(event)
         elif kind is Closed:
             self._over(event)
         elif kind is Shed:
-            self._clear()
+            self._forget()
         return None
+
+    def _forget(self):
+        # Nobody will read what waits.
+        self._clear()
+        if self._extra is not None and self._extra.parts is not None:
+            self._extra.parts.clear()
+
+    def _conflate(self, message):
+        # Have `message` sent once there is room, in place of one that still waits for that.
+        extra = self._extras()
+        extra.conflated = message
+
+    def _send_conflated(self):
+        # Where a fragmented message is being sent the next Drained comes after it.
+        extra = self._extra
+        if self._state == OPEN and extra.sending is None:
+            message = extra.conflated
+            extra.conflated = None
+            self._send(message)
 
     def _over(self, event):
         self._closed = event
@@ -442,6 +538,8 @@ class WebSocket(Kept):
                 websockets[self._index] = last
                 last._index = self._index
             self._index = -1
+            if self.wire.observer is not None:
+                tell(self.wire.observer, "websocket_closed", self)
         extra = self._extra
         if extra is not None:
             if extra.drainers:
@@ -464,6 +562,9 @@ class WebSocket(Kept):
                     else:
                         future.set_result(None)
                 extra.closers = None
+            extra.conflated = None
+            if extra.parts is not None:
+                extra.parts.wake()
         waiter = self._waiter
         if waiter is not None:
             waiter.wake()
@@ -526,7 +627,7 @@ class WebSocket(Kept):
     def _abandon(self, code):
         # Nobody reads or writes any more.
         self._start_closing(code, "")
-        self._clear()
+        self._forget()
         # They know it, too: without them it goes at once, and not when the collector comes.
         self._receiver = None
         self._iterator = None
@@ -562,9 +663,35 @@ class WebSocket(Kept):
         return extra.id
 
     @property
+    def logger(self) -> Any:
+        """The logger of its server or session; what it logs has `websocket`, this object."""
+        extra = self._extras()
+        if extra.logger is None:
+            extra.logger = logging.LoggerAdapter(self.wire.log, {"websocket": weakref.proxy(self)})
+        return extra.logger
+
+    @property
     def latency(self) -> float:
         """The latest round trip of a ping, in seconds; 0.0 before the first."""
         return self._latency
+
+    @property
+    def connection(self) -> Any:
+        """What carries it, and others: with `http_version`, `websockets`, addresses, `stats()`."""
+        return self.wire
+
+    def stats(self) -> dict[str, Any]:
+        """What is now: `state`, `latency_s`, `messages_unread` (or pieces of some) and
+        `octets_unsent`. What its connection carried is in `ws.connection.stats()`."""
+        unread = self._unread()
+        if self._extra is not None and self._extra.parts is not None:
+            unread += len(self._extra.parts)
+        return {
+            "state": self.state.name,
+            "latency_s": self._latency,
+            "messages_unread": unread,
+            "octets_unsent": 0 if self._state == CLOSED else self.wire.conn.waiting(self.stream_id),
+        }
 
     @property
     def http_version(self) -> str:
@@ -634,31 +761,5 @@ def open_websocket(ws):
     keeper = wire.keeper
     if keeper is not None:
         keeper._opened(ws)
-
-
-def broadcast(websockets: Iterable[WebSocket], message: Any, text: bool | None = None) -> None:
-    """Send one message to many WebSockets, encoded once for each connection.
-
-    Those that are not open are skipped. Nobody is waited for: what a slow peer does not take
-    waits in memory until keepalive ends it.
-    """
-    if isinstance(message, str):
-        if text is False:
-            message = message.encode()
-    elif isinstance(message, bytes | bytearray | memoryview):
-        message = bytes(message)
-        if text:
-            message = message.decode()
-    else:
-        raise TypeError(f"a message is str or bytes-like: {type(message)!r}")
-    groups = {}
-    for ws in websockets:
-        if ws._state == OPEN and (ws._extra is None or ws._extra.sending is None):
-            group = groups.get(ws.wire)
-            if group is None:
-                groups[ws.wire] = [ws.stream_id]
-            else:
-                group.append(ws.stream_id)
-    for wire, stream_ids in groups.items():
-        wire.conn.send_many(stream_ids, message)
-        wire._touch()
+    if wire.observer is not None:
+        tell(wire.observer, "websocket_opened", ws)

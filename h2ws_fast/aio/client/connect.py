@@ -112,7 +112,7 @@ class connect:  # used as a function, as in `websockets`
         self._user_agent = user_agent_header
         self._process_exception = process_exception
         self._reconnect_delays = reconnect_delays
-        self._logger = kwargs.get("logger", logger)
+        self._logger = kwargs.get("logger") or logger
         self._entered: WebSocket | None = None  # of `async with`
 
     async def _connect(self) -> WebSocket:

@@ -75,6 +75,8 @@ async def open_upgraded(session: Session, wanted: Wanted) -> WebSocket:
     wire = UpgradeWire(
         hub, session._limits, request, wanted.subprotocols, wanted.opened, session._forget
     )
+    wire.log = session.logger
+    wire.observer = session._observer
     wanted.make(wire, 1, request)
     if session._keeper is not None:
         session._keeper.add(wire)

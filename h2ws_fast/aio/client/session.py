@@ -25,6 +25,7 @@ from .. import tls, uri
 from ..arguments import check_kinds, check_seconds, limits_from
 from ..http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
 from ..keeper import Keeper
+from ..observer import Observer, check_observer
 from ..protocol import Hub, Wire, running_hub
 from ..tunnel import Tunnel, reset
 from ..websocket import WebSocket
@@ -37,7 +38,8 @@ from .wire import ClientWire
 
 __all__ = ["Session", "own_fields"]
 
-logger = logging.getLogger("h2ws_fast.aio.session")
+LOGGER = "h2ws_fast.aio.session"
+logger = logging.getLogger(LOGGER)
 
 # What tunnels and unread responses have to end by themselves in, when the session is closed.
 FAREWELL_S = 1.0
@@ -98,11 +100,13 @@ class Session:
         write_limit: int | tuple[int, int] = 2**15,
         settings: Settings | None = None,
         limits: Limits | None = None,
-        logger: Any = logger,
+        observer: Observer | None = None,
+        logger: Any = None,
         **kwargs: Any,
     ) -> None:
         self.target = uri.parse(uri_)
-        self.logger = logger
+        self.logger = logging.getLogger(LOGGER) if logger is None else logger
+        self._observer = check_observer(observer)
         check_kinds(limits, settings)
         check_seconds(ping_interval=ping_interval, ping_timeout=ping_timeout)
         if ssl is not None and not self.target.secure:
@@ -235,6 +239,11 @@ class Session:
         """Is the connection there, and does the server take new streams on it?"""
         wire = self._wire
         return wire is not None and not wire.lost and not wire.conn.draining
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of its HTTP/2 connection by name, as `Connection.stats()` has them, and
+        `websockets`: those that are open. {} before it is connected."""
+        return {} if self._wire is None else self._wire.stats()
 
     @property
     def websockets(self) -> list[WebSocket]:

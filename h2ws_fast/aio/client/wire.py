@@ -40,6 +40,7 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
         conn = Connection(Role.CLIENT, session._settings, session._limits, pool=hub.pool)
         super().__init__(hub, conn, session._limits.write_high)
         self.session = session
+        self.observer = session._observer
         self.retired = False
         self.failure = None
         self.ungreeted = []
@@ -51,6 +52,11 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
     def http_version(self) -> str:
         """What is spoken."""
         return "2"
+
+    @property
+    def log(self) -> Any:
+        """The logger of the session."""
+        return self.session.logger
 
     def _opened(self) -> bool:
         session = self.session

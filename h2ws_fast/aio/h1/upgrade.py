@@ -188,7 +188,9 @@ class UpgradeWire(PacedWire, asyncio.BufferedProtocol):
     subprotocol)` makes the WebSocket ready; what came behind the 101 is received then.
     """
 
-    __slots__ = ("_handshake", "_on_open", "_on_over", "gone", "opening")
+    __slots__ = ("_handshake", "_on_open", "_on_over", "gone", "log", "opening")
+
+    log: Any  # the logger of the session
 
     def __init__(
         self,
@@ -209,6 +211,7 @@ class UpgradeWire(PacedWire, asyncio.BufferedProtocol):
         self.opening: asyncio.Future[None] = hub.loop.create_future()
         self.gone: asyncio.Future[None] = hub.loop.create_future()
         self.watched = True
+        self.log = None
 
     def _accepted(self, conn: Upgraded, response: Response, subprotocol: str | None) -> None:
         handshake = self._handshake

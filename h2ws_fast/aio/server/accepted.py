@@ -44,6 +44,7 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
         self.handlers = 0
         self.leaving = False  # the graceful shutdown has begun
         self.remainders: Remainders | None = None
+        self.observer = server.options.observer
 
     def _opened(self) -> bool:
         server = self.server
@@ -79,6 +80,11 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
         if server.closing:
             self.conn.shutdown()
         return True
+
+    @property
+    def log(self) -> Any:
+        """The logger of the server."""
+        return self.server.logger
 
     @property
     def secure(self) -> bool:

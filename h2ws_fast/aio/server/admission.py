@@ -22,6 +22,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..observer import Observer, tell
 from .notices import Notices
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Admission:
         max_connections: int | None,
         max_connections_per_address: int | None,
         memory_budget: int | None,
+        observer: Observer | None = None,
     ) -> None:
         self.max_connections = check_limit("max_connections", max_connections)
         self.max_connections_per_address = check_limit(
@@ -80,6 +82,7 @@ class Admission:
         self.arriving: set[Any] = set()  # accepted, with a TLS handshake that goes on
         self._heard: set[Any] = set()
         self.accepted = 0
+        self._observer = observer
         self.refused: dict[str, int] = {}
         self._log = log
         self._warnings: Notices | None = None
@@ -186,6 +189,7 @@ class Admission:
     def refuse(self, name: str, wire: Wire, what: str) -> None:
         """Count and log that a newcomer was refused for the limit `name`."""
         self.refused[name] = self.refused.get(name, 0) + 1
+        tell(self._observer, "limit_reached", wire if wire in self.wires else None, name)
         self.warn("%s from %s was refused: %s is reached", what, peer_of(wire), name)
 
     def warn(self, text: str, *arguments: Any) -> None:

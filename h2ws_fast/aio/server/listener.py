@@ -175,7 +175,12 @@ class Listener(Roster, abc.ABC):
 
         await self._starting()
         try:
-            self.server = await hub.loop.create_server(factory, **start)
+            if start.pop("unix", False):
+                # TCP's: what `serve` was told of host and port means nothing here.
+                del start["host"], start["port"]
+                self.server = await hub.loop.create_unix_server(factory, **start)
+            else:
+                self.server = await hub.loop.create_server(factory, **start)
         except BaseException:
             await self._ending()
             raise

@@ -10,6 +10,7 @@ from ...engine import Limits, Settings
 from .. import tls
 from ..arguments import check_seconds
 from ..http import Request, Response
+from ..observer import Observer
 from ..tunnel import Tunnel
 from ..websocket import WebSocket
 from .dialer import Dialer
@@ -34,6 +35,7 @@ class CommonOptions:
     limits: Limits
     logger: Any
     websockets: bool  # is there anybody to take them?
+    observer: Observer | None = None
 
 
 class Options(CommonOptions):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import ssl as ssl_module
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from ..arguments import (
     limits_from,
 )
 from ..http import Request, Response
+from ..observer import Observer, check_observer
 from ..protocol import Hub
 from ..websocket import WebSocket
 from .accepted import AcceptedWire
@@ -34,9 +36,9 @@ from .options import (
 from .origins import SAME_ORIGIN, Origins, SameOrigin, check_origins
 from .wire import ServerWire
 
-__all__ = ["SAME_ORIGIN", "SameOrigin", "Server", "serve"]
+__all__ = ["SAME_ORIGIN", "SameOrigin", "Server", "serve", "unix_serve"]
 
-logger = logging.getLogger("h2ws_fast.aio.server")
+LOGGER = "h2ws_fast.aio.server"
 
 
 class Server(Listener):
@@ -79,15 +81,16 @@ def serve(
     write_timeout: float | None = 60,
     keepalive_interval: float | None = 30,
     keepalive_timeout: float | None = 20,
-    max_size: int | None = 2**20,
-    max_queue: int | tuple[int, int] | None = 16,
-    write_limit: int | tuple[int, int] = 2**15,
+    max_size: int | tuple[int | None, int | None] | None = 2**20,
+    max_queue: int | tuple[int | None, int | None] | None = 16,
+    write_limit: int | tuple[int, int | None] = 2**15,
     settings: Settings | None = None,
     limits: Limits | None = None,
     max_connections: int | None = None,
     max_connections_per_address: int | None = None,
     memory_budget: int | None = None,
-    logger: Any = logger,
+    observer: Observer | None = None,
+    logger: Any = None,
     backlog: int = 4096,
     **kwargs: Any,
 ) -> Server:
@@ -105,7 +108,7 @@ def serve(
     leanest, and what it does keeps everybody else waiting. `ws.send()` need not be awaited there.
 
     `on_request` is a coroutine function from Request to Response for ordinary requests. Without it
-    they are answered 404, and over HTTP/1.1 426 unless `process_request` answers them. `tunnels` maps
+    they are answered 404, and over HTTP/1.1 426, unless `process_request` answers them. `tunnels` maps
     `:protocol` tokens to coroutine functions of a Tunnel; unknown tokens are answered 501. With a
     `Dialer` as `connect` it is a proxy for TCP connections (CONNECT without `:protocol`, 501 by
     default).
@@ -135,6 +138,9 @@ def serve(
     streams with 503. `Server.stats()` counts them. On each connection at most
     `settings.max_concurrent_streams` handlers work at once, those of streams that were reset
     included; streams beyond are refused (REFUSED_STREAM).
+
+    An `observer` (an Observer) is told of connections and WebSockets as they open and close, and of
+    limits that are reached. `logger` is a logging.Logger, or an adapter of one.
 
     Raises TypeError and ValueError at once for arguments that make no sense.
 
@@ -190,13 +196,15 @@ def serve(
         keepalive_interval=keepalive_interval,
         keepalive_timeout=keepalive_timeout,
     )
-    options.logger = logger
+    options.logger = logging.getLogger(LOGGER) if logger is None else logger
+    options.observer = check_observer(observer)
     options.websockets = bool(handler or on_message)
     admission = Admission(
-        logger,
+        options.logger,
         max_connections=max_connections,
         max_connections_per_address=max_connections_per_address,
         memory_budget=memory_budget,
+        observer=observer,
     )
     start = start_from(
         options,
@@ -210,3 +218,12 @@ def serve(
         others=kwargs,
     )
     return Server(options, admission, start)
+
+
+def unix_serve(
+    handler: OnWebSocket | None = None,
+    path: str | bytes | os.PathLike[str] | None = None,
+    **kwargs: Any,
+) -> Server:
+    """As `serve`, on the Unix socket `path`, or with `sock` on one that is bound already."""
+    return serve(handler, unix=True, path=path, **kwargs)

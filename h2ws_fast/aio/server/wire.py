@@ -48,6 +48,12 @@ class ServerWire(AcceptedWire):
                 self._plain(event)
             elif event.method == "CONNECT" and options.dialer is not None:
                 self._connect(event)
+            elif (
+                event.method != "CONNECT"
+                and options.on_request is None
+                and options.process_request is not None
+            ):
+                self._plain(event)
             elif event.method == "CONNECT" or options.on_request is None:
                 status = 501 if event.method == "CONNECT" else 404
                 answer(self, event.stream_id, Response(status), event.method)
@@ -89,23 +95,42 @@ class ServerWire(AcceptedWire):
             except Exception:
                 self.server.logger.exception("process_request failed")
                 answer = text_response(500, "the opening handshake failed, see the server's log\n")
+
+        def conclude(response: Any) -> None:
+            if response is None:
+                go_on(what)
+            else:
+                self._refuse(what, response)
+
         if isinstance(answer, Awaitable):
-            task = self.hub.loop.create_task(self._decide(what, answer, go_on))
-            self._own(task)
-
-            def cancel(event: Any) -> None:
-                if type(event) is Reset:
-                    task.cancel()
-
-            self.conn.attach(what.stream_id, cancel)
-            self.route(what.stream_id, cancel)
-        elif answer is None:
-            go_on(what)
+            self._wait(what, answer, conclude, "process_request")
         else:
-            self._refuse(what, answer)
+            conclude(answer)
+
+    def _wait(
+        self,
+        what: Any,
+        answer: Awaitable[Response | None],
+        conclude: Callable[[Any], None],
+        name: str,
+    ) -> None:
+        # For what an application's coroutine function returns; not beyond the end of the stream.
+        task = self.hub.loop.create_task(self._decide(what, answer, conclude, name))
+        self._own(task)
+
+        def cancel(event: Any) -> None:
+            if type(event) is Reset:
+                task.cancel()
+
+        self.conn.attach(what.stream_id, cancel)
+        self.route(what.stream_id, cancel)
 
     async def _decide(
-        self, what: Any, answer: Awaitable[Response | None], go_on: Callable[[Any], None]
+        self,
+        what: Any,
+        answer: Awaitable[Response | None],
+        conclude: Callable[[Any], None],
+        name: str,
     ) -> None:
         try:
             response = await answer
@@ -113,14 +138,11 @@ class ServerWire(AcceptedWire):
             reset(self, what.stream_id, CANCEL)
             raise
         except Exception:
-            self.server.logger.exception("process_request failed")
+            self.server.logger.exception("%s failed", name)
             response = text_response(500, "the opening handshake failed, see the server's log\n")
         try:
             self.conn.attach(what.stream_id, None)
-            if response is None:
-                go_on(what)
-            else:
-                self._refuse(what, response)
+            conclude(response)
         except StreamClosed:
             return
         except Exception:
@@ -163,6 +185,9 @@ class ServerWire(AcceptedWire):
             self._begin(ws, request, self._ask_to_upgrade)
 
     def _ask_to_upgrade(self, ws: WebSocket) -> None:
+        if self.http_version != "1.1":
+            answer(self, ws.stream_id, Response(404), ws.request.method)
+            return
         response = text_response(426, "This server takes WebSockets: ask for an upgrade.\n")
         # RFC 9110 section 15.5.22: "MUST send an Upgrade header field".
         response.headers.add("upgrade", "websocket")
@@ -175,7 +200,6 @@ class ServerWire(AcceptedWire):
         if server.closing:
             self._turn_away(ws.stream_id, 503, "shutting down")
             return
-        headers = options.extra_headers
         subprotocol = None
         if options.origins is not None and not is_allowed(options.origins, ws.request):
             self._turn_away(ws.stream_id, 403, "this Origin is not allowed")
@@ -187,23 +211,36 @@ class ServerWire(AcceptedWire):
                 self._turn_away(ws.stream_id, 400, str(error))
                 return
         ws.subprotocol = subprotocol
-        response = None
-        if options.process_response is not None:
-            response = Response(200, headers)
-            try:
-                other = options.process_response(ws, ws.request, response)
-            except Exception:
-                server.logger.exception("process_response failed")
-                other = text_response(500, "the opening handshake failed, see the server's log\n")
-            if other is not None:
-                response = other
-            if not 200 <= response.status <= 299:
-                self._refuse(ws, response)
-                return
-            headers = fields_of(response.headers)
+        if options.process_response is None:
+            self._accept(ws, None)
+            return
+        response = Response(200, options.extra_headers)
+        other: Any = None
+        try:
+            other = options.process_response(ws, ws.request, response)
+        except Exception:
+            server.logger.exception("process_response failed")
+            other = text_response(500, "the opening handshake failed, see the server's log\n")
+
+        def conclude(other: Any) -> None:
+            if server.closing:
+                self._turn_away(ws.stream_id, 503, "shutting down")
+            elif other is None or 200 <= other.status <= 299:
+                self._accept(ws, response if other is None else other)
+            else:
+                self._refuse(ws, other)
+
+        if isinstance(other, Awaitable):
+            self._wait(ws, other, conclude, "process_response")
+        else:
+            conclude(other)
+
+    def _accept(self, ws: WebSocket, response: Response | None) -> None:
+        options = self.server.options
+        headers = options.extra_headers if response is None else fields_of(response.headers)
         ws.response = response
         self.conn.attach(ws.stream_id, ws)
-        self.conn.accept_websocket(ws.stream_id, subprotocol, headers=headers)
+        self.conn.accept_websocket(ws.stream_id, ws.subprotocol, headers=headers)
         open_websocket(ws)
         if options.on_message is not None:
             ws._deliver(options.on_open, options.on_message, options.on_close)

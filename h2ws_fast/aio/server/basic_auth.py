@@ -1,0 +1,106 @@
+"""HTTP Basic Authentication for `serve(process_request=...)`: RFC 7617."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeAlias
+
+from ..http import Request, Response, text_response
+
+__all__ = ["basic_auth"]
+
+Credentials: TypeAlias = "tuple[str, str] | Iterable[tuple[str, str]]"
+Check: TypeAlias = Callable[[str, str], Awaitable[bool] | bool]
+
+
+def basic_auth(
+    realm: str = "",
+    credentials: Credentials | None = None,
+    check_credentials: Check | None = None,
+) -> Callable[[Any, Request], Awaitable[Response | None]]:
+    """Make a `process_request` that demands a user name and a password.
+
+    Give `credentials`, one pair `(user, password)` or several, or `check_credentials(user,
+    password)`, a function or coroutine function that says whether they are right; not both.
+    Whoever is let in has the name as `ws.username`; others are answered 401. `realm` says what is
+    protected, in ASCII.
+
+    Raises TypeError for credentials that are none, ValueError for both or neither.
+    """
+    if (credentials is None) == (check_credentials is None):
+        raise ValueError("give credentials or check_credentials, and one of them alone")
+    check = check_credentials if credentials is None else _checker(credentials)
+    assert check is not None
+    if not realm.isascii() or not realm.isprintable():
+        raise ValueError(f"realm must be printable ASCII: {realm!r}")
+    quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
+    challenge = f'Basic realm="{quoted}", charset="UTF-8"'
+
+    def refuse(problem: str) -> Response:
+        response = text_response(401, f"{problem}\n")
+        response.headers["www-authenticate"] = challenge
+        return response
+
+    async def process_request(what: Any, request: Request) -> Response | None:
+        values = request.headers.get_all("authorization")
+        if not values:
+            return refuse("Credentials are missing")
+        found = _read(values[0]) if len(values) == 1 else None
+        if found is None:
+            return refuse("Credentials are not understood")
+        valid = check(*found)
+        if isinstance(valid, Awaitable):
+            valid = await valid
+        if not valid:
+            return refuse("Credentials are wrong")
+        what.username = found[0]
+        return None
+
+    return process_request
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == 2
+        and all(isinstance(each, str) for each in value)
+    )
+
+
+def _checker(credentials: Credentials) -> Check:
+    pairs: list[Any]
+    if _is_pair(credentials):
+        pairs = [credentials]
+    elif isinstance(credentials, Iterable) and not isinstance(credentials, str):
+        pairs = list(credentials)
+    else:
+        raise TypeError("credentials are a pair (user, password), or several")
+    if not all(map(_is_pair, pairs)):
+        raise TypeError("credentials are pairs (user, password) of str")
+    known = {user: password.encode() for user, password in pairs}
+
+    def check(user: str, password: str) -> bool:
+        expected = known.get(user)
+        # As long for a user who does not exist: the time must not tell who does.
+        equal = hmac.compare_digest(
+            b"" if expected is None else expected, password.encode(errors="surrogateescape")
+        )
+        return equal and expected is not None
+
+    return check
+
+
+def _read(value: str) -> tuple[str, str] | None:
+    # User and password of an Authorization field; None where it holds none.
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        text = base64.b64decode(token.strip().encode(), validate=True).decode()
+    except (binascii.Error, UnicodeError):
+        return None
+    user, colon, password = text.partition(":")
+    return (user, password) if colon else None
