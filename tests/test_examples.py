@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,23 @@ def test_httpx(tls, tmp_path):
     assert said.splitlines() == ["HTTP/2: hello from /", "hello from one", "hello from two"]
 
 
+def test_prometheus():
+    options = {"stdout": subprocess.PIPE, "bufsize": 0, "env": environment()}
+    with running(command("prometheus.py", 0), **options) as process:
+        port = read_line(process).split()[-1]
+        finish("client.py", f"ws://127.0.0.1:{port}/")
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+            page = response.read().decode()
+    metrics = dict(line.rsplit(" ", 1) for line in page.splitlines() if line[0] != "#")
+    assert metrics["connections_total"] == "2"
+    assert metrics["websockets_total"] == "1"
+    assert metrics["websockets"] == "0"
+    assert metrics["messages_received_total"] == "2"
+    assert metrics['websockets_closed_total{code="1000"}'] == "1"
+
+
 def test_every_example_is_tested():
     tested = {"session.py", "pool.py", "reconnect.py", "proxy.py", "sansio.py", "httpx_client.py"}
-    tested |= {"client.py", "echo_server.py", "callback_server.py"}
+    tested |= {"prometheus.py", "client.py", "echo_server.py", "callback_server.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -73,6 +74,8 @@ def prepare(
 ) -> ssl.SSLContext:
     """Check a context and set what HTTP/2 needs on it: ALPN, no compression, no renegotiation.
 
+    Where the environment names a SSLKEYLOGFILE the secrets of its connections go there.
+
     `http` says what ALPN offers or selects: "h2", "h1" (as `http/1.1`), in order of preference.
 
     Returns the same context. Raises ValueError where it cannot serve HTTP/2, and changes nothing
@@ -103,6 +106,10 @@ def prepare(
         raise ValueError("ssl has post_handshake_auth set, which HTTP/2 forbids: unset it")
     # RFC 9113 section 9.2.1: both "MUST" be disabled for TLS 1.2.
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    # As `ssl.create_default_context` does it, which few servers are made with.
+    keys = os.environ.get("SSLKEYLOGFILE")
+    if keys and context.keylog_filename is None and not sys.flags.ignore_environment:
+        context.keylog_filename = keys
     context.set_alpn_protocols([ALPN[name] for name in versions(http)])
     return context
 

@@ -301,3 +301,27 @@ async def test_octets_that_are_not_tls(server_tls):
             pass
         writer.close()
         assert not server._wires
+
+
+async def test_secrets_go_where_the_environment_says(certificate, tmp_path, monkeypatch):
+    import ssl
+
+    from h2ws_fast import connect, serve
+
+    keys = tmp_path / "keys"
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.minimum_version = ssl.TLSVersion.TLSv1_2
+    own.load_cert_chain(*certificate)
+    client = tls.client_context(cafile=certificate[0])
+    monkeypatch.setenv("SSLKEYLOGFILE", str(keys))
+
+    async def handler(ws):
+        await ws.send("hello")
+
+    for context in (own, tls.server_context(*certificate)):
+        async with serve(handler, "127.0.0.1", 0, ssl=context) as server:
+            port = server.sockets[0].getsockname()[1]
+            before = keys.read_text()
+            async with connect(f"wss://127.0.0.1:{port}/", ssl=client, proxy=None) as ws:
+                assert await ws.recv() == "hello"
+            assert "CLIENT_TRAFFIC_SECRET_0" in keys.read_text()[len(before) :]
