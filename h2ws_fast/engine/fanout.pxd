@@ -26,6 +26,6 @@ cdef class Fanout(Control):
     cdef list write_ahead(self, list streams, int opcode, object data)
     @cython.locals(outbox=Outbox, size="Py_ssize_t")
     cdef bytes _framed_once(self, int opcode, object data, Py_ssize_t recipients)
-    @cython.locals(ahead=Ahead, taken=int64_t, n=int64_t, octets=bytes)
+    @cython.locals(ahead=Ahead, taken=int64_t, n=int64_t)
     cdef int64_t take_ahead(self, list buffers, int64_t most) except -1
     cdef bint may_leave(self) except -1

@@ -110,10 +110,9 @@ class Fanout(Control):
             first = ahead.buffers[0]
             n = len(first)
             if n > most - taken:
-                if taken:
-                    break
-                n = most
-                octets = bytes(first)
+                # As much as is asked: less would say that there is no more.
+                n = most - taken
+                octets = memoryview(first)
                 buffers.append(octets[:n])
                 ahead.buffers[0] = octets[n:]
             else:

@@ -364,3 +364,46 @@ def test_an_answer_beyond_the_limit_fails_its_websocket(either):
     assert kinds(socket.events) == ["SinkFailed"]
     assert [frame.opcode for frame in socket.frames()] == [8]
     assert socket.conn.stats()["limits"]["max_queued"] == 1
+
+
+@pytest.mark.parametrize("most", [64, 1000, 65536, 262144])
+@pytest.mark.parametrize("size", [1, 125, 126, 4000, 5000])
+def test_a_message_to_many_leaves_in_any_portions(make, most, size):
+    peer = make("server", limits={"max_queued": 1 << 26})
+    streams = [peer.websocket() for _ in range(80)]
+    peer.feed(f.window_update(0, 1 << 30))
+    peer.sent()
+    for number in range(3):
+        peer.conn.send_message(streams[0], f"before {number}")
+        peer.conn.send_many(streams, bytes([number]) * size)
+        peer.conn.send_message(streams[0], f"behind {number}")
+    octets = b""
+    while True:
+        buffers = peer.conn.data_to_send(most)
+        portion = b"".join(map(bytes, buffers))
+        assert len(portion) <= most
+        octets += portion
+        if most - len(portion) >= 64:
+            break  # it had room to say more
+    assert peer.conn.data_to_send(most) == []
+    assert peer.conn.octets_held == peer.conn.stats()["octets_buffered"] == 0
+    came = {}
+    while octets:
+        length, stream_id = int.from_bytes(octets[:3], "big"), int.from_bytes(octets[5:9], "big")
+        assert octets[3] == f.DATA
+        came[stream_id] = came.get(stream_id, b"") + octets[9 : 9 + length]
+        octets = octets[9 + length :]
+    for stream_id in streams:
+        said = [frame.payload for frame in read_ws_frames(came[stream_id])]
+        expected = [bytes([number]) * size for number in range(3)]
+        if stream_id == streams[0]:
+            expected = [
+                text
+                for number in range(3)
+                for text in (
+                    f"before {number}".encode(),
+                    expected[number],
+                    f"behind {number}".encode(),
+                )
+            ]
+        assert said == expected
