@@ -247,13 +247,13 @@ def test_the_form_of_extensions():
 def test_long_lists_of_extensions_are_read_once():
     import time
 
-    begun = time.perf_counter()
+    begun = time.process_time()
     for value in (b"a;" * 30000 + b"a", b"a;" + b" " * 60000, b"a," * 30000, b"a" * 60000):
         try:
             read_extensions(value)
         except MalformedMessage:
             pass
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.row("6455-9.1-2")
