@@ -157,6 +157,30 @@ async def test_striped_streams_wait_for_whichever_is_free(clear):
         assert pool.stats()["waiting"] == 0
 
 
+async def test_a_free_stream_is_taken_though_others_wait_for_it():
+    # Nothing else happens on the connections that could wake anybody once more.
+    async def script(peer):
+        peers.append(peer)
+        while (frame := await peer.frame()) is not None:
+            if frame.kind == f.HEADERS:
+                peer.headers(frame.stream_id, [(b":status", b"200")])
+
+    peers = []
+    async with RawServer(script, ENABLED, (f.MAX_CONCURRENT_STREAMS, 1)) as server:
+        uri = f"ws://127.0.0.1:{server.port}/"
+        async with Pool(http="h2", connections_per_origin=2, close_timeout=0.1) as pool:
+            for _ in range(2):
+                await pool.websocket(uri)
+            waiting = [asyncio.ensure_future(pool.websocket(uri)) for _ in range(3)]
+            await asyncio.sleep(0.05)
+            for count, stream_id in ((1, 1), (2, 3)):
+                peers[0].send(f.rst_stream(stream_id, f.CANCEL))
+                await until(lambda: sum(task.done() for task in waiting) == count)  # noqa: B023
+            peers[1].send(f.rst_stream(1, f.CANCEL))
+            await until(lambda: all(task.done() for task in waiting))
+            assert len(peers) == 2
+
+
 async def test_a_connection_too_few_is_no_failure(clear):
     # The second one is to spread the load: where it cannot be had, the first carries all.
     async with pooled(clear, {"max_connections_per_address": 1}, connections_per_origin=2) as (

@@ -330,6 +330,7 @@ class Connections(Generic[L]):
         """See whether a connection has nothing to do, and is one too many or in the way."""
         if link not in self._used:
             return
+        link.look_again()  # a free stream that was left may be another's
         if link.busy:
             self._watch(link)
             return

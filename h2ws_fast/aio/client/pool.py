@@ -165,9 +165,13 @@ class Pool:
             if self._ssl is None or self._ssl is True:
                 self._ssl = tls.client_context()  # once: reading the authorities takes milliseconds
             context = self._ssl
-        return PoolLink(
+        link = PoolLink(
             origin.uri, origin, self._connections.gone, ssl=context, http=http, **self._arguments
         )
+        # Of several connections the pool chooses one with room; queued there once more, a stream
+        # would wait behind those that it was chosen before, and they behind it.
+        link._led = self._settled
+        return link
 
     async def _on_link(self, origin: Origin, act: Callable[[Link], Awaitable[T]], again: bool) -> T:
         # Retry where the server has processed nothing. `again`: what was sent is at hand.

@@ -141,6 +141,7 @@ class Session:
         self._user_agent = _named(user_agent_header)
         self._way = Way(self.target, proxy, self._user_agent, kwargs)
         self._wire: ClientWire | None = None
+        self._led = False  # who opens streams here has waited for its turn elsewhere
         self._over_h1 = http == "h1"  # WebSockets go over HTTP/1.1, each on its own connection
         self._spare: Any = None  # a transport over which the server chose HTTP/1.1
         self._others: set[Any] = set()  # connections over HTTP/1.1, and those that were replaced
@@ -340,8 +341,9 @@ class Session:
     async def _start(self, attempt: Callable[[], int]) -> int:
         # Open a stream as soon as the server allows one more.
         wire = self._live()
-        waited = bool(wire.waiting)
-        if waited:
+        waited = self._led
+        if wire.waiting and not waited:
+            waited = True
             await wire.wait()
         while True:
             wire = self._live()
