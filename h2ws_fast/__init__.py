@@ -15,6 +15,7 @@ from .aio.server.server import SAME_ORIGIN, Server, serve, unix_serve
 from .aio.state import State
 from .aio.tunnel import Tunnel
 from .aio.websocket import WebSocket
+from .engine.agreement import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
 from .errors import (
     AlpnError,
     ConcurrencyError,
@@ -44,6 +45,7 @@ __all__ = [
     "COMPILED",
     "SAME_ORIGIN",
     "AlpnError",
+    "ClientPerMessageDeflateFactory",
     "CloseCode",
     "ConcurrencyError",
     "ConnectionClosed",
@@ -72,6 +74,7 @@ __all__ = [
     "Router",
     "SecurityError",
     "Server",
+    "ServerPerMessageDeflateFactory",
     "Session",
     "State",
     "StreamClosed",

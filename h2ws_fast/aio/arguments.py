@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from ..engine import Limits, Settings
+from ..engine.agreement import Factory
 from ..engine.handshake import is_token
 
 __all__ = [
@@ -17,8 +18,21 @@ __all__ = [
     "check_subprotocols",
     "check_tunnels",
     "check_unmixed",
+    "deflate_from",
     "limits_from",
 ]
+
+
+Deflate = TypeVar("Deflate", bound=Factory)
+
+
+def deflate_from(compression: Any, factory: type[Deflate]) -> Deflate | None:
+    """What `compression` says: "deflate", a factory of this class, or None."""
+    if compression is None or isinstance(compression, factory):
+        return compression
+    if compression == "deflate":
+        return factory()
+    raise ValueError(f'compression is "deflate", a {factory.__name__}, or None: {compression!r}')
 
 
 def check_callables(**given: Any) -> None:

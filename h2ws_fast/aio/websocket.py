@@ -197,7 +197,7 @@ class WebSocket(Kept):
 
     # -- sending ----------------------------------------------------------------------------------
 
-    def send(self, message: Any, text: bool | None = None) -> Any:
+    def send(self, message: Any, text: bool | None = None, *, compress: bool = True) -> Any:
         """Send a message; await the result to keep to the peer's pace.
 
         The call queues the message; awaiting it waits only while more than `write_limit` octets
@@ -205,17 +205,18 @@ class WebSocket(Kept):
         leaves that out and lets the messages wait in memory. `str` is sent as text; `bytes`,
         `bytearray` and `memoryview` as binary; `text=True` and `text=False` say otherwise. An
         iterable, or an asynchronous iterable, of either is sent as one message in fragments;
-        there the work begins with `await`.
+        there the work begins with `await`. `compress=False` keeps the message plain where the
+        WebSocket compresses: for secrets beside what others can choose.
 
         Awaiting raises ConnectionClosed where the WebSocket is closed or closing.
         """
-        if self._state == OPEN and text is None:
+        if self._state == OPEN and text is None and compress is True:
             kind = type(message)
             if (kind is bytes or kind is str) and (
                 self._extra is None or self._extra.sending is None
             ):
                 return self._send(message)
-        return self._send_any(message, text)
+        return self._send_any(message, text, compress)
 
     def _send(self, message):
         wire = self.wire
@@ -260,7 +261,7 @@ class WebSocket(Kept):
         extra.closers.append((future, True))
         return future
 
-    def _send_any(self, message, text):
+    def _send_any(self, message, text, compress):
         if isinstance(message, str):
             if text is False:
                 message = message.encode()
@@ -274,7 +275,7 @@ class WebSocket(Kept):
         elif isinstance(message, Mapping):
             return failed(TypeError("a mapping is no message: send its keys() or json"))
         elif isinstance(message, Iterable | AsyncIterable):
-            return self._send_fragments(message, text)
+            return self._send_fragments(message, text, compress)
         else:
             return failed(
                 TypeError(f"a message is str, bytes-like, or an iterable: {type(message)!r}")
@@ -282,23 +283,34 @@ class WebSocket(Kept):
         if self._state != OPEN:
             return self._not_open()
         if self._extra is not None and self._extra.sending is not None:
-            return following(self._send_after(message))
-        return self._send(message)
+            return following(self._send_after(message, compress))
+        return self._send(message) if compress else self._send_plain(message)
+
+    def _send_plain(self, message):
+        wire = self.wire
+        try:
+            waiting = wire.conn.send_message_as(self.stream_id, message, False)
+        except StreamClosed:
+            return pending(self._fail_later)
+        except Exception as error:
+            return failed(error)
+        wire._touch()
+        return READY if waiting <= wire.write_high else self._congested()
 
     def _not_open(self):
         if self._state == CONNECTING:
             return failed(LocalProtocolError("the WebSocket is not open yet"))
         return pending(self._fail_later)
 
-    async def _send_after(self, message):
+    async def _send_after(self, message, compress):
         # A fragmented message is under way: nothing may come between.
         while self._extra is not None and self._extra.sending is not None:
             await asyncio.shield(self._extra.sending)
         if self._state != OPEN:
             await self._not_open()
-        await self._send(message)
+        await (self._send(message) if compress else self._send_plain(message))
 
-    async def _send_fragments(self, message, text):
+    async def _send_fragments(self, message, text, compress):
         while self._extra is not None and self._extra.sending is not None:
             await asyncio.shield(self._extra.sending)
         if self._state != OPEN:
@@ -313,19 +325,19 @@ class WebSocket(Kept):
             if isinstance(message, AsyncIterable):
                 async for piece in message:
                     kind, piece = self._fragment(piece, kind, text, decoder)
-                    sent = self._send_fragment(piece, False)
+                    sent = self._send_fragment(piece, False, compress)
                     begun = True
                     await sent
             else:
                 for piece in message:
                     kind, piece = self._fragment(piece, kind, text, decoder)
-                    sent = self._send_fragment(piece, False)
+                    sent = self._send_fragment(piece, False, compress)
                     begun = True
                     await sent
             if begun:
                 if decoder is not None:
                     decoder.decode(b"", True)
-                sent = self._send_fragment("" if isinstance(piece, str) else b"", True)
+                sent = self._send_fragment("" if isinstance(piece, str) else b"", True, compress)
                 begun = False
                 await sent
         except BaseException:
@@ -350,12 +362,12 @@ class WebSocket(Kept):
         piece = bytes(piece)
         return found, piece if decoder is None else decoder.decode(piece)
 
-    def _send_fragment(self, piece, final):
+    def _send_fragment(self, piece, final, compress):
         # Queue it now; what is returned waits as what `send` returns does.
         if self._state != OPEN:
             return self._not_open()
         try:
-            waiting = self.wire.conn.send_fragment(self.stream_id, piece, final)
+            waiting = self.wire.conn.send_fragment(self.stream_id, piece, final, compress)
         except StreamClosed:
             return pending(self._fail_later)
         self.wire._touch()
@@ -697,6 +709,13 @@ class WebSocket(Kept):
     def http_version(self) -> str:
         """What carries it: "2" (a stream among others) or "1.1" (a connection of its own)."""
         return self.wire.http_version
+
+    @property
+    def compression(self) -> Any:
+        """What was agreed on for compression (an `Agreed`), or None; None too once it is over."""
+        if self._state == CONNECTING or self._state == CLOSED:
+            return None
+        return self.wire.conn.deflated(self.stream_id)
 
     @property
     def remote_address(self) -> Any:

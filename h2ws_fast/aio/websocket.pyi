@@ -5,6 +5,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, C
 from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeAlias, final, overload
 
+from ..engine.agreement import Agreed
 from .awaitable import Awaited
 from .http import Request, Response
 from .keeper import Kept
@@ -37,12 +38,16 @@ class WebSocket(Kept):
 
     # sending
     @overload
-    def send(self, message: str | Octets, text: bool | None = None) -> Awaited[None]: ...
+    def send(
+        self, message: str | Octets, text: bool | None = None, *, compress: bool = True
+    ) -> Awaited[None]: ...
     @overload
     def send(
         self,
         message: Iterable[str | Octets] | AsyncIterable[str] | AsyncIterable[bytes],
         text: bool | None = None,
+        *,
+        compress: bool = True,
     ) -> Coroutine[Any, Any, None]: ...
     def ping(self, data: str | Octets | None = None) -> Awaited[Awaitable[float]]: ...
     def pong(self, data: str | Octets = b"") -> Awaited[None]: ...
@@ -77,6 +82,8 @@ class WebSocket(Kept):
     def stats(self) -> dict[str, Any]: ...
     @property
     def http_version(self) -> str: ...
+    @property
+    def compression(self) -> Agreed | None: ...
     @property
     def remote_address(self) -> Any: ...
     @property

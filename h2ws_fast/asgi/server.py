@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..aio import tls
-from ..aio.arguments import check_kinds, limits_from
+from ..aio.arguments import check_kinds, deflate_from, limits_from
 from ..aio.http import HeadersLike, fields_of
 from ..aio.protocol import Hub
 from ..aio.server.accepted import AcceptedWire
@@ -16,6 +16,7 @@ from ..aio.server.admission import Admission
 from ..aio.server.listener import Listener
 from ..aio.server.options import CommonOptions, start_from
 from ..engine import Limits, Settings
+from ..engine.agreement import ServerPerMessageDeflateFactory
 from .application import Application, ASGIApplication
 from .lifespan import Lifespan
 from .wire import ASGIWire
@@ -84,6 +85,7 @@ def serve(
     keepalive_timeout: float | None = 20,
     max_size: int | None = 16 * 2**20,
     write_limit: int | tuple[int, int] = 2**16,
+    compression: str | ServerPerMessageDeflateFactory | None = "deflate",
     settings: Settings | None = None,
     limits: Limits | None = None,
     max_connections: int | None = None,
@@ -97,7 +99,7 @@ def serve(
 
     `async with serve(app, "127.0.0.1", 8000) as server:`, or `server = await serve(...)` and then
     `await server.serve_forever()`. What is not told here is as in `h2ws_fast.serve`: `ssl`, `http`,
-    the timeouts, the limits, `**kwargs` for `create_server`.
+    the timeouts, the limits, `compression`, `**kwargs` for `create_server`.
 
     `lifespan` is "auto", "on" or "off"; starting raises `StartupFailed` where the application does
     not start. `root_path` is the path below which the application is mounted. Without `websockets`
@@ -135,6 +137,7 @@ def serve(
     options.http = tls.versions(http)
     options.ssl = None if ssl is None else tls.prepare(ssl, server=True, http=options.http)
     options.websockets = websockets
+    options.deflate = deflate_from(compression, ServerPerMessageDeflateFactory)
     if settings is None:
         # RFC 8441 section 3 is only advertised where something answers it.
         answers = websockets or bool(application.tunnels)

@@ -13,12 +13,14 @@ from typing import Any, ClassVar
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from ..aio.arguments import deflate_from
 from ..aio.keeper import Keeper
 from ..aio.protocol import running_hub
 from ..aio.server.admission import Admission
 from ..aio.server.options import CommonOptions
 from ..aio.server.roster import Roster
 from ..engine import Limits, Settings
+from ..engine.agreement import ServerPerMessageDeflateFactory
 from ..engine.endpoint import Endpoint
 from .application import AT_ONCE_S, Application, Fields
 from .wire import ASGIWire
@@ -90,6 +92,8 @@ class UvicornRoster(Roster):
         options.http = ("h2", "h1")
         options.ssl = config.ssl
         options.websockets = self.application.websockets
+        compression = "deflate" if config.ws_per_message_deflate else None
+        options.deflate = deflate_from(compression, ServerPerMessageDeflateFactory)
         # RFC 8441 section 3 is only advertised where something answers it.
         answers = options.websockets or bool(self.application.tunnels)
         options.settings = Settings() if answers else Settings(enable_connect_protocol=False)

@@ -158,11 +158,14 @@ class WebSocketExchange(Exchange):
         conn = wire.conn
         conn.attach(self.stream_id, ws)
         subprotocol = message.get("subprotocol") or None
+        deflate = wire.server.options.deflate
         try:
             try:
-                conn.accept_websocket(self.stream_id, subprotocol, headers=fields)
+                conn.accept_websocket(self.stream_id, subprotocol, headers=fields, deflate=deflate)
             except ValueError:
-                conn.accept_websocket(self.stream_id, subprotocol, headers=stripped(fields))
+                conn.accept_websocket(
+                    self.stream_id, subprotocol, headers=stripped(fields), deflate=deflate
+                )
         except StreamClosed:
             self._gone = True
             raise ClientDisconnected("the client went away") from None

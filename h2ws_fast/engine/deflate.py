@@ -282,7 +282,7 @@ class DeflateLayer(MessageLayer):
     def whole(self, channel, stream, opcode, data, compress):
         n = len(data)
         agreed = self.agreed
-        if not compress or n < agreed.threshold or not agreed.bits:
+        if not compress or n < agreed.threshold or n > agreed.ceiling or not agreed.bits:
             return channel.push_message(stream, opcode | FIN, data, n)
         packed = self._compress(data)
         packed = ending(packed)
@@ -298,7 +298,7 @@ class DeflateLayer(MessageLayer):
     def share(self, channel, stream, opcode, data, packed):
         agreed = self.agreed
         n = len(data)
-        if agreed.sends or n < agreed.threshold or not agreed.bits:
+        if agreed.sends or n < agreed.threshold or n > agreed.ceiling or not agreed.bits:
             return self.whole(channel, stream, opcode, data, True)
         common = packed.get(agreed)
         if common is None:

@@ -19,6 +19,7 @@ __all__ = [
     "is_token",
     "new_key",
     "read_extensions",
+    "read_offers",
     "read_subprotocols",
     "read_upgrade",
     "split_list",
@@ -190,18 +191,27 @@ def read_upgrade(method: str, version: bytes, fields: Fields) -> tuple[bytes, li
     ):
         raise MalformedMessage("the opening handshake of a WebSocket has no body")
     # Both may come in several lines, which count as one: RFC 6455 sections 11.3.2 and 11.3.4.
-    extensions = values_of(fields, b"sec-websocket-extensions")
-    if extensions:
-        read_extensions(b", ".join(extensions))
+    offers = read_offers(fields)
+    if offers is not None:
+        read_extensions(offers)
     subprotocols = values_of(fields, b"sec-websocket-protocol")
     return keys[0], read_subprotocols(b", ".join(subprotocols) if subprotocols else None)
 
 
-def check_accepted(key: bytes, fields: Fields, offered: Iterable[str]) -> str | None:
+def read_offers(fields: Fields) -> bytes | None:
+    """Return the value of `sec-websocket-extensions`, of one line or several, or None."""
+    lines = values_of(fields, b"sec-websocket-extensions")
+    return b", ".join(lines) if lines else None
+
+
+def check_accepted(
+    key: bytes, fields: Fields, offered: Iterable[str], *, extensions: bool = False
+) -> str | None:
     """Check the fields of a 101 that answers `key`: return the chosen subprotocol, or None.
 
-    `offered` are the subprotocols (`str`) that were asked for; no extension was. Raises
-    `MalformedMessage` where RFC 6455 section 4.1 has the client fail the connection.
+    `offered` are the subprotocols (`str`) that were asked for; where `extensions` were, what is
+    said of them is for the caller to read. Raises `MalformedMessage` where RFC 6455 section 4.1 has
+    the client fail the connection.
     """
     upgrades = values_of(fields, b"upgrade")
     if len(upgrades) != 1 or upgrades[0].strip().lower() != b"websocket":
@@ -211,7 +221,7 @@ def check_accepted(key: bytes, fields: Fields, offered: Iterable[str]) -> str | 
     accepted = values_of(fields, b"sec-websocket-accept")
     if len(accepted) != 1 or accepted[0].strip() != accept_value(key):
         raise MalformedMessage("Sec-WebSocket-Accept does not answer the key")
-    if values_of(fields, b"sec-websocket-extensions"):
+    if not extensions and values_of(fields, b"sec-websocket-extensions"):
         raise MalformedMessage("the server uses an extension that was not offered")
     chosen = values_of(fields, b"sec-websocket-protocol")
     if not chosen:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import time
 import weakref
 
@@ -378,9 +379,10 @@ async def test_send_waits_for_a_peer_that_does_not_read(place):
         async def feed():
             nonlocal sent
             for _ in range(200):
-                await ws.send(bytes(20000))
+                await ws.send(noise)
                 sent += 20000
 
+        noise = os.urandom(20000)  # which no compression makes smaller
         task = asyncio.create_task(feed())
         await asyncio.sleep(0.2)
         # One stream window and the write limit, and not all four million octets.

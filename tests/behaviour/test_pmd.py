@@ -715,6 +715,18 @@ def test_small_messages_stay_plain(twin, transport):
         assert [one.rsv for one in socket.frames()] == [0, 4]
 
 
+def test_long_messages_are_compressed_part_by_part_alone(twin, transport, takeover):
+    """What keeps everybody else waiting is bounded."""
+    for role in ROLES:
+        socket = WebSocket(twin, transport, role, deflate=agreement(role, takeover, ceiling=1000))
+        for n in (1000, 1001):
+            socket.conn.send_message(1, "a" * n)
+            socket.conn.send_many([1], "a" * n)
+        socket.conn.send_fragment(1, "a" * 5000, False)
+        socket.conn.send_fragment(1, "", True)
+        assert [one.rsv for one in socket.frames()] == [4, 4, 0, 0, 4, 0]
+
+
 @row("7692-9-1")
 def test_a_message_opts_out(either, takeover):
     socket, reference = either(), Reference(takeover)

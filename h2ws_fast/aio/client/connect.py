@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Itera
 from typing import Any, Literal
 
 from ...engine import Limits, Settings
+from ...engine.agreement import ClientPerMessageDeflateFactory
 from ...engine.constants import NO_ERROR
 from ...errors import ConnectionTerminated, InvalidStatus, SecurityError
 from ..http import HeadersLike
@@ -73,6 +74,7 @@ class connect:  # used as a function, as in `websockets`
         max_size: int | None = 2**20,
         max_queue: int | tuple[int, int] | None = 16,
         write_limit: int | tuple[int, int] = 2**15,
+        compression: str | ClientPerMessageDeflateFactory | None = "deflate",
         settings: Settings | None = None,
         limits: Limits | None = None,
         pool: Pool | None = None,
@@ -91,6 +93,7 @@ class connect:  # used as a function, as in `websockets`
             "max_size": max_size,
             "max_queue": max_queue,
             "write_limit": write_limit,
+            "compression": compression,
             "settings": settings,
             "limits": limits,
             **kwargs,

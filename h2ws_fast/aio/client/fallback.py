@@ -73,7 +73,13 @@ async def open_upgraded(session: Session, wanted: Wanted) -> WebSocket:
         raise LocalProtocolError("the session is not connected: use async with, or connect()")
     request = session._make_request("GET", wanted.path, wanted.headers, "websocket")
     wire = UpgradeWire(
-        hub, session._limits, request, wanted.subprotocols, wanted.opened, session._forget
+        hub,
+        session._limits,
+        request,
+        wanted.subprotocols,
+        wanted.opened,
+        session._forget,
+        session._deflate,
     )
     wire.log = session.logger
     wire.observer = session._observer

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ..._twins import warn_if_pure
 from ...engine import Limits, Settings
+from ...engine.agreement import ClientPerMessageDeflateFactory
 from ...engine.constants import CANCEL, HTTP_1_1_REQUIRED, NO_ERROR
 from ...errors import (
     AlpnError,
@@ -22,7 +23,7 @@ from ...errors import (
     StreamReset,
 )
 from .. import tls, uri
-from ..arguments import check_kinds, check_seconds, limits_from
+from ..arguments import check_kinds, check_seconds, deflate_from, limits_from
 from ..http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
 from ..keeper import Keeper
 from ..observer import Observer, check_observer
@@ -63,6 +64,9 @@ class Session:
     server does not take them over HTTP/2 or does not speak it; `http="h1"` has them begin there.
     Requests and tunnels need HTTP/2. The session serves the origin of `uri` and no other.
 
+    WebSockets offer compression as `compression` says: "deflate", a
+    `ClientPerMessageDeflateFactory`, or None for none.
+
     Where the server's limit on concurrent streams is reached, opening waits for a free stream.
     Connecting raises OSError, AlpnError where the server does not speak HTTP/2, TimeoutError after
     `open_timeout` seconds, ConnectionTerminated where the server ends it at once, ProxyError.
@@ -98,6 +102,7 @@ class Session:
         max_size: int | None = 2**20,
         max_queue: int | tuple[int, int] | None = 16,
         write_limit: int | tuple[int, int] = 2**15,
+        compression: str | ClientPerMessageDeflateFactory | None = "deflate",
         settings: Settings | None = None,
         limits: Limits | None = None,
         observer: Observer | None = None,
@@ -121,6 +126,7 @@ class Session:
             else:
                 self._ssl = tls.prepare(ssl, server=False)
         self._server_hostname = server_hostname
+        self._deflate = deflate_from(compression, ClientPerMessageDeflateFactory)
         self._open_timeout = open_timeout
         self._close_timeout = close_timeout
         self._ping_interval = ping_interval
@@ -452,6 +458,7 @@ class Session:
                     scheme=self.target.scheme,
                     headers=wanted.headers,
                     subprotocols=wanted.subprotocols,
+                    deflate=self._deflate,
                 )
             )
 

@@ -14,6 +14,7 @@ from typing import Any
 import h11
 
 from ...engine import Role
+from ...engine.agreement import ServerPerMessageDeflateFactory
 from ...engine.constants import CANCEL, INTERNAL_ERROR, NO_ERROR
 from ...engine.h1 import Upgraded
 from ...engine.handshake import accept_value, has_token, is_token
@@ -136,6 +137,7 @@ class H1Connection(H1Reader):
         subprotocol: str | None = None,
         *,
         headers: Iterable[tuple[str | bytes, str | bytes]] = (),
+        deflate: ServerPerMessageDeflateFactory | None = None,
     ) -> None:
         """Answer 101, and hand over to `on_upgrade`: this connection is no more.
 
@@ -154,12 +156,18 @@ class H1Connection(H1Reader):
             if not is_token(subprotocol) or subprotocol not in self._offered:
                 raise ValueError(f"the subprotocol {subprotocol!r} was not offered")
             fields.append((b"Sec-WebSocket-Protocol", subprotocol.encode()))
+        answer = None
+        if deflate is not None and self._offers is not None:
+            answer = deflate.accept(self._offers)
+            if answer is not None:
+                fields.append((b"Sec-WebSocket-Extensions", answer[0]))
         fields += fields_for_h1(headers)
         response = make_response(h11.InformationalResponse, 101, fields)
         octets = b"".join(self._out) + (exchange.send(response) or b"")
         self._out.clear()
         self._queued = 0
-        upgraded = Upgraded(Role.SERVER, self._limits, pool=self._pool)
+        agreed = None if answer is None else answer[1]
+        upgraded = Upgraded(Role.SERVER, self._limits, pool=self._pool, agreed=agreed)
         upgraded.attach(1, self._sink)
         early = self._gathering.rest()
         self.terminated = True

@@ -22,6 +22,7 @@ from ...engine.events import Drained, Ended, Requested, Reset, Terminated, Trail
 from ...engine.h1 import Upgraded
 from ...engine.handshake import (
     has_token,
+    read_offers,
     read_upgrade,
     values_of,
 )
@@ -87,6 +88,7 @@ class H1Reader(Endpoint):
         "_notify",
         "_now",
         "_offered",
+        "_offers",
         "_on_upgrade",
         "_out",
         "_phase",
@@ -133,6 +135,7 @@ class H1Reader(Endpoint):
         self._sink: Any = None
         self._key = b""
         self._offered: list[str] = []
+        self._offers: bytes | None = None  # of extensions
         self._upgrading = False
         self._head_only = False
         self._responding = False  # the response's head is out
@@ -406,6 +409,7 @@ class H1Reader(Endpoint):
                 self._refuse_upgrade(error)
                 return
             protocol = "websocket"
+            self._offers = read_offers(fields)
             self._upgrading = True
             self._mark(self._limits.handshake_timeout_s)
         self._queue.append(

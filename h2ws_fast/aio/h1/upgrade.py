@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from ...engine import Limits, Role
+from ...engine.agreement import ClientPerMessageDeflateFactory
 from ...engine.buffers import Pool
 from ...engine.constants import NO_ERROR
 from ...engine.endpoint import Endpoint
 from ...engine.events import SinkFailed, Terminated
 from ...engine.h1 import Upgraded
-from ...engine.handshake import check_accepted, is_token, new_key
+from ...engine.handshake import check_accepted, is_token, new_key, read_offers
 from ...engine.headers import MalformedMessage
 from ...errors import ConnectionTerminated, InvalidHandshake, InvalidStatus, NegotiationError
 from ..http import Request, Response
@@ -52,6 +53,7 @@ class Handshake(Endpoint):
 
     __slots__ = (
         "_answer",
+        "_deflate",
         "_failed",
         "_key",
         "_limits",
@@ -73,7 +75,9 @@ class Handshake(Endpoint):
         failed: Callable[[BaseException], None],
         *,
         pool: Pool | None = None,
+        deflate: ClientPerMessageDeflateFactory | None = None,
     ) -> None:
+        self._deflate = deflate
         self._offered = list(subprotocols)
         if len(set(self._offered)) != len(self._offered):
             raise ValueError(f"a subprotocol is offered twice: {self._offered}")
@@ -100,6 +104,8 @@ class Handshake(Endpoint):
         ]
         if self._offered:
             fields.append(("Sec-WebSocket-Protocol", ", ".join(self._offered)))
+        if deflate is not None:
+            fields.append(("Sec-WebSocket-Extensions", deflate.offer().decode()))
         fields += list(request.headers.raw_items())
         self._answer = Answer("GET", request.path, fields)
         self._out = self._answer.octets
@@ -160,7 +166,11 @@ class Handshake(Endpoint):
             self._fail(refusal)
             return
         try:
-            subprotocol = check_accepted(self._key, answer.fields, self._offered)
+            deflate = self._deflate
+            subprotocol = check_accepted(
+                self._key, answer.fields, self._offered, extensions=deflate is not None
+            )
+            agreed = None if deflate is None else deflate.agree(read_offers(answer.fields))
         except MalformedMessage as error:
             self._fail(NegotiationError(error.reason))
             return
@@ -168,7 +178,8 @@ class Handshake(Endpoint):
         assert response is not None
         self.terminated = True
         self.early = answer.rest()
-        self._opened(Upgraded(Role.CLIENT, self._limits, pool=self._pool), response, subprotocol)
+        upgraded = Upgraded(Role.CLIENT, self._limits, pool=self._pool, agreed=agreed)
+        self._opened(upgraded, response, subprotocol)
 
     def _refused(self) -> InvalidStatus | None:
         # What the server has said so far, if it was a refusal.
@@ -200,9 +211,16 @@ class UpgradeWire(PacedWire, asyncio.BufferedProtocol):
         subprotocols: Iterable[str],
         on_open: Callable[[Response, str | None], None],
         on_over: Callable[[UpgradeWire], None],
+        deflate: ClientPerMessageDeflateFactory | None = None,
     ) -> None:
         handshake = Handshake(
-            request, subprotocols, limits, self._accepted, self._refused, pool=hub.pool
+            request,
+            subprotocols,
+            limits,
+            self._accepted,
+            self._refused,
+            pool=hub.pool,
+            deflate=deflate,
         )
         super().__init__(hub, handshake, limits.write_high)
         self._handshake: Handshake | None = handshake

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 from ...engine import Limits, Settings
+from ...engine.agreement import ServerPerMessageDeflateFactory
 from .. import tls
 from ..arguments import check_seconds
 from ..http import Request, Response
@@ -29,6 +30,7 @@ OnTunnel: TypeAlias = Callable[[Tunnel], Awaitable[Any]]
 class CommonOptions:
     """How a server speaks, whatever it answers. Shared by all of its connections."""
 
+    deflate: ServerPerMessageDeflateFactory | None  # how WebSockets compress
     http: tuple[str, ...]  # "h2", "h1"
     ssl: ssl_module.SSLContext | None
     settings: Settings

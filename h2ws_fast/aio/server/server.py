@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...engine import Limits, Settings
+from ...engine.agreement import ServerPerMessageDeflateFactory
 from .. import tls
 from ..arguments import (
     check_callables,
     check_kinds,
     check_subprotocols,
     check_tunnels,
+    deflate_from,
     limits_from,
 )
 from ..http import Request, Response
@@ -71,6 +73,7 @@ def serve(
     select_subprotocol: Callable[[WebSocket, Sequence[str]], str | None] | None = None,
     process_request: Callable[[Any, Request], Any] | None = None,
     process_response: Callable[[Any, Request, Response], Any] | None = None,
+    compression: str | ServerPerMessageDeflateFactory | None = "deflate",
     server_header: str | None = None,
     http: Iterable[str] = ("h2", "h1"),
     open_timeout: float | None = 10,
@@ -119,6 +122,9 @@ def serve(
     `process_request(ws, request)` may return a Response that refuses, and may be a coroutine
     function; for tunnels its first argument is the Tunnel. `process_response(ws, request,
     response)` may change the response's headers, or return another that refuses.
+
+    `compression` answers the client's offers of permessage-deflate: "deflate" with defaults that
+    keep nothing between messages, a `ServerPerMessageDeflateFactory` as it says, None never.
 
     `max_size` limits a message, `write_limit` (or a pair, high and low) is where `send` begins to
     wait. What arrives and is not received waits with the peer, by flow control: the window in
@@ -176,6 +182,7 @@ def serve(
     options.select_subprotocol = select_subprotocol
     options.process_request = process_request
     options.process_response = process_response
+    options.deflate = deflate_from(compression, ServerPerMessageDeflateFactory)
     options.extra_headers = [] if server_header is None else [("server", server_header)]
     options.http = tls.versions(http)
     options.ssl = None if ssl is None else tls.prepare(ssl, server=True, http=options.http)

@@ -240,7 +240,9 @@ class ServerWire(AcceptedWire):
         headers = options.extra_headers if response is None else fields_of(response.headers)
         ws.response = response
         self.conn.attach(ws.stream_id, ws)
-        self.conn.accept_websocket(ws.stream_id, ws.subprotocol, headers=headers)
+        self.conn.accept_websocket(
+            ws.stream_id, ws.subprotocol, headers=headers, deflate=options.deflate
+        )
         open_websocket(ws)
         if options.on_message is not None:
             ws._deliver(options.on_open, options.on_message, options.on_close)
