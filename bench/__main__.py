@@ -13,6 +13,7 @@ SECTIONS = {
     "kernels": "masking, UTF-8, Huffman beside memcpy; frame heads",
     "engine": "receive, send, echo and broadcast without sockets",
     "splitting": "DATA cut to tiny and ordinary windows",
+    "deflate": "messages of 1 KiB compressed beside zlib bare; what an idle WebSocket keeps of it",
     "handshakes": "Chromium's extended CONNECT, cold and warm",
     "memory": "octets an idle WebSocket",
     "loopback": "echo over sockets and uvloop, cleartext and TLS, beside other servers",

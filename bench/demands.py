@@ -101,4 +101,13 @@ DEMANDS = [
     Demand(
         "asgi idle", "asgi", "ASGI, an idle WebSocket: octets over the application's", "<=", 1536
     ),
+    Demand(
+        "deflate",
+        "deflate",
+        "1 KiB of JSON compressed and framed, against zlib bare",
+        "<=",
+        1.1,
+        "x",
+    ),
+    Demand("deflate idle", "deflate", "octets a compressed idle WebSocket, by default", "<=", 4096),
 ]

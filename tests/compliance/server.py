@@ -5,7 +5,7 @@ import asyncio
 import signal
 
 import h2ws_fast
-from h2ws_fast import Response, serve
+from h2ws_fast import Response, ServerPerMessageDeflateFactory, serve
 from h2ws_fast.cli.certificate import self_signed_context
 from h2ws_fast.engine import Settings
 
@@ -39,6 +39,11 @@ async def main(arguments):
         max_size=MAX_MESSAGE,
         settings=Settings(no_rfc7540_priorities=not arguments.heed_rfc7540),
         close_timeout=3,
+        compression=ServerPerMessageDeflateFactory(
+            server_no_context_takeover=not arguments.takeover,
+            client_no_context_takeover=not arguments.takeover,
+            ceiling=None,
+        ),
         **echo,
     ) as server:
         twin = "compiled" if h2ws_fast.COMPILED else "pure"
@@ -50,5 +55,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tls", action="store_true", help="a certificate made on the spot")
     parser.add_argument("--callbacks", action="store_true", help="echo by callback, not by handler")
+    parser.add_argument("--takeover", action="store_true", help="of contexts of compression")
     parser.add_argument("--heed-rfc7540", action="store_true", help="no_rfc7540_priorities=False")
     asyncio.run(main(parser.parse_args()))
