@@ -64,7 +64,13 @@ class Conversations(Handshakes):
             )
         else:
             self.report.ok("subprotocol", f"{exchange.subprotocol} chosen of {', '.join(asked)}")
-        self.report.skip("permessage-deflate was not offered: this client has none", "compression")
+        chosen = exchange.field(b"sec-websocket-extensions")
+        if chosen is None:
+            self.report.skip(
+                "permessage-deflate was offered and not taken: messages stay plain", "compression"
+            )
+        else:
+            self.report.ok("compression", f"{chosen}; what follows is compressed, both ways")
 
     async def _echoes(self, stream_id: int) -> int:
         # Returns the WebSocket that was talked to last.

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..engine import Connection, Limits, Role
 from ..engine import events as e
+from ..engine.agreement import ClientPerMessageDeflateFactory
 from ..engine.constants import CANCEL, ERROR_NAMES, NORMAL_CLOSURE
 from ..errors import StreamClosed
 from ..printable import printable
@@ -119,6 +120,7 @@ class Probe:
         )
         self.seen = Seen()
         self.exchanges: dict[int, Exchange] = {}
+        self.deflate = ClientPerMessageDeflateFactory(threshold=0)
         self.pongs: set[bytes] = set()
         self.terminated: Any = None
         self.lost = False
@@ -182,9 +184,14 @@ class Probe:
     def websocket(
         self, authority: str, path: str, *, scheme: str, headers: Fields, subprotocols: list[str]
     ) -> int:
-        """Ask for a WebSocket; return the stream."""
+        """Ask for a WebSocket that may compress; return the stream."""
         stream_id = self.conn.connect_websocket(
-            authority, path, scheme=scheme, headers=headers, subprotocols=subprotocols
+            authority,
+            path,
+            scheme=scheme,
+            headers=headers,
+            subprotocols=subprotocols,
+            deflate=self.deflate,
         )
         return self._asked(stream_id)
 

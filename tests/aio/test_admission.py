@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import time
 
 import pytest
@@ -159,7 +160,7 @@ async def test_memory_budget(clear):
 
     async with clear.serve(handler, on_request=on_request, memory_budget=100_000) as server:
         async with connect(clear.ws()) as ws, connect(clear.ws("/asleep")) as hoarder:
-            await hoarder.send(bytes(150_000))
+            await hoarder.send(os.urandom(150_000))
             async with asyncio.timeout(5):
                 while server.stats()["octets_held"] < 150_000:
                     await asyncio.sleep(0.01)

@@ -1,6 +1,7 @@
 """Opening: who is let in, subprotocols, origins, hooks, limits, servers that cannot."""
 
 import asyncio
+import os
 import re
 
 import pytest
@@ -513,7 +514,7 @@ async def test_a_client_that_never_reads_is_bounded_in_memory(clear):
     async def flood(ws):
         nonlocal sent
         while not stop.is_set():
-            await ws.send(bytes(10000))
+            await ws.send(os.urandom(10000))
             sent += 10000
 
     async with clear.serve(flood, close_timeout=0.2) as server:

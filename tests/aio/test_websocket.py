@@ -22,6 +22,8 @@ from tests.support import frames as f
 from tests.support.raw import RawClient
 from tests.support.ws_frames import TEXT, ws_frame
 
+NOISE = os.urandom(200_000)  # which no compression makes smaller
+
 
 async def echo(ws):
     async for message in ws:
@@ -382,7 +384,7 @@ async def test_send_waits_for_a_peer_that_does_not_read(place):
                 await ws.send(noise)
                 sent += 20000
 
-        noise = os.urandom(20000)  # which no compression makes smaller
+        noise = NOISE[:20000]  # which no compression makes smaller
         task = asyncio.create_task(feed())
         await asyncio.sleep(0.2)
         # One stream window and the write limit, and not all four million octets.
@@ -409,7 +411,7 @@ async def test_one_slow_reader_does_not_stop_its_siblings(place):
         fast = await session.websocket("/fast")
         feeder = asyncio.create_task(asyncio.wait_for(_feed(slow), 20))
         for _ in range(100):
-            await fast.send(bytes(50000))
+            await fast.send(NOISE[:50000])
             assert len(await fast.recv()) == 50000
         assert not feeder.done()
         feeder.cancel()
@@ -420,7 +422,7 @@ async def test_one_slow_reader_does_not_stop_its_siblings(place):
 
 async def _feed(ws):
     while True:
-        await ws.send(bytes(10000))
+        await ws.send(NOISE[:10000])
 
 
 async def test_close_ends_a_send_that_waits(clear):
@@ -629,7 +631,7 @@ async def test_reading_paused_holds_messages_back_with_the_peer(place):
             ws.pause_reading()
 
     async def send_all(ws):
-        for message in ("one", "two", "three", *(bytes(200_000) for _ in range(20))):
+        for message in ("one", "two", "three", *(NOISE for _ in range(20))):
             await ws.send(message)
 
     async with place.serve(on_message=on_message, on_open=on_open):
@@ -643,7 +645,7 @@ async def test_reading_paused_holds_messages_back_with_the_peer(place):
             assert got[2] == "three"
             await sending
             await ws.close()
-            assert got[3:] == [bytes(200_000)] * 20
+            assert got[3:] == [NOISE] * 20
 
 
 async def test_a_task_that_only_sends_leaves_the_loop_to_others(clear):
@@ -657,7 +659,7 @@ async def test_a_task_that_only_sends_leaves_the_loop_to_others(clear):
 
     async with clear.serve(count), connect(clear.ws()) as ws:
         for _ in range(2000):
-            await ws.send(bytes(10000))
+            await ws.send(NOISE[:10000])
         await ws.close()
         async with asyncio.timeout(5):
             while total < 20_000_000:

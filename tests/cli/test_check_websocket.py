@@ -126,10 +126,14 @@ def test_a_subprotocol_that_was_not_offered():
 
 def test_an_extension_that_was_not_offered():
     def connect(self, peer, stream_id):
-        extension = ("sec-websocket-extensions", "permessage-deflate")
+        extension = ("sec-websocket-extensions", "x-other")
         peer.headers(stream_id, [(":status", "200"), extension])
 
     assert look(changed(connect=connect)).by_name["websocket"].verdict == FAILED
+
+
+def test_compression_that_is_not_taken():
+    look(WrongServer())("compression", SKIPPED, "offered and not taken")
 
 
 # -- messages ---------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from tests.support.certificates import write_certificate
 from tests.support.programs import COMMAND, Echo, free_port
 from tests.support.within import within
 
+NOISE = os.urandom(100_000)  # which no compression makes smaller
+
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="needs the signals and pipes of POSIX"
 )
@@ -187,7 +189,7 @@ def test_a_server_that_never_reads_stops_this_sender_and_no_other(server):
 
             async def flood():
                 for _ in range(100):
-                    await stuck.send(bytes(100_000))
+                    await stuck.send(NOISE)
 
             flooding = asyncio.ensure_future(flood())
             await asyncio.wait([flooding], timeout=0.5)
@@ -209,14 +211,14 @@ def test_a_client_that_never_reads_is_not_buffered_without_bound(server):
 
             async def flood():
                 for _ in range(1000):
-                    await deaf.send(bytes(100_000))
+                    await deaf.send(NOISE)
 
             flooding = asyncio.ensure_future(flood())
             await asyncio.wait([flooding], timeout=1)
             assert not flooding.done(), "the server took 100 MB that nobody reads"
             # Reading sets it going again.
             for _ in range(50):
-                assert await deaf.recv() == bytes(100_000)
+                assert await deaf.recv() == NOISE
             flooding.cancel()
             deaf.abort()
 
