@@ -31,7 +31,8 @@ def deflate_from(compression: Any, factory: type[Deflate]) -> Deflate | None:
     if compression is None or isinstance(compression, factory):
         return compression
     if compression == "deflate":
-        return factory()
+        default: Callable[[], Deflate] = factory
+        return default()
     raise ValueError(f'compression is "deflate", a {factory.__name__}, or None: {compression!r}')
 
 

@@ -19,7 +19,7 @@ from .timers cimport Timers
 cdef unsigned int BINARY, CLOSED, CLOSING, DIRECT, FIN, GOING_AWAY, HALF_CLOSED_LOCAL
 cdef unsigned int HALF_CLOSED_REMOTE, HIGH
 cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, NO_STATUS_RCVD, NONE, OPCODE, OVER, TEXT
-cdef unsigned int WS_INTERNAL_ERROR, WS_PING, WS_PONG
+cdef unsigned int TRY_AGAIN_LATER, WS_INTERNAL_ERROR, WS_PING, WS_PONG
 cdef unsigned int STREAM_ID
 cdef int CLOSE_TIMER, SWEEP_TIMER
 cdef double NEVER, ROUNDING_S

@@ -29,13 +29,14 @@ from .constants import (
     OVER,
     SWEEP_TIMER,
     TEXT,
+    TRY_AGAIN_LATER,
     WS_INTERNAL_ERROR,
     WS_PING,
     WS_PONG,
 )
 from .deflate import DeflateLayer, new_deflate_layer
 from .delivery import Delivery
-from .events import Drained, MessagePart, Terminated
+from .events import Drained, MessagePart, Shed, Terminated
 from .guard import Guard
 from .kernels import address, flat, whole
 from .layers import DISCARDED
@@ -363,8 +364,10 @@ class Upgraded(Delivery):
         whole(stream_id)
         credit = whole(credit)
         stream = self._stream
-        if credit < 0 or credit > stream.held:
+        if credit < 0 or (credit > stream.held and not stream.flags & CLOSING):  # it may be shed
             raise ValueError(f"stream 1 holds {stream.held} octets, not {credit}")
+        if credit > stream.held:
+            credit = stream.held
         stream.held -= credit
         self.buffered -= credit
 
@@ -495,7 +498,15 @@ class Upgraded(Delivery):
         return 0
 
     def keep(self, stream, n):
-        return self.hold(stream, n)
+        self.hold(stream, n)
+        if self.buffered > self.limits.max_buffered:
+            # As of HTTP/2, where many streams share the limit: here little grew to too much.
+            self._guard.hit("max_buffered")
+            self._messages.fail(self, stream, TRY_AGAIN_LATER, "too much is waiting to be read")
+            self.buffered -= stream.held
+            stream.held = 0
+            self.emit(stream, Shed(STREAM_ID))
+        return 0
 
     def deliver(self, stream, data, credit, early):
         self.messages_received += 1

@@ -197,9 +197,9 @@ async def test_a_fragmented_message_given_up_while_the_peer_does_not_read(clear,
 
     async with clear.serve(late, max_size=None):
         async with connect(clear.ws(), http=http, max_size=None) as ws:
-            while ws.send(bytes(60_000)).done():  # until what is in between holds no more
+            while ws.send(NOISE[:60_000]).done():  # until what is in between holds no more
                 await asyncio.sleep(0)
-            sending = asyncio.create_task(ws.send([bytes(900_000), b"the rest"]))
+            sending = asyncio.create_task(ws.send([os.urandom(900_000), b"the rest"]))
             await asyncio.sleep(0.05)
             assert not sending.done()
             sending.cancel()
