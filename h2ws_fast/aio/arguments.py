@@ -31,8 +31,9 @@ def deflate_from(compression: Any, factory: type[Deflate]) -> Deflate | None:
     if compression is None or isinstance(compression, factory):
         return compression
     if compression == "deflate":
-        default: Callable[[], Deflate] = factory
-        return default()
+        default: Any = factory
+        made: Deflate = default()
+        return made
     raise ValueError(f'compression is "deflate", a {factory.__name__}, or None: {compression!r}')
 
 
