@@ -922,7 +922,14 @@ def test_any_messages_in_any_split_through_any_window(twin):
         st.lists(payloads, max_size=6), sizes, st.booleans(), st.sampled_from(ROLES), st.booleans()
     )
     def check(messages, steps, takeover, role, fragmented):
-        near = opened(twin, "h2", role, takeover, peer_settings=((f.INITIAL_WINDOW_SIZE, 0),))
+        near = opened(
+            twin,
+            "h2",
+            role,
+            takeover,
+            peer_settings=((f.INITIAL_WINDOW_SIZE, 0),),
+            limits={"max_window_updates": None, "max_control_frames": None},
+        )
         far = opened(twin, "h1", CLIENT if role == SERVER else SERVER, takeover)
         for message in messages:
             if fragmented:
