@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import os
 
 import pytest
 
 from h2ws_fast import ConcurrencyError, ConnectionClosedError, Session, broadcast
 
-LARGE = bytes(30_000)
+LARGE = os.urandom(30_000)  # which no compression makes smaller
 
 
 class Room:
@@ -204,9 +205,10 @@ async def test_a_connection_that_holds_too_much_fails_alone(clear):
             await asyncio.sleep(0)
         await room.fill()
         with pytest.raises(ExceptionGroup) as caught:
-            broadcast(room.joined, bytes(39_000), raise_exceptions=True)
+            noise = os.urandom(39_000)
+            broadcast(room.joined, noise, raise_exceptions=True)
         assert [type(error) for error in caught.value.exceptions] == [RuntimeError]
-        assert await healthy.recv() == bytes(39_000)
+        assert await healthy.recv() == noise
 
 
 async def test_over_http1(clear):
