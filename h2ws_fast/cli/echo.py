@@ -31,7 +31,7 @@ PATHS = """\
 any path echoes every WebSocket message and takes the first subprotocol offered; these do more:
   /close?code=4321&reason=bye&after=0.4    the server closes, after so many seconds
   /reject?status=403&body=no               the handshake is refused
-  /push?count=10&size=100&interval=0.1     the server sends so many messages, then echoes
+  /push?count=10&size=100&interval=0.1     the server sends so many messages, and echoes
   /never-reads                             the server takes nothing: flow control stops the sender
   /headers                                 the first message is the request's headers, as JSON
 ordinary requests, over HTTP/2 on the same connection:

@@ -6,7 +6,7 @@ import abc
 import asyncio
 import functools
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Self
 
 from ..._twins import warn_if_pure
@@ -149,14 +149,19 @@ class Listener(Roster, abc.ABC):
         """What comes after the last connection."""
 
     async def wait_closed(self) -> None:
-        """Wait until every connection is gone and every handler has returned."""
-        await self
-        assert self._closed is not None
+        """Wait until every connection is gone and every handler has returned.
+
+        Raises RuntimeError where the server was not started.
+        """
+        if self._closed is None:
+            raise RuntimeError("the server was not started: await it first")
         await asyncio.shield(self._closed)
 
     async def _await(self) -> Self:
         if self.server is not None:
             return self
+        if self._closed is not None:
+            raise RuntimeError("the server is being started by another task")
         warn_if_pure(self.logger)
         hub = running_hub()
         self._hub = hub
@@ -173,21 +178,32 @@ class Listener(Roster, abc.ABC):
                 return self._wire(hub)
             return Arrival(self, hub, functools.partial(self._wire, hub), secure)
 
-        await self._starting()
         try:
-            if start.pop("unix", False):
-                # TCP's: what `serve` was told of host and port means nothing here.
-                del start["host"], start["port"]
-                self.server = await hub.loop.create_unix_server(factory, **start)
-            else:
-                self.server = await hub.loop.create_server(factory, **start)
+            await self._starting()
+            self.server = await self._listen(hub.loop, factory, start)
         except BaseException:
-            await self._ending()
+            self._closed = None
             raise
         for listener in self.server.sockets:
             limit_unsent(listener)
             self.logger.info("server listening on %s", listener.getsockname())
         return self
+
+    async def _listen(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        factory: Callable[[], asyncio.BaseProtocol],
+        start: dict[str, Any],
+    ) -> asyncio.Server:
+        try:
+            if start.pop("unix", False):
+                # TCP's: what `serve` was told of host and port means nothing here.
+                del start["host"], start["port"]
+                return await loop.create_unix_server(factory, **start)
+            return await loop.create_server(factory, **start)
+        except BaseException:
+            await self._ending()
+            raise
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._await().__await__()
