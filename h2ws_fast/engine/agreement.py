@@ -42,6 +42,9 @@ THRESHOLD = 128
 # 2 ms by isal, and level 6 for 10 ms.
 CEILING = 262144
 
+# Browsers offer 60 octets. A list of 60 KB, which a field may be, takes 20 ms to read.
+MAX_OFFERS = 4096
+
 _BITS = re.compile(rb"[89]|1[0-5]")
 
 
@@ -175,11 +178,13 @@ class ServerPerMessageDeflateFactory(Factory):
 
     def accept(self, offers: bytes) -> tuple[bytes, Agreed] | None:
         """Answer the value of `sec-websocket-extensions`: what goes into the response, and what
-        holds then; or None where no offer is acceptable.
+        holds then; or None where no offer is acceptable, or the list has more than 4096 octets.
 
         RFC 7692 section 5: offers stand in order of preference. One that is not understood, or
         cannot be kept, is declined, and the next looked at.
         """
+        if len(offers) > MAX_OFFERS:
+            return None
         try:
             extensions = read_extensions(offers)
         except MalformedMessage:
