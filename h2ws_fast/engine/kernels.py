@@ -44,14 +44,14 @@ def whole(n):
 
 
 def flat(data):
-    """Return octets in one row: `data` itself where it is `bytes` or a plain view, else a view of it.
+    """Return octets in one row, for `len` and `address`: `data` where it is `bytes`, else a hold on
+    it, which lets nobody move or free them.
 
     Raises TypeError for what is not bytes-like, ValueError for what is not contiguous.
     """
     if type(data) is bytes:
         return data
-    if type(data) is not memoryview:
-        data = memoryview(data)
+    data = memoryview(data)
     if not data.c_contiguous:
         raise ValueError("data must be contiguous")
     return data if data.ndim == 1 and data.itemsize == 1 else data.cast("B")

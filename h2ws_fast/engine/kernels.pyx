@@ -4,11 +4,16 @@ The contracts stand there; here stands only what a pointer adds to them. An `oct
 into memory that the caller keeps alive and has checked the bounds of: nothing is checked here.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_SIMPLE,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_Clear
-from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
@@ -18,6 +23,7 @@ cdef extern from "Python.h":
     int PyUnicode_IS_COMPACT_ASCII(object text)
     void* PyUnicode_DATA(object text)
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
+    int PyBuffer_IsContiguous(const Py_buffer* view, char order)
     PyObject* PyUnicode_DecodeUTF8(const char* p, Py_ssize_t size, const char* errors)
     void Py_XDECREF(PyObject* o)
 
@@ -47,11 +53,30 @@ def choose(int width):
     return h2ws_init(width)
 
 
+@cython.final
+@cython.freelist(8)
+@cython.no_gc
+cdef class Row:
+    """What `flat` gives: it holds somebody's octets where they are, as a memoryview does."""
+
+    cdef Py_buffer view
+    cdef octets p
+    cdef Py_ssize_t n
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
+
+    def __len__(self):
+        return self.n
+
+
 cpdef octets address(object data) except NULL:
     cdef Py_buffer view
     cdef octets p
     if PyBytes_CheckExact(data):
         return <octets>PyBytes_AS_STRING(data)
+    if type(data) is Row:
+        return (<Row>data).p
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     p = <octets>view.buf
     PyBuffer_Release(&view)  # the memory stays: the caller keeps `data`
@@ -59,6 +84,8 @@ cpdef octets address(object data) except NULL:
 
 
 def _address(data):
+    if type(data) is Row:
+        return take(address(data), 0, len(data))
     return data if type(data) is bytes else bytes(data)
 
 
@@ -66,21 +93,30 @@ globals()["address"] = _address  # called from Python, octets are `bytes`
 
 
 cpdef object flat(object data):
+    cdef Row row
     cdef Py_buffer* view
     if PyBytes_CheckExact(data):
         return data
-    if type(data) is memoryview:
-        # A slice of what a transport reads into: another view of it would cost 300 instructions,
-        # and each of the three questions 80.
+    # A memoryview would cost 300 instructions, and each question to it 80.
+    row = Row.__new__(Row)
+    if type(data) is memoryview and len(data):  # ValueError where it was released
         view = PyMemoryView_GET_BUFFER(data)
-        if view.ndim == 1 and view.itemsize == 1 and view.suboffsets == NULL and (
-            view.strides == NULL or view.strides[0] == 1
-        ):
-            return data
-    data = memoryview(data)
-    if not data.c_contiguous:
-        raise ValueError("data must be contiguous")
-    return data if data.ndim == 1 and data.itemsize == 1 else data.cast("B")
+        if <PyObject*>view.obj != NULL and PyBuffer_IsContiguous(view, c"C"):
+            # Whose octets they are is held, not the view: that may be released meanwhile.
+            try:
+                PyObject_GetBuffer(<object>view.obj, &row.view, PyBUF_SIMPLE)
+                row.p = <octets>view.buf
+                row.n = view.len
+                return row
+            except BufferError:
+                pass  # its whole has gaps
+    try:
+        PyObject_GetBuffer(data, &row.view, PyBUF_SIMPLE)
+    except BufferError:
+        raise ValueError("data must be contiguous") from None
+    row.p = <octets>row.view.buf if row.view.buf != NULL else <octets>b""
+    row.n = row.view.len
+    return row
 
 
 cpdef bytes take(octets p, Py_ssize_t pos, Py_ssize_t n):

@@ -75,21 +75,40 @@ def test_address_takes_anything_with_a_buffer(kernels):
 # -- masking ---------------------------------------------------------------------------------
 
 
-def test_flat_keeps_what_lies_in_one_row(kernels):
-    for data in (b"", b"abc", memoryview(bytearray(b"abcdef"))[:3], memoryview(b"abc")[1:1]):
-        assert kernels.flat(data) is data
-    for data in (bytearray(b"abc"), array.array("b", b"abc"), memoryview(b"abc").cast("b")):
-        assert kernels.flat(data).tobytes() == b"abc"
-
-
-def test_flat_makes_octets_of_other_shapes(kernels):
+def test_flat_holds_octets_in_one_row(kernels):
+    assert kernels.flat(data := b"abc") is data
     numbers = array.array("H", [1, 2, 3])
-    for data in (numbers, memoryview(numbers), memoryview(bytes(6)).cast("B", (2, 3))):
-        view = kernels.flat(data)
-        assert len(view) == 6 and view.ndim == 1 and view.itemsize == 1
+    for data in (
+        b"",
+        bytearray(b"abc"),
+        memoryview(bytearray(b"abcdef"))[1:3],
+        memoryview(b"abc")[1:1],
+        array.array("b", b"abc"),
+        numbers,
+        memoryview(bytes(range(6))).cast("B", (2, 3)),
+    ):
+        row, octets = kernels.flat(data), memoryview(data).tobytes()
+        assert len(row) == len(octets)
+        assert kernels.take(kernels.address(row), 0, len(row)) == octets
+
+
+def test_what_flat_holds_is_neither_moved_nor_freed(kernels):
+    data = bytearray(b"abc")
+    view = memoryview(data)
+    row = kernels.flat(view)
+    view.release()
+    with pytest.raises(BufferError):
+        data.clear()
+    assert kernels.take(kernels.address(row), 0, 3) == b"abc"
+    del row
+    data.clear()
 
 
 def test_flat_refuses_what_is_none(kernels):
+    released = memoryview(b"abc")
+    released.release()
+    with pytest.raises(ValueError):
+        kernels.flat(released)
     for data in (memoryview(b"abcdef")[::2], memoryview(b"abcdef")[::-1]):
         with pytest.raises(ValueError, match="data must be contiguous"):
             kernels.flat(data)
