@@ -103,6 +103,7 @@ def test_what_has_come_of_a_message_is_handed_over_at_once(either):
     assert socket.conn.stats()["octets_buffered"] == 0
 
 
+@pytest.mark.row("6455-8.1-1", "6455-8.1-2", "6455-8.1-4")
 @pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("tail", [b"\xff", b"\xe2\x82"])
 def test_text_that_is_not_utf8_is_found_where_it_stands(either, early, tail):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from h2ws_fast.engine import codec
 from h2ws_fast.engine.agreement import (
     Agreed,
     ClientPerMessageDeflateFactory,
@@ -229,6 +230,8 @@ def test_takeover_is_given_up_where_the_client_asks():
         {"compress_settings": {"memLevel": 0}},
         {"compress_settings": {"wbits": 9}},
         {"threshold": -1},
+        {"threshold": 1.5},
+        {"threshold": True},
         {"codec": "lzma"},
         {"codec": "isal", "compress_settings": {"level": 6}},
     ],
@@ -237,6 +240,24 @@ def test_wrong_arguments_of_a_factory(options):
     for factory in (ServerPerMessageDeflateFactory, ClientPerMessageDeflateFactory):
         with pytest.raises(ValueError, match=r"must|compress_settings|codec"):
             factory(**options)
+
+
+def test_a_demand_without_a_number_is_refused():
+    with pytest.raises(ValueError, match="needs client_max_window_bits"):
+        ServerPerMessageDeflateFactory(require_client_max_window_bits=True)
+
+
+def test_a_library_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(codec, "isal_zlib", None)
+    with pytest.raises(ValueError, match="codec isal is not installed: pip install"):
+        codec.choose("isal", 1)
+    assert codec.choose(None, 1) == "zlib"
+
+
+def test_offers_longer_than_any_browsers_are_declined():
+    factory = ServerPerMessageDeflateFactory()
+    assert factory.accept(NAME + b", a" * 1000) is not None
+    assert factory.accept(NAME + b", a" * 1400) is None
 
 
 # -- the negotiation: a client's ---------------------------------------------------------------
@@ -361,6 +382,7 @@ def test_back_references_over_final_blocks(either, takeover):
     assert socket.messages == [data + data] * 3
 
 
+@row("SEC-5-2")
 def test_final_blocks_are_counted(either):
     socket = either()
     socket.feed(compressed(socket, BINARY, b"\x03\x00" * 100))
@@ -567,6 +589,7 @@ def test_a_frame_that_cannot_fit_fails_at_its_head(either):
     )
 
 
+@row("SEC-5-2")
 @pytest.mark.parametrize("role", ROLES)
 def test_what_is_inflated_must_be_consumed(twin, transport, role):
     """Thousandfold messages do not outrun their reader: SEC-5-2, and `max_buffered` holds."""
@@ -706,6 +729,15 @@ def test_fragments_are_flushed_and_only_the_last_is_stripped(twin, transport, ta
         with pytest.raises(socket.errors.LocalProtocolError):
             socket.conn.send_fragment(1, b"a", False)
             socket.conn.send_message(1, b"b")
+
+
+def test_a_full_queue_refuses_one_of_many(either):
+    socket = either(limits={"max_queued": 1000})
+    noise = random.Random(4).randbytes(2000)
+    with pytest.raises(socket.errors.LocalProtocolError, match="send less until Drained"):
+        socket.conn.send_many([1], noise)
+    socket.conn.send_many([1], b"small")
+    assert len(socket.frames()) == 1
 
 
 @row("7692-x-4")

@@ -153,7 +153,7 @@ LIMITS = {
     "max_fragments": ["SEC-5-3"],
     "max_header_list_size": ["SEC-2-1", "SEC-3-1"],
     "max_local_resets": ["SEC-1-2"],
-    "max_message": ["SEC-5-1", "6455-5.2"],
+    "max_message": ["SEC-5-1", "SEC-5-2", "6455-5.2"],
     "max_pending_resets": ["SEC-1-1"],
     "max_priority_frames": ["SEC-1-6"],
     "max_settings": ["SEC-1-5"],
