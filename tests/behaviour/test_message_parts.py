@@ -119,6 +119,15 @@ def test_text_that_is_not_utf8_is_found_where_it_stands(either, early, tail):
     assert socket.sent()[:1] == [("close", 1007)]
 
 
+@pytest.mark.row("6455-8.1-2")
+def test_a_wrong_octet_is_found_before_the_last_fragment(either):
+    socket = either()
+    socket.conn.stream_messages(1)
+    socket.feed(socket.frame(TEXT, b"good \xff", fin=False))
+    assert parts(socket) == []
+    assert socket.sent()[:1] == [("close", 1007)]
+
+
 def test_the_whole_is_limited_as_ever(either):
     socket = either(limits={"max_message": 100})
     socket.conn.stream_messages(1)
