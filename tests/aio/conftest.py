@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import gc
 import inspect
-import os
 import warnings
 
 import pytest
@@ -26,7 +25,7 @@ LOOPS = {"asyncio": asyncio.new_event_loop}
 if uvloop is not None:
     LOOPS["uvloop"] = uvloop.new_event_loop
 
-LIMIT_S = 30 if "H2WS_FAST_AGAIN" not in os.environ else 300  # see `test_leaks`
+LIMIT_S = 30  # or as the mark `timeout` says
 
 
 def pytest_generate_tests(metafunc):
@@ -41,18 +40,20 @@ def pytest_pyfunc_call(pyfuncitem):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
     kwargs = {name: pyfuncitem.funcargs[name] for name in names}
-    run(pyfuncitem.obj(**kwargs), pyfuncitem.callspec.params["loop_kind"])
+    mark = pyfuncitem.get_closest_marker("timeout")
+    limit = LIMIT_S if mark is None else mark.args[0]
+    run(pyfuncitem.obj(**kwargs), pyfuncitem.callspec.params["loop_kind"], limit)
     return True
 
 
-def run(coroutine, kind="asyncio"):
+def run(coroutine, kind="asyncio", limit=LIMIT_S):
     """Run to the end on a new loop, and look for what is left behind."""
     reported = []
 
     async def main():
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: reported.append(context))
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(limit):
             await coroutine
         await asyncio.sleep(0)
         return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

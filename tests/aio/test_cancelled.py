@@ -130,9 +130,8 @@ class Prepared:
     """A session, and on it something to await that ends by itself, soon."""
 
     def __init__(self, place, operation, **options):
-        self.session = Session(
-            place.http, ssl=place.client_ssl, ping_interval=None, close_timeout=1, **options
-        )
+        options = {"ping_interval": None, "close_timeout": 1, **options}
+        self.session = Session(place.http, ssl=place.client_ssl, **options)
         self.operation = operation
 
     async def __aenter__(self):

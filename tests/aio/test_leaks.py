@@ -377,7 +377,7 @@ async def test_cancelled_tasks(clear, name):
 
     async def attempt():
         at, late = next(stops)
-        async with Prepared(clear, OPERATIONS[name]) as what:
+        async with Prepared(clear, OPERATIONS[name], close_timeout=0.05) as what:
             work = Cancelling(what, at, late)
             task = asyncio.ensure_future(drive(work))
             await asyncio.wait([task], timeout=10)
