@@ -1,22 +1,21 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Literal, NoReturn, TypeAlias, final, overload
+from typing import Any, Literal, NoReturn, final, overload
 
 from ..engine.agreement import Agreed
 from .awaitable import Awaited
 from .http import Request, Response
-from .keeper import Kept
+from .outgoing import Octets as Octets
+from .outgoing import Outgoing
 from .parts import Parts
 from .protocol import Wire
 from .state import State as State
 
-Octets: TypeAlias = bytes | bytearray | memoryview
-
 @final
-class WebSocket(Kept):
+class WebSocket(Outgoing):
     request: Request
     response: Response | None
     subprotocol: str | None
@@ -36,19 +35,7 @@ class WebSocket(Kept):
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 
-    # sending
-    @overload
-    def send(
-        self, message: str | Octets, text: bool | None = None, *, compress: bool = True
-    ) -> Awaited[None]: ...
-    @overload
-    def send(
-        self,
-        message: Iterable[str | Octets] | AsyncIterable[str] | AsyncIterable[bytes],
-        text: bool | None = None,
-        *,
-        compress: bool = True,
-    ) -> Coroutine[Any, Any, None]: ...
+    # sending: see Outgoing
     def ping(self, data: str | Octets | None = None) -> Awaited[Awaitable[float]]: ...
     def pong(self, data: str | Octets = b"") -> Awaited[None]: ...
 
@@ -95,7 +82,6 @@ class WebSocket(Kept):
         on_message: Callable[[WebSocket, Any], Any] | None,
         on_close: Callable[[WebSocket], Any] | None,
     ) -> None: ...
-    def _start_closing(self, code: int, reason: str) -> None: ...
     def _abandon(self, code: int) -> None: ...
     def _handled(self, task: asyncio.Task[Any]) -> None: ...
     def _when_closed(self, callback: Callable[[WebSocket], Any]) -> None: ...

@@ -1,0 +1,6 @@
+from typing import Any
+
+class Extra:
+    def __init__(self) -> None: ...
+
+def still_waiting(futures: list[Any] | None) -> list[Any]: ...
