@@ -70,6 +70,8 @@ class Application:
         # What runs when a task has ended: it sets nothing, so one serves all tasks of one loop.
         self.context = contextvars.Context()
         self.on_answered: Callable[[], None] | None = None
+        # Told, in place of the access log, of a request that does not reach the application.
+        self.on_declined: Callable[[Scope, int], None] | None = None
         self._headers = headers or []
         self._date_header = date_header
         self._dated: Fields = self._headers

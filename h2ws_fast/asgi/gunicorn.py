@@ -14,6 +14,7 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gasgi import ASGIWorker
 
+from .accounts import Accounts
 from .application import AT_ONCE_S, ASGIApplication, Receive, Scope, Send
 from .lifespan import Lifespan, StartupFailed
 from .server import Server, serve
@@ -63,9 +64,9 @@ class Worker(Base):  # type: ignore[misc]  # that of no type
     """The class for gunicorn's option `worker_class`.
 
     `keepalive` is how long a connection may be without streams, `worker_connections` how many there
-    may be on each socket, `graceful_timeout` what they have to end in. `max_requests` counts
-    responses, and WebSockets that are over; `websocket_max_message_size` limits their messages.
-    What a `server_hook` is told of requests does not come.
+    may be on all sockets together, `graceful_timeout` what they have to end in. `max_requests`
+    counts responses, and WebSockets that are over; `websocket_max_message_size` limits their
+    messages.
     """
 
     alive: bool
@@ -91,6 +92,7 @@ class Worker(Base):  # type: ignore[misc]  # that of no type
         try:
             servers = [self._server(each.sock) for each in self.sockets]
             for server in servers:
+                server.admission.count_with(each.admission for each in servers)
                 await server
             await self._watch()
             for server in servers:
@@ -106,8 +108,9 @@ class Worker(Base):  # type: ignore[misc]  # that of no type
     def _server(self, listener: Any) -> Server:
         cfg = self.cfg
         app = self.asgi
+        accounts = Accounts(app, self)
         server = serve(
-            Forwarded(app, cfg),
+            Forwarded(accounts if accounts.wanted else app, cfg),
             sock=listener,
             ssl=self._get_ssl_context(),
             root_path=cfg.root_path or "",
@@ -115,7 +118,6 @@ class Worker(Base):  # type: ignore[misc]  # that of no type
             tunnels=getattr(app, "h2ws_fast_tunnels", ()),
             synthesize_h1_headers=getattr(app, "h2ws_fast_synthesize_h1_headers", False),
             server_header=None,
-            access_log=self.log.access_log_enabled,
             idle_timeout=cfg.keepalive or AT_ONCE_S,
             close_timeout=cfg.graceful_timeout or 0.1,
             max_connections=cfg.worker_connections,
@@ -124,8 +126,9 @@ class Worker(Base):  # type: ignore[misc]  # that of no type
         )
         application = server.application
         application.state = self.state
-        application.access_logger = self.log.access_log
         application.on_answered = self._count
+        if accounts.wanted:
+            application.on_declined = accounts.answered
         return server
 
     def _count(self) -> None:

@@ -113,7 +113,9 @@ class ASGIWire(AcceptedWire):
         respond(self.conn, event.stream_id, fields, True)
         self.touch()
         application.answered()
-        if application.access_log:
+        if application.on_declined is not None:
+            application.on_declined(http_scope(self, event), status)
+        elif application.access_log:
             scope = http_scope(self, event)
             application.access_logger.info(
                 '%s - "%s %s HTTP/%s" %d',

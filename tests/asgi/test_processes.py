@@ -354,8 +354,9 @@ async def test_options_of_gunicorn_do_what_they_do(folder, loop, lifespan):
     own = ("--asgi-loop", loop, "--asgi-lifespan", lifespan, "--root-path", "/mounted")
     limits = ("--keep-alive", 1, "--worker-connections", 2, "--websocket-max-message-size", 1000)
     arguments = ("gunicorn", "-k", "h2ws_fast.asgi.gunicorn.Worker", "-b", f"127.0.0.1:{port}")
-    untrusted = ("--forwarded-allow-ips", "10.0.0.1")
-    with start(folder, *arguments, *own, *limits, *untrusted, "options:app") as process:
+    other = free_port()
+    more = ("-b", f"127.0.0.1:{other}", "--forwarded-allow-ips", "10.0.0.1")
+    with start(folder, *arguments, *more, *own, *limits, "options:app") as process:
         wait_for_port(port, process)
         await wait_for(folder, "Booting worker")
         async with asyncio.timeout(15):
@@ -364,8 +365,8 @@ async def test_options_of_gunicorn_do_what_they_do(folder, loop, lifespan):
             # Whoever asks is no proxy that is trusted.
             begin = b"/mounted /mounted/here http "
             assert answer.body.startswith(begin + loop.encode()), answer.body
-            # `--worker-connections`: so many come in ...
-            client = await Client.connect(port)
+            # `--worker-connections`: so many come in, whichever port they come to ...
+            client = await Client.connect(other)
             await client.websocket(1)
             refused = await Client.connect(port, greet=False)
             refused.send(f.MAGIC, f.settings())
@@ -392,6 +393,74 @@ async def test_options_of_gunicorn_do_what_they_do(folder, loop, lifespan):
             client.close()
         await end(process)
     assert output(folder).count("lifespan\n") == (lifespan == "on")
+
+
+HOOKS = """
+def pre_request(worker, req):
+    if req.path == "/refused":
+        raise RuntimeError("the hook refuses")
+    req.note = f"{req.method} {req.uri} {req.version} {req.scheme}"
+
+def post_request(worker, req, environ, resp):
+    agent = environ.get("HTTP_USER_AGENT")
+    note = getattr(req, "note", None)
+    print("hook", note, dict(req.headers).get("X-ASKED"), agent, resp.status, resp.sent, flush=True)
+
+accesslog = "-"
+access_log_format = "access %(h)s %(m)s %(U)s %(q)s %(H)s %(s)s %(B)s %({x-asked}i)s %({X-Told}o)s %(D)s"
+"""
+ANSWERS = """
+async def app(scope, receive, send):
+    assert scope["type"] == "http" and scope["path"] != "/at/fails"
+    await send({"type": "http.response.start", "status": 201, "headers": [(b"X-Told", b"this")]})
+    await send({"type": "http.response.body", "body": b"a" * 10, "more_body": True})
+    await send({"type": "http.response.body", "body": b"b" * 10})
+"""
+
+
+async def test_hooks_and_the_access_log_of_gunicorn_are_told(folder):
+    module("gunicorn")
+    (folder / "hooks.py").write_text(HOOKS)
+    (folder / "answers.py").write_text(ANSWERS)
+    port = free_port()
+    arguments = ("gunicorn", "-k", "h2ws_fast.asgi.gunicorn.Worker", "-b", f"127.0.0.1:{port}")
+    with start(
+        folder, *arguments, "-c", "hooks.py", "--root-path", "/at", "answers:app"
+    ) as process:
+        wait_for_port(port, process)
+        client = await Client.connect(port)
+        fields = ("x-asked", "that"), ("user-agent", "me")
+        assert (await client.get("/a%20b?c=d", *fields)).status == 201
+        assert (await client.get("/head", method="HEAD", stream_id=3)).status == 201
+        assert (await client.get("/fails", stream_id=5)).status == 500
+        assert (await client.get("/refused", stream_id=7)).status == 500
+        client.headers(9, [(":method", "CONNECT"), (":authority", "example.org:443")])
+        assert (await client.answer(9)).status == 501
+        client.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /one HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 201")
+        writer.close()
+        await wait_for(folder, "access ", 6)
+        await end(process)
+    said = output(folder).splitlines()
+    assert [line for line in said if line.startswith("hook ")] == [
+        "hook GET /a%20b?c=d (2, 0) http that me 201 20",
+        "hook HEAD /head (2, 0) http None None 201 0",
+        "hook GET /fails (2, 0) http None None 500 0",
+        "hook None None None 500 0",
+        "hook GET /one (1, 1) http None None 201 20",
+    ]
+    lines = [line.split(" ") for line in said if line.startswith("access ")]
+    assert all(line.pop().isdigit() for line in lines)  # microseconds
+    assert [" ".join(line) for line in lines] == [
+        "access 127.0.0.1 GET /a b c=d HTTP/2 201 20 that this",
+        "access 127.0.0.1 HEAD /head  HTTP/2 201 0 - this",
+        "access 127.0.0.1 GET /fails  HTTP/2 500 0 - -",
+        "access 127.0.0.1 GET /refused  HTTP/2 500 0 - -",
+        "access 127.0.0.1 CONNECT   HTTP/2 501 0 - -",
+        "access 127.0.0.1 GET /one  HTTP/1.1 201 20 - this",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..observer import Observer, tell
@@ -81,6 +81,7 @@ class Admission:
         self.wires: set[Any] = set()
         self.arriving: set[Any] = set()  # accepted, with a TLS handshake that goes on
         self._heard: set[Any] = set()
+        self._beside: list[Admission] = []
         self.accepted = 0
         self._observer = observer
         self.refused: dict[str, int] = {}
@@ -100,6 +101,10 @@ class Admission:
         self._warnings = Notices(self._log, logging.WARNING, time)
         self._notices = Notices(self._log, logging.INFO, time)
 
+    def count_with(self, others: Iterable[Admission]) -> None:
+        """Let `max_connections` bound those of other servers too. Itself may be among them."""
+        self._beside = [each for each in others if each is not self]
+
     def enter(self, wire: Wire) -> str | None:
         """Count a new connection; return the name of the limit that it must be refused for."""
         name = self.arrive(wire)
@@ -112,6 +117,8 @@ class Admission:
         name = None
         key = None
         count = len(self.wires) + len(self.arriving)
+        for each in self._beside:
+            count += len(each.wires) + len(each.arriving)
         if self.max_connections is not None and count >= self.max_connections:
             name = "max_connections"
         elif self.max_connections_per_address is not None:
