@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from h2ws_fast.engine import Limits, Settings
 from tests.support.certificates import write_certificate
 from tests.support.programs import free_port, module, running, wait_for_port
 
@@ -132,8 +133,11 @@ def test_the_asgi_application_of_the_documents_works(tmp_path):
     module("fastapi")
     module("uvicorn")
     text = (ROOT / "docs" / "asgi.md").read_text("utf-8")
-    application, worker, alone = blocks(ROOT / "docs" / "asgi.md")
+    application, tuned, worker, alone = blocks(ROOT / "docs" / "asgi.md")
     (tmp_path / "app.py").write_text(application)
+    known = {}
+    exec(compile(tuned, "protocol", "exec"), known)
+    assert Limits(**known["Tuned"].h2_limits) and Settings(**known["Tuned"].h2_settings)
     compile(worker, "worker", "exec")
     cert, key = write_certificate(tmp_path)
     cert.rename(tmp_path / "cert.pem")

@@ -2,12 +2,14 @@
 
 HTTP/2 is served here, whether ALPN chose it or a client begins with its preface. HTTP/1.1 and its
 WebSockets are uvicorn's own: their connections are handed on, with every octet that was read.
+`HTTP2Protocol` takes none of those.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from uvicorn.config import Config
@@ -25,7 +27,7 @@ from ..engine.endpoint import Endpoint
 from .application import AT_ONCE_S, Application, Fields
 from .wire import ASGIWire
 
-__all__ = ["Protocol"]
+__all__ = ["HTTP2Protocol", "Protocol"]
 
 FIRST_REQUEST_S = 60.0  # what a client has to ask for something where no connection may be idle
 
@@ -84,26 +86,38 @@ def original(app: Any) -> Any:
 
 
 class UvicornRoster(Roster):
-    """The HTTP/2 connections of one uvicorn server."""
+    """The HTTP/2 connections of one uvicorn server, whose class for them is `kind`."""
 
-    def __init__(self, config: Config, server_state: ServerState, state: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        state: dict[str, Any],
+        kind: type[Protocol],
+    ) -> None:
         self.application = UvicornApplication(config, server_state, state)
         options = CommonOptions()
-        options.http = ("h2", "h1")
+        options.http = ("h2", "h1") if "http/1.1" in kind.alpn_protocols else ("h2",)
         options.ssl = config.ssl
         options.websockets = self.application.websockets
         compression = "deflate" if config.ws_per_message_deflate else None
         options.deflate = deflate_from(compression, ServerPerMessageDeflateFactory)
         # RFC 8441 section 3 is only advertised where something answers it.
         answers = options.websockets or bool(self.application.tunnels)
-        options.settings = Settings() if answers else Settings(enable_connect_protocol=False)
-        options.limits = Limits(
-            max_message=config.ws_max_size,
+        settings: dict[str, Any] = {} if answers else {"enable_connect_protocol": False}
+        if config.h11_max_incomplete_event_size is not None:
+            settings["max_header_list_size"] = config.h11_max_incomplete_event_size
+        limits = {
+            "max_message": config.ws_max_size,
             # How long an application may take before it accepts is its own affair, as over HTTP/1.1.
-            handshake_timeout_s=None,
-            idle_timeout_s=config.timeout_keep_alive or AT_ONCE_S,
-            first_request_timeout_s=config.timeout_keep_alive or FIRST_REQUEST_S,
-        )
+            "handshake_timeout_s": None,
+            "idle_timeout_s": config.timeout_keep_alive or AT_ONCE_S,
+            "first_request_timeout_s": config.timeout_keep_alive or FIRST_REQUEST_S,
+        }
+        # What `h2ws-fast serve` was told.
+        told: Mapping[str, Any] = getattr(config, "h2ws_fast", {})
+        options.settings = Settings(**settings | {**kind.h2_settings, **told.get("settings", {})})
+        options.limits = Limits(**limits | {**kind.h2_limits, **told.get("limits", {})})
         options.logger = self.application.logger
         admission = Admission(
             options.logger,
@@ -135,11 +149,17 @@ class Nobody(Endpoint):
 
 
 class Protocol(ASGIWire):
-    """The class for uvicorn's option `http`: one connection."""
+    """The class for uvicorn's option `http`: one connection.
+
+    A class that inherits from it may say what uvicorn has no options for: `h2_settings`, arguments
+    of `Settings`, and `h2_limits`, arguments of `Limits`.
+    """
 
     __slots__ = ("_app_state", "_config", "_connections", "_loop", "_server_state")
 
     alpn_protocols: ClassVar[list[str]] = ["h2", "http/1.1"]
+    h2_settings: ClassVar[Mapping[str, Any]] = {}
+    h2_limits: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
         self,
@@ -152,7 +172,7 @@ class Protocol(ASGIWire):
             config.load()
         roster: UvicornRoster | None = getattr(server_state, "h2ws_fast", None)
         if roster is None:
-            roster = UvicornRoster(config, server_state, app_state)
+            roster = UvicornRoster(config, server_state, app_state, type(self))
             vars(server_state)["h2ws_fast"] = roster
         super().__init__(roster, running_hub(), roster.application)
         self._config = config
@@ -191,6 +211,14 @@ class Protocol(ASGIWire):
     def shutdown(self) -> None:
         """End gracefully: uvicorn is about to."""
         self.leave()
+
+
+class HTTP2Protocol(Protocol):
+    """The same for HTTP/2 alone, as behind a proxy that speaks nothing else."""
+
+    __slots__ = ()
+
+    alpn_protocols: ClassVar[list[str]] = ["h2"]
 
 
 def _h1_class() -> Any:

@@ -75,7 +75,8 @@ class Certificate:
 
     def __call__(self, config: Any, default: Any) -> ssl.SSLContext:
         """What uvicorn calls, in each of its processes."""
-        return tls.prepare(self.context(), server=True, http=("h2", "h1"))
+        h1 = "http/1.1" in config.http_protocol_class.alpn_protocols
+        return tls.prepare(self.context(), server=True, http=("h2", "h1") if h1 else ("h2",))
 
 
 def self_signed_context(host: str) -> ssl.SSLContext:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-PROTOCOL = "h2ws_fast.asgi.uvicorn:Protocol"
+PROTOCOLS = {
+    "both": "h2ws_fast.asgi.uvicorn:Protocol",
+    "h2": "h2ws_fast.asgi.uvicorn:HTTP2Protocol",
+}
 INSTALL = "pip install 'h2ws_fast[uvicorn]'"
 
 HELP = """Serve an ASGI application over HTTP/2 and HTTP/1.1, its WebSockets over both.
@@ -93,6 +96,35 @@ def _command() -> click.Command:
                 is_flag=True,
                 help="No TLS: the first octets tell what is spoken. Browsers speak HTTP/1.1 then.",
             ),
+            click.Option(
+                ["--http"],
+                type=click.Choice([*PROTOCOLS]),
+                default="both",
+                show_default=True,
+                allow_from_autoenv=False,  # UVICORN_HTTP chooses a class
+                help="What is spoken: HTTP/2 and HTTP/1.1, or HTTP/2 alone.",
+            ),
+            click.Option(
+                ["--rfc7540-priorities"],
+                is_flag=True,
+                help="A stream that depends on itself is an error, as in RFC 7540.",
+            ),
+            click.Option(
+                ["--min-body-rate"],
+                type=click.IntRange(0),
+                help="Octets a second that a request's body must bring. [default: 240]",
+            ),
+            click.Option(
+                ["--body-timeout"],
+                type=click.FloatRange(0),
+                help="Seconds over which --min-body-rate is counted; 0: not at all. [default: 30]",
+            ),
+            click.Option(
+                ["--write-timeout"],
+                type=click.FloatRange(0),
+                help="Seconds in which a client must take something of what waits for it; 0: for"
+                " ever. [default: 60]",
+            ),
         )
     }
     parameters = [
@@ -117,13 +149,15 @@ def _serve(options: dict[str, Any]) -> int:
     host, port = options["host"], options["port"]
     local = options["uds"] is not None or options["fd"] is not None
     note = _secure(options, local)
+    protocol, told = _tune(options)
     sys.path.insert(0, options.pop("app_dir"))
     options["headers"] = [header.split(":", 1) for header in options["headers"]]
     options["log_config"] = options["log_config"] or LOGGING_CONFIG
     for several in ("reload_dirs", "reload_includes", "reload_excludes"):
         options[several] = options[several] or None
     app = options.pop("app")
-    config = uvicorn.Config(app, http=PROTOCOL, **options)
+    config = uvicorn.Config(app, http=protocol, **options)
+    vars(config)["h2ws_fast"] = told  # where our class looks for it, in each process
     _find(app, execute=not config.use_subprocess)
     if config.uds is not None:
         listener = bind_path(config.uds)
@@ -155,6 +189,23 @@ def _serve(options: dict[str, Any]) -> int:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(config.uds)
     return 0 if server.started or config.use_subprocess else STARTUP_FAILURE
+
+
+def _tune(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Take our own options out: the class of the protocol, and what that looks for in the Config."""
+    settings: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
+    if options.pop("rfc7540_priorities"):
+        settings["no_rfc7540_priorities"] = False
+    for option, name in (
+        ("min_body_rate", "min_body_rate"),
+        ("body_timeout", "body_timeout_s"),
+        ("write_timeout", "write_timeout_s"),
+    ):
+        value = options.pop(option)
+        if value is not None:
+            limits[name] = value or (None if name.endswith("_s") else 0)
+    return PROTOCOLS[options.pop("http")], {"settings": settings, "limits": limits}
 
 
 def _secure(options: dict[str, Any], local: bool) -> str:

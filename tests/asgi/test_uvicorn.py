@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import logging
 import socket
+from typing import ClassVar
 
 import pytest
 
@@ -272,6 +273,22 @@ async def test_applications_of_older_interfaces(within, interface, old):
         answer = await client.answer()
         client.close()
     assert (answer.status, answer.body) == (200, b"it said hello")
+
+
+async def test_what_uvicorn_has_no_options_for_says_a_class(within):
+    class Tuned(Protocol):
+        h2_settings: ClassVar = {"max_concurrent_streams": 7}
+        h2_limits: ClassVar = {"body_timeout_s": 0.1}
+
+    async with within.serve(app, http=Tuned, h11_max_incomplete_event_size=5000):
+        client = await within.client(greet=False)
+        client.send(f.MAGIC, f.settings())
+        told = dict((await client.expect(f.SETTINGS)).settings)
+        client.headers(1, POST)  # and no body
+        assert (await client.answer()).end != f.END_STREAM
+        client.close()
+    assert told[f.MAX_CONCURRENT_STREAMS] == 7
+    assert told[f.MAX_HEADER_LIST_SIZE] == 5000
 
 
 async def test_silence_ends_before_uvicorn_waits_for_it(within):

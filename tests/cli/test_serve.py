@@ -268,6 +268,51 @@ def test_options_of_uvicorn_do_what_they_do(tmp_path):
         assert "GET /" not in server.log()
 
 
+def test_what_uvicorn_has_no_options_for():
+    options = ["--cleartext", "--http", "h2", "--rfc7540-priorities", "--body-timeout", "0.3"]
+    # The worker processes are told, too.
+    options += ["--workers", "2"]
+
+    async def main(server):
+        client = await Client.connect(server.port, greet=False)
+        client.send(f.MAGIC, f.settings())
+        told = dict((await client.expect(f.SETTINGS)).settings)
+        assert f.NO_RFC7540_PRIORITIES not in told
+        # A body that does not come, and a stream that depends on itself.
+        client.ask("/", method="POST", body=b"")
+        assert (await client.answer()).end != f.END_STREAM
+        client.send(f.priority(3, depends_on=3))
+        assert (await client.expect(f.GOAWAY)).error_code == f.PROTOCOL_ERROR
+        client.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = await reader.read()
+        assert answer and b"HTTP/1.1" not in answer
+        writer.close()
+
+    with Serve(APP, *options) as server:
+        server.wait_for("Application startup complete", 2)
+        within(20, main(server))
+        assert server.stop()[0] == 0
+
+
+def test_http2_alone_over_tls():
+    with Serve(APP, "--http", "h2") as server:
+        assert get_one(server)["http_version"] == "2"
+        context = tls.client_context(verify=False)
+        context.set_alpn_protocols(["http/1.1"])
+        with (
+            pytest.raises((OSError, EOFError)),
+            socket.create_connection((server.host, server.port), 5) as raw,
+            context.wrap_socket(raw, server_hostname="localhost") as secure,
+        ):
+            assert secure.selected_alpn_protocol() is None
+            secure.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            if not secure.recv(1000):
+                raise EOFError
+        assert server.stop()[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -358,6 +403,8 @@ def test_help_tells_ours_and_uvicorns():
         "--reload",
         "--root-path",
         "--factory",
+        "--http [both|h2]",
+        "--write-timeout",
     ):
         assert option in done.stdout
     assert "--http2" not in done.stdout

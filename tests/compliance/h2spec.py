@@ -3,9 +3,9 @@
 It judges by RFC 7540. Two of its cases demand an error for a stream that depends on itself, which
 RFC 9113 no longer knows: a server with the default settings reads over it (row 9113-6.2-3), one
 with `no_rfc7540_priorities=False` answers as RFC 7540 section 5.3.1 says. So each twin and
-transport runs twice: with that setting all cases pass, by default all but those two. `serve` has
-the default settings; in cleartext it answers what is no preface in HTTP/1.1, which h2spec cannot
-read.
+transport runs twice: with that setting all cases pass, by default all but those two. `serve` runs
+with its option of that meaning, `--rfc7540-priorities`, and in cleartext with `--http h2`: what is
+no preface is otherwise answered in HTTP/1.1, which h2spec cannot read.
 
 h2spec takes a dropped TCP connection for an answer: `behaviour/test_h2spec_codes.py` asserts the
 codes of the same cases at the octets.
@@ -24,7 +24,6 @@ DEPENDS_ON_ITSELF = {
     "http2/5.3.1: Sends HEADERS frame that depend on itself",
     "http2/5.3.1: Sends PRIORITY frame that depend on itself",
 }
-NO_PREFACE = {"http2/3.5: Sends invalid connection preface"}
 
 
 class Job:
@@ -103,14 +102,15 @@ class CommandJob(Job):
     server = "h2ws-fast serve"
 
     def __init__(self, twin, transport):
-        super().__init__(twin, transport, heed_rfc7540=False)
+        super().__init__(twin, transport, heed_rfc7540=True)
+        self.options = ["--rfc7540-priorities"]
         if transport == "cleartext":
-            self.tolerated = DEPENDS_ON_ITSELF | NO_PREFACE
-        self.label = f"{NAME}: {twin} {self.server}, {transport}"
+            self.options += ["--cleartext", "--http", "h2"]
+        self.settings = " ".join(self.options)
+        self.label = f"{NAME}: {twin} {self.server} {self.settings}, {transport}"
 
     def _served(self):
-        options = ["--cleartext"] if self.transport == "cleartext" else []
-        return served_by_command(self.twin, *options)
+        return served_by_command(self.twin, *self.options)
 
 
 def jobs(selection):
