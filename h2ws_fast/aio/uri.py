@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..errors import InvalidURI
 
-__all__ = ["Target", "parse"]
+__all__ = ["Target", "parse", "whole"]
 
 SCHEMES = {  # scheme of the URI -> (`:scheme`, default port)
     "ws": ("http", 80),
@@ -47,8 +47,7 @@ def parse(uri: str) -> Target:
     """
     if not isinstance(uri, str):
         raise TypeError(f"a URI is str: {uri!r}")
-    if "://" not in uri:
-        uri = "https://" + uri
+    uri = whole(uri)
     try:
         parts = urllib.parse.urlsplit(uri)
         port = parts.port
@@ -81,6 +80,11 @@ def parse(uri: str) -> Target:
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
         headers.append(("authorization", f"Basic {token}"))
     return Target(scheme, host, port or default, authority, path, headers)
+
+
+def whole(uri: str) -> str:
+    """The same with a scheme: `host:port` means `https`."""
+    return uri if "://" in uri else f"https://{uri}"
 
 
 def _is_ipv6(host: str) -> bool:

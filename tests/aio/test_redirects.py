@@ -157,8 +157,17 @@ async def test_a_location_that_is_none(clear):
         ("ws://a/b", "wss://a/b", "wss://a/b"),
         ("wss://u:p@a/b", "c", "wss://u:p@a/c"),
         ("wss://a/b", "c#d", "wss://a/c"),
+        ("a:8000/b", "/c", "https://a:8000/c"),
     ],
 )
 def test_references(before, location, after):
     refusal = InvalidStatus(Response(302, {"location": location}))
     assert follow(Place(before, None), refusal, once=False, fixed=False) == (after, None)
+
+
+async def test_fields_that_can_be_read_once(clear):
+    seen = []
+    async with clear.serve(echo, process_request=leading("/else", seen=seen)):
+        fields = iter([("authorization", "Bearer it")])
+        async with connect(clear.ws("/moved"), additional_headers=fields):
+            assert [request.headers.get("authorization") for request in seen] == ["Bearer it"] * 2

@@ -13,7 +13,7 @@ from ...engine import Limits, Settings
 from ...engine.agreement import ClientPerMessageDeflateFactory
 from ...engine.constants import NO_ERROR
 from ...errors import ConnectionTerminated, InvalidStatus, SecurityError
-from ..http import HeadersLike
+from ..http import Headers, HeadersLike
 from ..websocket import WebSocket
 from .opening import in_time
 from .pool import Pool
@@ -111,7 +111,7 @@ class connect:  # used as a function, as in `websockets`
         self._open_timeout = open_timeout
         self._subprotocols = subprotocols if subprotocols is None else _listed(subprotocols)
         self._origin = origin
-        self._headers = additional_headers
+        self._headers = _kept(additional_headers)
         self._user_agent = user_agent_header
         self._process_exception = process_exception
         self._reconnect_delays = reconnect_delays
@@ -231,6 +231,11 @@ def unix_connect(
     if uri is None:
         uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
     return connect(uri, unix=True, path=path, **kwargs)
+
+
+def _kept(headers: HeadersLike | None) -> HeadersLike | None:
+    # The same: redirects and further attempts send them, too.
+    return Headers(headers) if isinstance(headers, Iterator) else headers
 
 
 def _listed(subprotocols: Iterable[str]) -> Iterable[str]:

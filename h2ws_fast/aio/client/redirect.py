@@ -35,7 +35,7 @@ def follow(place: Place, refusal: InvalidStatus, *, once: bool, fixed: bool) -> 
     location = refusal.response.headers.get("location")
     if refusal.response.status not in STATUSES or location is None:
         return None
-    there = urllib.parse.urljoin(place.uri, location)
+    there = urllib.parse.urljoin(uri.whole(place.uri), location)
     # RFC 9110 section 10.2.2: a reference may have a fragment, which is for whoever shows it.
     there = urllib.parse.urldefrag(there).url
     old, new = uri.parse(place.uri), uri.parse(there)
