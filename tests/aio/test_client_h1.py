@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import errno
 
 import pytest
 
@@ -20,8 +21,11 @@ from h2ws_fast import (
     Session,
     StreamReset,
     connect,
+    unix_connect,
+    unix_serve,
 )
 from h2ws_fast.aio import tls, uri
+from h2ws_fast.aio.client import way
 from h2ws_fast.aio.client.fallback import PROBE_S
 from h2ws_fast.aio.h1.upgrade import Handshake
 from h2ws_fast.aio.http import Request
@@ -769,3 +773,21 @@ async def test_one_connect_is_one_context(clear):
             assert await ws.recv() == "still here"
         async with opening:  # and again
             pass
+
+
+async def test_giving_up_on_a_server_leaves_no_connection():
+    ended = asyncio.Event()
+
+    async def script(reader, writer):
+        await reader.read()
+        ended.set()
+        writer.close()
+
+    async with await asyncio.start_server(script, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        session = Session(f"http://127.0.0.1:{port}", http="auto")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):  # it has not shown whether it speaks HTTP/2
+                await session.connect()
+        async with asyncio.timeout(5):  # its own patience is longer
+            await ended.wait()

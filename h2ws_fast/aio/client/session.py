@@ -173,17 +173,25 @@ class Session:
         if self._http == "auto" and is_remembered(hub, self.target):
             self._over_h1 = True
         if not self._over_h1:
-            async with asyncio.timeout(self._open_timeout):
-                probing = self._http == "auto" and self._ssl is None
-                try:
-                    await self._dial(hub)
-                except ConnectionTerminated:
-                    if not probing:  # the answer came with the connection: `probe` judges it
-                        raise
-                if probing:
-                    await probe(self)
+            try:
+                async with asyncio.timeout(self._open_timeout):
+                    await self._greet(hub)
+            except BaseException:
+                self._abort()  # nobody else will: it is not connected
+                raise
         self._hub = hub
         return self
+
+    async def _greet(self, hub: Hub) -> None:
+        # Connect to a server of HTTP/2, or find out that it is none.
+        probing = self._http == "auto" and self._ssl is None
+        try:
+            await self._dial(hub)
+        except ConnectionTerminated:
+            if not probing:  # the answer came with the connection: `probe` judges it
+                raise
+        if probing:
+            await probe(self)
 
     def _secured(self, http: tuple[str, ...]) -> dict[str, Any]:
         # The arguments of `create_connection` that concern TLS.
