@@ -791,3 +791,18 @@ async def test_giving_up_on_a_server_leaves_no_connection():
                 await session.connect()
         async with asyncio.timeout(5):  # its own patience is longer
             await ended.wait()
+
+
+async def test_a_fresh_connection_that_does_not_come(clear, monkeypatch):
+    async def never(wire, tls):
+        await asyncio.Event().wait()
+
+    async def misdirected(request):
+        return Response(421)
+
+    async with clear.serve(on_request=misdirected):
+        async with Session(clear.http, open_timeout=0.1) as session:
+            monkeypatch.setattr(session._way, "open", never)
+            with pytest.raises(TimeoutError):
+                await session.request("GET", "/")
+            assert session.connected

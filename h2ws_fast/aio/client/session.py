@@ -227,7 +227,8 @@ class Session:
             wire.retired = True
             self._others.add(wire)
             try:
-                await self._dial(wire.hub)
+                async with asyncio.timeout(self._open_timeout):
+                    await self._dial(wire.hub)
             except BaseException:
                 if self._wire is wire:
                     wire.retired = False
