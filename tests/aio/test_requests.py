@@ -469,3 +469,25 @@ async def test_a_request_says_how_urgent_it_is(clear):
         assert await response.read() == b"later"
         assert response.headers["priority"] == "u=6"
     assert seen == [("u=1, i", (1, True))]
+
+
+async def test_a_stream_that_was_not_taken_is_for_the_next():
+    async def script(peer):
+        while (frame := await peer.frame()) is not None:
+            if frame.kind == f.HEADERS:
+                await asyncio.sleep(0.05)  # until the others wait
+                peer.headers(frame.stream_id, [(":status", "204")], end_stream=True)
+
+    async with (
+        RawServer(script, (f.MAX_CONCURRENT_STREAMS, 1)) as server,
+        Session(f"http://127.0.0.1:{server.port}") as session,
+    ):
+        for at in range(2):  # from here on the limit is known
+            assert (await session.request("GET", f"/{at}")).status == 204
+        asked = [{}, {}, {"no name": "x"}, {}]
+        found = await asyncio.gather(
+            *(session.request("GET", "/", headers=headers) for headers in asked),
+            return_exceptions=True,
+        )
+        assert isinstance(found.pop(2), ValueError)
+        assert [response.status for response in found] == [204] * 3

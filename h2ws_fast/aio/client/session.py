@@ -367,6 +367,9 @@ class Session:
             except NoAvailableStreams:
                 if wire.conn.draining:
                     raise
+            except BaseException:
+                wire._settled()  # it takes no stream: a free one is for the next who waits
+                raise
             await wire.wait(first=waited)
             waited = True
 
