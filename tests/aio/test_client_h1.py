@@ -806,3 +806,13 @@ async def test_a_fresh_connection_that_does_not_come(clear, monkeypatch):
             with pytest.raises(TimeoutError):
                 await session.request("GET", "/")
             assert session.connected
+
+
+async def test_a_refusal_whose_body_never_ends_over_http_1_1():
+    head = b"HTTP/1.1 503 No\r\nContent-Length: 100\r\n\r\none moment"
+    async with Listener(answering(lambda _: head)) as listener:
+        uri = f"ws://127.0.0.1:{listener.port}"
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(uri, http="h1", open_timeout=0.1)
+        assert caught.value.response.status == 503
+        assert caught.value.response.body == b"one moment"

@@ -89,12 +89,15 @@ async def open_upgraded(session: Session, wanted: Wanted) -> WebSocket:
     session._others.add(wire)
     try:
         await _dial(session, hub, wire)
-    except BaseException:
+    except BaseException as error:
+        refusal = wire.refusal()
         if wire.transport is not None:
             wire.abort()
             hub.loop.call_soon(wire.forsake)
         elif not wire.lost:
             session._forget(wire)
+        if isinstance(error, asyncio.CancelledError):
+            raise error from refusal  # see `in_time`
         raise
     if session._http == "auto":
         remember(hub, session.target)

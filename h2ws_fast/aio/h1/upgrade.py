@@ -124,7 +124,7 @@ class Handshake(Endpoint):
         """See `Connection.receive_eof`."""
         if not self.terminated:
             lost = ConnectionTerminated(NO_ERROR, "the server closed the connection unanswered")
-            self._fail(self._refused() or lost)
+            self._fail(self.refused() or lost)
         return self.events()
 
     def events(self) -> list[Any]:
@@ -156,12 +156,12 @@ class Handshake(Endpoint):
     def abort(self, error_code: int = NO_ERROR, reason: bytes = b"") -> None:
         """Give up."""
         if not self.terminated:
-            self._fail(self._refused() or ConnectionTerminated(NO_ERROR, "given up by this end"))
+            self._fail(self.refused() or ConnectionTerminated(NO_ERROR, "given up by this end"))
 
     def _conclude(self) -> None:
         answer = self._answer
         if not answer.switched:
-            refusal = self._refused()
+            refusal = self.refused()
             assert refusal is not None
             self._fail(refusal)
             return
@@ -181,8 +181,8 @@ class Handshake(Endpoint):
         upgraded = Upgraded(Role.CLIENT, self._limits, pool=self._pool, agreed=agreed)
         self._opened(upgraded, response, subprotocol)
 
-    def _refused(self) -> InvalidStatus | None:
-        # What the server has said so far, if it was a refusal.
+    def refused(self) -> InvalidStatus | None:
+        """What the server has said so far, if it was a refusal."""
         refusal = self._answer.refusal()
         return None if refusal is None else InvalidStatus(refusal)
 
@@ -242,6 +242,10 @@ class UpgradeWire(PacedWire, asyncio.BufferedProtocol):
                 self._event(event)
         if not self.opening.done():
             self.opening.set_result(None)
+
+    def refusal(self) -> InvalidStatus | None:
+        """What the server has said so far, if it was a refusal."""
+        return None if self._handshake is None else self._handshake.refused()
 
     def _refused(self, error: BaseException) -> None:
         if not self.opening.done():
