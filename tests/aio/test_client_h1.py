@@ -816,3 +816,26 @@ async def test_a_refusal_whose_body_never_ends_over_http_1_1():
             await connect(uri, http="h1", open_timeout=0.1)
         assert caught.value.response.status == 503
         assert caught.value.response.body == b"one moment"
+
+
+async def test_places_over_unix_sockets_are_not_one(clear, tmp_path):
+    leave = asyncio.Event()
+
+    async def silent(reader, writer):
+        await leave.wait()
+        writer.close()
+
+    paths = [str(tmp_path / "silent"), str(tmp_path / "served")]
+    async with (
+        await asyncio.start_unix_server(silent, paths[0]),
+        unix_serve(echo, paths[1]),
+    ):
+        waiting = asyncio.ensure_future(unix_connect(paths[0], http="h1")._connect())
+        await asyncio.sleep(0.05)
+        async with unix_connect(paths[1], http="h1") as ws:
+            assert not waiting.done()
+            await ws.send("there")
+            assert await ws.recv() == "there"
+        leave.set()
+        with pytest.raises(ConnectionTerminated):
+            await waiting

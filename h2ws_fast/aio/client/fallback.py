@@ -106,7 +106,7 @@ async def open_upgraded(session: Session, wanted: Wanted) -> WebSocket:
 
 async def _dial(session: Session, hub: Hub, wire: UpgradeWire) -> None:
     way = session._way
-    async with dialling(hub, (way.host, way.port)):
+    async with dialling(hub, way.place):
         spare, session._spare = session._spare, None
         if spare is not None and not spare.is_closing():
             # HTTP/1.1 was chosen on it when HTTP/2 was offered beside.

@@ -87,6 +87,11 @@ class Way:
         return self.redirected or self._unix or self._sock is not None
 
     async def open(self, protocol: Any, tls: dict[str, Any]) -> Any:
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """What tells places apart, of which each has one handshake over HTTP/1.1 at a time."""
+        return (self._path, self._sock) if self._unix else (self.host, self.port)
+
         """Make a transport for a protocol of asyncio's, with TLS where `tls` says so, and return it.
 
         `tls` has `ssl`, `server_hostname` and `ssl_shutdown_timeout` as `create_connection` takes
