@@ -775,6 +775,39 @@ async def test_one_connect_is_one_context(clear):
             pass
 
 
+async def test_a_refusal_whose_body_never_ends_over_http_1_1():
+    head = b"HTTP/1.1 503 No\r\nContent-Length: 100\r\n\r\none moment"
+    async with Listener(answering(lambda _: head)) as listener:
+        uri = f"ws://127.0.0.1:{listener.port}"
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(uri, http="h1", open_timeout=0.1)
+        assert caught.value.response.status == 503
+        assert caught.value.response.body == b"one moment"
+
+
+async def test_places_over_unix_sockets_are_not_one(clear, tmp_path):
+    leave = asyncio.Event()
+
+    async def silent(reader, writer):
+        await leave.wait()
+        writer.close()
+
+    paths = [str(tmp_path / "silent"), str(tmp_path / "served")]
+    async with (
+        await asyncio.start_unix_server(silent, paths[0]),
+        unix_serve(echo, paths[1]),
+    ):
+        waiting = asyncio.ensure_future(unix_connect(paths[0], http="h1")._connect())
+        await asyncio.sleep(0.05)
+        async with unix_connect(paths[1], http="h1") as ws:
+            assert not waiting.done()
+            await ws.send("there")
+            assert await ws.recv() == "there"
+        leave.set()
+        with pytest.raises(ConnectionTerminated):
+            await waiting
+
+
 async def test_giving_up_on_a_server_leaves_no_connection():
     ended = asyncio.Event()
 
@@ -808,34 +841,11 @@ async def test_a_fresh_connection_that_does_not_come(clear, monkeypatch):
             assert session.connected
 
 
-async def test_a_refusal_whose_body_never_ends_over_http_1_1():
-    head = b"HTTP/1.1 503 No\r\nContent-Length: 100\r\n\r\none moment"
-    async with Listener(answering(lambda _: head)) as listener:
-        uri = f"ws://127.0.0.1:{listener.port}"
-        with pytest.raises(InvalidStatus) as caught:
-            await connect(uri, http="h1", open_timeout=0.1)
-        assert caught.value.response.status == 503
-        assert caught.value.response.body == b"one moment"
+async def test_a_socket_that_was_lost_cannot_be_tuned(clear, monkeypatch):
+    def lost(sock):
+        raise OSError(errno.EBADF, "Bad file descriptor")
 
-
-async def test_places_over_unix_sockets_are_not_one(clear, tmp_path):
-    leave = asyncio.Event()
-
-    async def silent(reader, writer):
-        await leave.wait()
-        writer.close()
-
-    paths = [str(tmp_path / "silent"), str(tmp_path / "served")]
-    async with (
-        await asyncio.start_unix_server(silent, paths[0]),
-        unix_serve(echo, paths[1]),
-    ):
-        waiting = asyncio.ensure_future(unix_connect(paths[0], http="h1")._connect())
-        await asyncio.sleep(0.05)
-        async with unix_connect(paths[1], http="h1") as ws:
-            assert not waiting.done()
-            await ws.send("there")
-            assert await ws.recv() == "there"
-        leave.set()
-        with pytest.raises(ConnectionTerminated):
-            await waiting
+    monkeypatch.setattr(way, "limit_unsent", lost)
+    async with clear.serve(echo), connect(clear.ws()) as ws:
+        await ws.send("there")
+        assert await ws.recv() == "there"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl as ssl_module
 from typing import Any
 
@@ -86,12 +87,12 @@ class Way:
         """Does it lead to one place, whatever the URI says?"""
         return self.redirected or self._unix or self._sock is not None
 
-    async def open(self, protocol: Any, tls: dict[str, Any]) -> Any:
     @property
     def place(self) -> tuple[Any, ...]:
         """What tells places apart, of which each has one handshake over HTTP/1.1 at a time."""
         return (self._path, self._sock) if self._unix else (self.host, self.port)
 
+    async def open(self, protocol: Any, tls: dict[str, Any]) -> Any:
         """Make a transport for a protocol of asyncio's, with TLS where `tls` says so, and return it.
 
         `tls` has `ssl`, `server_hostname` and `ssl_shutdown_timeout` as `create_connection` takes
@@ -121,7 +122,8 @@ class Way:
             transport = await self._through(self.proxy, protocol, tls)
         sock = transport.get_extra_info("socket")
         if sock is not None:
-            limit_unsent(sock)
+            with contextlib.suppress(OSError):  # it is lost already, and the protocol tells why
+                limit_unsent(sock)
         return transport
 
     async def _through(self, proxy: Proxy, protocol: Any, tls: dict[str, Any]) -> Any:
