@@ -17,10 +17,11 @@ from h2ws_fast import (
     StreamReset,
     connect,
 )
-from h2ws_fast.aio.client.connections import MAX_WAITING
+from h2ws_fast.aio.client.connections import MAX_WAITING, Connections
 from h2ws_fast.aio.client.pool import MAX_TRIES
 from h2ws_fast.engine import Limits, Settings
 from tests.aio.conftest import Place
+from tests.aio.test_client_h1 import Listener, accepted
 from tests.support import frames as f
 from tests.support.raw import RawServer
 
@@ -557,3 +558,20 @@ async def test_cancelled_at_any_moment(place):
 def test_arguments_that_make_no_sense(options, error):
     with pytest.raises(error):
         Pool(**options)
+
+
+async def test_a_misdirected_websocket_over_http_1_1_keeps_its_place():
+    async def script(reader, writer, head):
+        misdirected = b"HTTP/1.1 421 Misdirected Request\r\ncontent-length: 0\r\n\r\n"
+        writer.write(misdirected if len(listener.heads) == 1 else accepted(head))
+        while await reader.read(65536):
+            pass
+
+    async with Listener(script) as listener:
+        async with Pool(http="h1", max_connections=1) as pool:
+            ws = await pool.websocket(f"ws://127.0.0.1:{listener.port}/")
+            await until(lambda: listener.connections == 2)
+            assert pool.stats()["connections"] == 1
+            assert pool.websockets == [ws]
+            ws.abort()
+            await until(lambda: pool.stats()["connections"] == 0)

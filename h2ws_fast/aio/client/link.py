@@ -35,7 +35,8 @@ class Link(Session):
 
     def _forget(self, wire: Any) -> None:
         super()._forget(wire)
-        if self._wire is wire or self._wire is None:
+        # Over HTTP/1.1 a WebSocket that was misdirected (421) has another connection by now.
+        if self._wire is wire or (self._wire is None and not self._others):
             self._gone(self)
 
     async def _start(self, attempt: Callable[[], int]) -> int:
