@@ -575,3 +575,11 @@ async def test_a_misdirected_websocket_over_http_1_1_keeps_its_place():
             assert pool.websockets == [ws]
             ws.abort()
             await until(lambda: pool.stats()["connections"] == 0)
+
+
+async def test_who_asks_is_told_that_a_request_began(clear):
+    async with pooled(clear) as (_, pool):
+        told = []
+        response = await pool.request("GET", clear.http, on_started=lambda: told.append("began"))
+        assert await response.read() == b"nobody"
+        assert told == ["began"]

@@ -277,12 +277,16 @@ class Pool:
         arguments["body"] = octets = octets_of(body)
         patience = self._open_timeout if open_timeout is None else open_timeout
         limit = asyncio.timeout(patience)
+        told = arguments.pop("on_started", None)
+
+        def started() -> None:
+            limit.reschedule(None)
+            if told is not None:
+                told()
 
         async def act(link: Link) -> Response:
             try:
-                return await link.request(
-                    method, target.path, on_started=lambda: limit.reschedule(None), **arguments
-                )
+                return await link.request(method, target.path, on_started=started, **arguments)
             except StreamReset:
                 if patience is not None:  # for the next attempt
                     limit.reschedule(asyncio.get_running_loop().time() + patience)
