@@ -583,3 +583,24 @@ async def test_who_asks_is_told_that_a_request_began(clear):
         response = await pool.request("GET", clear.http, on_started=lambda: told.append("began"))
         assert await response.read() == b"nobody"
         assert told == ["began"]
+
+
+async def test_what_cannot_be_made_is_told_to_who_wants_it():
+    class Link:
+        usable = True
+        busy = False
+
+    async def dial(origin, connect_s):
+        raise AssertionError("nobody shares")
+
+    def fail():
+        raise ValueError("not so")
+
+    connections = Connections(dial, most=1)
+    link = await connections.reserve_alone("one", Link)
+    wanting = asyncio.ensure_future(connections.reserve_alone("two", fail))
+    await asyncio.sleep(0)
+    connections.gone(link)
+    with pytest.raises(ValueError, match="not so"):
+        await wanting
+    assert await connections.reserve_alone("three", Link)

@@ -390,7 +390,11 @@ class Connections(Generic[L]):
                 self._connect(first)
             else:
                 self._waiting.popleft()
-                link = first.make()
+                try:
+                    link = first.make()
+                except Exception as error:  # whoever made room has nothing to do with it
+                    first.granted.set_exception(error)
+                    continue
                 self._opened += 1
                 self._alone.add(link)
                 first.granted.set_result(link)
