@@ -602,3 +602,24 @@ async def test_the_connect_setting_is_advertised_only_with_a_handler(clear):
             frame = await peer.expect(f.SETTINGS, 0)
             assert dict(frame.settings).get(f.ENABLE_CONNECT_PROTOCOL) == expected
             peer.close()
+
+
+async def test_a_refusal_that_is_too_long_is_stopped():
+    async def script(peer):
+        await peer.expect(f.HEADERS, 1)
+        peer.headers(1, [(":status", "403")])
+        for _ in range(5):
+            peer.send(f.data(1, b"x" * 13_200))
+        skip = (f.WINDOW_UPDATE, f.SETTINGS, f.DATA)  # its own side has ended
+        frame = await peer.expect(f.RST_STREAM, 1, skip=skip)
+        assert frame.error_code == f.CANCEL
+        await peer.until_eof()
+
+    async with (
+        RawServer(script, ENABLED) as server,
+        Session(f"http://127.0.0.1:{server.port}") as session,
+    ):
+        with pytest.raises(InvalidStatus) as caught:
+            await session.websocket()
+        assert len(caught.value.response.body) == 65536
+        assert session.stats()["open_streams"] == 0

@@ -125,6 +125,7 @@ class Opening:
                 self.size += len(event.data)
                 if self.size >= MAX_REFUSAL:
                     self._refused()
+                    reset(self.wire, self.stream_id, CANCEL)  # it may be without end
         elif kind is Ended:
             self._refused()
         elif kind is Reset:
