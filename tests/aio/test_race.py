@@ -239,3 +239,29 @@ async def test_a_socket_that_is_reset_while_it_is_taken(clear):
                 gc.collect()
                 for other in (one, two):
                     assert stat.S_ISSOCK(os.fstat(other.fileno()).st_mode)
+
+
+async def test_giving_up_while_the_losers_leave(monkeypatch):
+    loop = asyncio.get_running_loop()
+    leaving = asyncio.Event()
+    made = []
+
+    async def attempt(loop, to, local):
+        if to == "loser":
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                leaving.set()
+                await asyncio.sleep(0.01)
+        made.append(socket.socket())
+        return made[-1]
+
+    monkeypatch.setattr(race, "_connect", attempt)
+    racing = asyncio.ensure_future(race._race(loop, ["loser", "winner"], None, 0.01))
+    await leaving.wait()
+    racing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await racing
+    async with asyncio.timeout(5):
+        while len(made) < 2 or any(sock.fileno() >= 0 for sock in made):
+            await asyncio.sleep(0.01)

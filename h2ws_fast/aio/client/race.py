@@ -152,31 +152,32 @@ async def _race(
     left = len(turns)
     winner: socket.socket | None = None
     try:
-        while left or running:
-            if left:
-                left -= 1
-                running.add(loop.create_task(_connect(loop, next(waiting), local)))
-            done, running = await asyncio.wait(
-                running, timeout=delay if left else None, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in done:
-                error = task.exception()
-                if error is None and winner is None:
-                    winner = task.result()
-                elif error is None:
-                    task.result().close()
-                elif isinstance(error, OSError):
-                    errors.append(error)
-                else:
-                    raise error
-            if winner is not None:
-                return winner
+        try:
+            while left or running:
+                if left:
+                    left -= 1
+                    running.add(loop.create_task(_connect(loop, next(waiting), local)))
+                done, running = await asyncio.wait(
+                    running, timeout=delay if left else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    error = task.exception()
+                    if error is None and winner is None:
+                        winner = task.result()
+                    elif error is None:
+                        task.result().close()
+                    elif isinstance(error, OSError):
+                        errors.append(error)
+                    else:
+                        raise error
+                if winner is not None:
+                    return winner
+        finally:
+            await _drop(running)
     except BaseException:
         if winner is not None:
             winner.close()
         raise
-    finally:
-        await _drop(running)
     if len(errors) == 1 or len({str(error) for error in errors}) == 1:
         raise errors[0]
     raise OSError(errors[0].errno, "; ".join(str(error) for error in errors))
@@ -185,7 +186,12 @@ async def _race(
 async def _drop(running: set[asyncio.Task[socket.socket]]) -> None:
     # Those that were slower. One may have come to its end in the meantime.
     for task in running:
+        task.add_done_callback(_close)
         task.cancel()
-    for outcome in await asyncio.gather(*running, return_exceptions=True):
-        if isinstance(outcome, socket.socket):
-            outcome.close()
+    if running:
+        await asyncio.wait(running)
+
+
+def _close(task: asyncio.Task[socket.socket]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
