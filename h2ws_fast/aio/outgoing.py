@@ -177,6 +177,8 @@ class Outgoing(Kept):
             extra.sending = None
             if not sending.done():
                 sending.set_result(None)
+            if extra.conflated is not None:
+                self._send_conflated()
 
     def _fragment(self, piece, kind, text, decoder):
         found = str if isinstance(piece, str) else bytes
@@ -206,9 +208,14 @@ class Outgoing(Kept):
         extra.conflated = message
 
     def _send_conflated(self):
-        # Where a fragmented message is being sent the next Drained comes after it.
+        # At a Drained, and behind a fragmented message, before which it may have come.
         extra = self._extra
-        if self._state == OPEN and extra.sending is None:
+        wire = self.wire
+        if (
+            self._state == OPEN
+            and extra.sending is None
+            and wire.conn.waiting(self.stream_id) <= wire.write_high
+        ):
             message = extra.conflated
             extra.conflated = None
             self._send(message)

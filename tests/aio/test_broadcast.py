@@ -226,3 +226,29 @@ async def test_over_http1(clear):
                 await asyncio.sleep(0)
             await broadcast(joined, "both", policy="wait")
             assert [await one.recv(), await two.recv()] == ["both", "both"]
+
+
+async def test_conflate_beside_a_fragmented_message(clear):
+    async with Room(clear, 1) as room:
+        sent = await room.fill()
+        broadcast(room.joined, "news", policy="conflate")
+        drained = asyncio.Event()
+
+        async def pieces():
+            yield "first "
+            await drained.wait()
+            yield "second"
+
+        sending = asyncio.ensure_future(room.joined[0].send(pieces()))
+        await asyncio.sleep(0)
+        assert await read(room.sockets[0], sent) == [LARGE] * sent
+        await until(lambda: room.joined[0].stats()["octets_unsent"] == 0)
+        drained.set()
+        await sending
+        assert await read(room.sockets[0], 2) == ["first second", "news"]
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
