@@ -76,6 +76,8 @@ class Parts:
             return whole, False, True
         while not self._queue:
             ws._check_ended()
+            if self._future is not None:
+                raise ConcurrencyError("another task waits for the next piece")
             self._future = asyncio.get_running_loop().create_future()
             try:
                 await self._future
@@ -143,6 +145,8 @@ class Pieces(AsyncIterator[Any]):
         while True:
             try:
                 octets, text, final = await parts.next()
+            except ConcurrencyError:
+                raise  # the other task goes on
             except asyncio.CancelledError:
                 if not self._begun:
                     parts.end()
@@ -158,13 +162,18 @@ class Pieces(AsyncIterator[Any]):
                 self._finish(parts)
             if self._decoder is None:
                 return octets
-            piece = await parts.decoded(self._decoder, octets, final)
+            try:
+                piece = await parts.decoded(self._decoder, octets, final)
+            except BaseException:
+                self._finish(parts)
+                raise
             if piece or final:
                 return piece
 
     def _finish(self, parts: Parts) -> None:
-        self._done = True
-        parts.end()
+        if not self._done:
+            self._done = True
+            parts.end()
 
 
 def invalid_reason(error: UnicodeDecodeError) -> tuple[int, str]:

@@ -288,3 +288,41 @@ async def test_callbacks_take_messages_whole(clear):
         async with connect(clear.ws()) as ws:
             assert await ws.recv() == "asked"
     assert refused == ["LocalProtocolError"]
+
+
+async def test_one_iterator_is_for_one_task(clear, http):
+    async def handler(ws):
+        async def pieces():
+            yield b"first"
+            await asked.wait()
+            yield b"second"
+
+        await ws.send(pieces())
+        await ws.wait_closed()
+
+    asked = asyncio.Event()
+    async with clear.serve(handler), connect(clear.ws(), http=http) as ws:
+        pieces = ws.recv_streaming()
+        assert await anext(pieces) == b"first"
+        waiting = asyncio.ensure_future(anext(pieces))
+        await asyncio.sleep(0.01)
+        with pytest.raises(ConcurrencyError):
+            await anext(pieces)
+        asked.set()
+        assert await waiting == b"second"
+        assert [piece async for piece in pieces] == [b""]
+
+
+async def test_the_end_is_told_behind_what_is_no_text(clear, http):
+    async def handler(ws):
+        async def pieces():
+            yield b"\xff"
+            await asyncio.Event().wait()
+
+        await ws.send(pieces())
+
+    async with clear.serve(handler, close_timeout=0.1), connect(clear.ws(), http=http) as ws:
+        with pytest.raises(ConnectionClosedError):
+            await whole(ws, decode=True)
+        with pytest.raises(ConnectionClosedError):
+            await ws.recv()
