@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from h2ws_fast import Response
+from h2ws_fast import Response, StreamReset
 from h2ws_fast.aio.server import remainder
 from tests.support import frames as f
 from tests.support.raw import RawClient
@@ -162,3 +162,30 @@ async def test_a_connection_that_is_lost_meanwhile(clear, patience):
         client.writer.transport.abort()
         await asyncio.sleep(1.5 * SOON_S)
         assert not server._wires
+
+
+@pytest.mark.parametrize("version", ["2", "1.1"])
+async def test_who_reads_on_behind_the_answer_is_told(clear, version):
+    reading = []
+
+    async def on_request(request):
+        reading.append(asyncio.ensure_future(request.read()))
+        await asyncio.sleep(0)
+        return Response(200)
+
+    async with clear.serve(on_request=on_request):
+        if version == "2":
+            client = await RawClient.connect(clear.port)
+            client.headers(1, POST)
+            client.send(f.data(1, b"half of it"))
+            await answer(client)
+            client.send(f.data(1, b"and the rest", end_stream=True))
+            writer = client.writer
+        else:
+            reader, writer = await asyncio.open_connection("127.0.0.1", clear.port)
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 22\r\n\r\nhalf of it")
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"and the rest")
+        with pytest.raises(StreamReset, match="was answered"):
+            await reading[0]
+        writer.close()

@@ -73,6 +73,8 @@ class Exchange:
                 # still comes is of no interest, and must not stop the connection.
                 self.receiving.discard()
                 self.wire.discard(stream_id, receiver=self.feed)
+                # Whoever reads on must not take for the end what is none, nor wait for it.
+                self.receiving.fail(StreamReset(CANCEL, "the request was answered"))
 
     async def _send(self, response: Response) -> None:
         wire = self.wire
