@@ -17,6 +17,7 @@ from h2ws_fast import (
     unix_route,
     unix_serve,
 )
+from tests.support.h1 import upgrade
 
 
 async def refused(uri, **options):
@@ -237,3 +238,25 @@ async def test_unix_sockets(tmp_path):
         await talk("by unix")
     async with unix_route(url_map(), path):
         await talk("home")
+
+
+async def forward(tunnel):
+    async for data in tunnel:
+        await tunnel.send(data)
+
+
+async def through(session):
+    async with await session.tunnel("octets") as tunnel:
+        await tunnel.send(b"there")
+        return await tunnel.recv()
+
+
+async def test_tunnels_need_the_password_too(clear):
+    check = basic_auth("a realm", ("user", "password"))
+    async with clear.serve(greet, tunnels={"octets": forward}, process_request=check):
+        async with Session(f"http://user:password@127.0.0.1:{clear.port}") as session:
+            assert await through(session) == b"there"
+        async with Session(clear.http) as session:
+            with pytest.raises(InvalidStatus) as caught:
+                await session.tunnel("octets")
+            assert caught.value.response.status == 401

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
 
 from ..http import Request, Response, text_response
+from ..websocket import WebSocket
 
 __all__ = ["basic_auth"]
 
@@ -25,7 +26,7 @@ def basic_auth(
 
     Give `credentials`, one pair `(user, password)` or several, or `check_credentials(user,
     password)`, a function or coroutine function that says whether they are right; not both.
-    Whoever is let in has the name as `ws.username`; others are answered 401. `realm` says what is
+    A WebSocket that is let in has the name as `ws.username`; others are answered 401. `realm` says what is
     protected, in ASCII.
 
     Raises TypeError for credentials that are none, ValueError for both or neither.
@@ -56,7 +57,9 @@ def basic_auth(
             valid = await valid
         if not valid:
             return refuse("Credentials are wrong")
-        what.username = found[0]
+        if isinstance(what, WebSocket):
+            ws: Any = what  # its attributes are the application's
+            ws.username = found[0]
         return None
 
     return process_request
