@@ -89,6 +89,28 @@ def test_one_of_credentials_and_function():
         basic_auth("a\nb", ("a", "b"))
 
 
+async def forward(tunnel):
+    async for data in tunnel:
+        await tunnel.send(data)
+
+
+async def through(session):
+    async with await session.tunnel("octets") as tunnel:
+        await tunnel.send(b"there")
+        return await tunnel.recv()
+
+
+async def test_tunnels_need_the_password_too(clear):
+    check = basic_auth("a realm", ("user", "password"))
+    async with clear.serve(greet, tunnels={"octets": forward}, process_request=check):
+        async with Session(f"http://user:password@127.0.0.1:{clear.port}") as session:
+            assert await through(session) == b"there"
+        async with Session(clear.http) as session:
+            with pytest.raises(InvalidStatus) as caught:
+                await session.tunnel("octets")
+            assert caught.value.response.status == 401
+
+
 # -- process_response as a coroutine function ------------------------------------------------------
 
 
@@ -240,23 +262,17 @@ async def test_unix_sockets(tmp_path):
         await talk("home")
 
 
-async def forward(tunnel):
-    async for data in tunnel:
-        await tunnel.send(data)
-
-
-async def through(session):
-    async with await session.tunnel("octets") as tunnel:
-        await tunnel.send(b"there")
-        return await tunnel.recv()
-
-
-async def test_tunnels_need_the_password_too(clear):
-    check = basic_auth("a realm", ("user", "password"))
-    async with clear.serve(greet, tunnels={"octets": forward}, process_request=check):
-        async with Session(f"http://user:password@127.0.0.1:{clear.port}") as session:
+async def test_tunnels_have_no_path_to_be_found_by():
+    async with route(url_map(), "127.0.0.1", 0, tunnels={"octets": forward}) as server:
+        async with Session(await served(server)) as session:
             assert await through(session) == b"there"
-        async with Session(clear.http) as session:
-            with pytest.raises(InvalidStatus) as caught:
-                await session.tunnel("octets")
-            assert caught.value.response.status == 401
+
+
+async def test_an_authority_that_is_none_is_a_bad_request(caplog):
+    async with route(url_map(), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(upgrade(host="a..b"))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+    assert not caplog.records

@@ -50,14 +50,16 @@ class Router:
 
     def route_request(self, connection: WebSocket, request: Request) -> Response | None:
         """Choose the handler of this WebSocket, or say why there is none."""
-        from werkzeug.exceptions import NotFound
+        from werkzeug.exceptions import HTTPException, NotFound
         from werkzeug.routing import RequestRedirect
 
+        if not isinstance(connection, WebSocket):
+            return None  # a tunnel has its handler already
         path, _, query = request.path.partition("?")
-        adapter = self.url_map.bind(
-            server_name=self.get_server_name(connection, request), url_scheme=self.url_scheme
-        )
         try:
+            adapter = self.url_map.bind(
+                server_name=self.get_server_name(connection, request), url_scheme=self.url_scheme
+            )
             handler, kwargs = adapter.match(
                 path_info=urllib.parse.unquote(path), query_args=query, websocket=True
             )
@@ -65,6 +67,8 @@ class Router:
             return self.redirect(connection, redirect.new_url)
         except NotFound:
             return self.not_found(connection)
+        except HTTPException as error:  # an authority that is none, for one
+            return connection.respond(error.code or 500, f"{error.name}\n")
         connection.handler = handler
         connection.handler_kwargs = kwargs
         return None
