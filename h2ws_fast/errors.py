@@ -266,7 +266,7 @@ class InvalidOrigin(InvalidHandshake):
 
 
 class NegotiationError(InvalidHandshake):
-    """The two sides found no subprotocol in common."""
+    """The two sides do not agree: on a subprotocol, an extension, or the key of the handshake."""
 
 
 class AlpnError(InvalidHandshake):
