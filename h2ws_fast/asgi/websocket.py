@@ -32,6 +32,9 @@ CLOSED = 2  # with websocket.close, or by its return
 DENYING = 3  # a response was begun instead
 DENIED = 4
 
+# Of `websocket.accept`: there is `subprotocol`, and compression is the server's to negotiate.
+NOT_THE_APPLICATIONS = (b"sec-websocket-protocol", b"sec-websocket-extensions")
+
 NORMAL_CLOSURE = 1000
 ABNORMAL_CLOSURE = 1006
 INTERNAL_ERROR = 1011
@@ -150,7 +153,7 @@ class WebSocketExchange(Exchange):
         fields: list[Any] = list(wire.application.default_headers)
         outgoing(fields, message.get("headers", ()))
         for name, _ in fields:
-            if name == b"sec-websocket-protocol" or name[:1] == b":":
+            if name in NOT_THE_APPLICATIONS or name[:1] == b":":
                 raise ValueError(f"websocket.accept must not have the header {name!r}")
         # RFC 9110 section 9.3.6: what opens a tunnel has no content.
         fields = [field for field in fields if field[0] != b"content-length"]

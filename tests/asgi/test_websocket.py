@@ -102,7 +102,9 @@ async def test_the_answer_is_that_of_http2(place):
 
 
 @pytest.mark.differs("it resets the stream instead")
-@pytest.mark.parametrize("name", [b"sec-websocket-protocol", b":status"])
+@pytest.mark.parametrize(
+    "name", [b"sec-websocket-protocol", b"Sec-WebSocket-Extensions", b":status"]
+)
 async def test_headers_that_accept_must_not_have(place, name, errors):
     @only_websockets
     async def app(scope, receive, send):
