@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ssl as ssl_module
 from collections.abc import Iterable
 from typing import Any
@@ -42,6 +43,8 @@ class Arguments:
         prior_knowledge: bool = False,
     ) -> None:
         options = None if socket_options is None else list(socket_options)
+        if isinstance(proxy, str | httpx.URL):
+            proxy = httpx.Proxy(proxy)
         self._others: dict[str, Any] = {
             "verify": verify,
             "cert": cert,
@@ -54,6 +57,8 @@ class Arguments:
             "socket_options": options,
         }
         self._prior_knowledge = prior_knowledge
+        self._proxied = proxy is not None
+        self._tunnels = proxy is not None and _tunnels(proxy)
         context = httpx.create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
         self._pool = Pool(
             Way(
@@ -62,6 +67,7 @@ class Arguments:
                 uds,
                 local_address,
                 options,
+                proxy,
             ),
             limits,
             retries,
@@ -72,12 +78,22 @@ class Arguments:
         """What a transport has of its own."""
 
     def _takes(self, request: httpx.Request, question: Question) -> bool:
-        """Is this request one for HTTP/2, as far as is known?"""
+        """Is this request one for HTTP/2, as far as is known?
+
+        TLS with the server goes through a proxy as octets; in cleartext that is asked in HTTP/1.1.
+        """
         origin = question.origin
         return not (
-            self._others["proxy"] is not None
+            (self._proxied and not (self._tunnels and origin.secure))
             or request.method == "CONNECT"
             or (not origin.secure and not self._prior_knowledge)
             or origin in self._pool.without_h2
             or (question.websocket and origin in self._pool.without_websockets)
         )
+
+
+def _tunnels(proxy: httpx.Proxy) -> bool:
+    # Do our connections lead through it? Headers for the proxy are httpx's own matter.
+    if proxy.url.scheme.startswith("socks"):
+        return importlib.util.find_spec("python_socks") is not None
+    return not proxy.headers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl as ssl_module
+import urllib.parse
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -27,7 +28,7 @@ CLOSE_S = 2.0
 class Way:
     """How connections are made: what httpx's own transport is told too."""
 
-    __slots__ = ("keepalive_s", "local_address", "socket_options", "ssl", "uds")
+    __slots__ = ("keepalive_s", "local_address", "proxy", "socket_options", "ssl", "uds")
 
     def __init__(
         self,
@@ -36,8 +37,10 @@ class Way:
         uds: str | None,
         local_address: str | None,
         socket_options: Iterable[Any] | None,
+        proxy: httpx.Proxy | None,
     ) -> None:
         self.ssl = ssl
+        self.proxy = proxy
         self.keepalive_s = keepalive_s
         self.uds = uds
         self.local_address = local_address
@@ -45,7 +48,9 @@ class Way:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments of a Session that say where it leads. A proxy is httpx's own matter."""
+        """The arguments of a Session that say where it leads."""
+        if self.proxy is not None:
+            return _through(self.proxy)
         if self.uds is not None:
             return {"unix": True, "path": self.uds, "proxy": None}
         if self.local_address is not None:
@@ -60,6 +65,18 @@ class Way:
         with socket.fromfd(sock.fileno(), sock.family, sock.type) as twin:
             for option in self.socket_options:
                 twin.setsockopt(*option)
+
+
+def _through(proxy: httpx.Proxy) -> dict[str, Any]:
+    # As a Session is told of a proxy. Of SOCKS, names are the proxy's to resolve, as with httpx.
+    url, login = proxy.url, ""
+    scheme = "socks5h" if url.scheme.startswith("socks") else url.scheme
+    if proxy.auth is not None:
+        login = ":".join(urllib.parse.quote(each, safe="") for each in proxy.auth) + "@"
+    where: dict[str, Any] = {"proxy": f"{scheme}://{login}{url.netloc.decode('ascii')}"}
+    if scheme == "https":
+        where["proxy_ssl"] = proxy.ssl_context or httpx.create_ssl_context()
+    return where
 
 
 class HttpxLink(Link):

@@ -13,6 +13,7 @@ from ..errors import (
     InvalidHandshake,
     NoAvailableStreams,
     PoolFull,
+    ProxyError,
 )
 from .exchange import Exchange
 from .faults import ByHttp1, connecting, exchanging
@@ -75,6 +76,8 @@ class Pool:
                 raise httpx.PoolTimeout(str(error)) from error
             except PoolClosed as error:
                 raise httpx.ConnectError("the transport was closed") from error
+            except ProxyError as error:
+                raise httpx.ProxyError(str(error)) from error
             except InvalidHandshake as error:
                 # ALPN, or a suite that HTTP/2 prohibits.
                 self.without_h2.add(origin)

@@ -25,8 +25,8 @@ class AsyncTransport(Arguments, httpx.AsyncBaseTransport):
     Each origin has one connection, which is opened on demand and shared by all requests and
     WebSockets that lead there. A server that does not speak HTTP/2, by ALPN's word, is left to
     `httpx.AsyncHTTPTransport`, which is given the same arguments; so are cleartext origins, unless
-    `prior_knowledge` says that they speak HTTP/2 at once, everything where there is a `proxy`, and
-    WebSockets that a server takes over HTTP/1.1 alone.
+    `prior_knowledge` says that they speak HTTP/2 at once and there is no `proxy`, and WebSockets
+    that a server takes over HTTP/1.1 alone.
 
     The arguments are those of `httpx.AsyncHTTPTransport`. Of `limits`, `max_connections` bounds the
     origins that are connected at once, `max_keepalive_connections` those of them that no request is

@@ -294,7 +294,7 @@ async def test_cleartext_without_prior_knowledge_is_left_to_httpx(clear, client)
             assert (await http.get("/asked")).json()["version"] == "1.1"
 
 
-async def test_everything_goes_through_a_proxy(clear, client):
+async def test_cleartext_behind_a_proxy_is_left_to_httpx(clear, client):
     seen = []
 
     async def connected(reader, writer):
