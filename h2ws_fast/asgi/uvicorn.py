@@ -35,13 +35,16 @@ FIRST_REQUEST_S = 60.0  # what a client has to ask for something where no connec
 class UvicornApplication(Application):
     """The application as uvicorn's configuration and state tell of it."""
 
-    def __init__(self, config: Config, server_state: ServerState, state: dict[str, Any]) -> None:
+    def __init__(
+        self, config: Config, server_state: ServerState, state: dict[str, Any], synthesize: bool
+    ) -> None:
         access_logger = logging.getLogger("uvicorn.access")
         super().__init__(
             config.loaded_app,
             state=state,
             root_path=config.root_path,
             websockets=offers_websockets(config),
+            synthesize_h1_headers=synthesize or None,  # None: as the application says
             access_log=config.access_log and access_logger.hasHandlers(),
             logger=logging.getLogger("uvicorn.error"),
             access_logger=access_logger,
@@ -95,7 +98,10 @@ class UvicornRoster(Roster):
         state: dict[str, Any],
         kind: type[Protocol],
     ) -> None:
-        self.application = UvicornApplication(config, server_state, state)
+        # What `h2ws-fast serve` was told.
+        told: Mapping[str, Any] = getattr(config, "h2ws_fast", {})
+        synthesize = told.get("synthesize_h1_headers", False)
+        self.application = UvicornApplication(config, server_state, state, synthesize)
         options = CommonOptions()
         options.http = ("h2", "h1") if "http/1.1" in kind.alpn_protocols else ("h2",)
         options.ssl = config.ssl
@@ -114,8 +120,6 @@ class UvicornRoster(Roster):
             "idle_timeout_s": config.timeout_keep_alive or AT_ONCE_S,
             "first_request_timeout_s": config.timeout_keep_alive or FIRST_REQUEST_S,
         }
-        # What `h2ws-fast serve` was told.
-        told: Mapping[str, Any] = getattr(config, "h2ws_fast", {})
         options.settings = Settings(**settings | {**kind.h2_settings, **told.get("settings", {})})
         options.limits = Limits(**limits | {**kind.h2_limits, **told.get("limits", {})})
         options.logger = self.application.logger

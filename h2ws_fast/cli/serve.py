@@ -105,6 +105,12 @@ def _command() -> click.Command:
                 help="What is spoken: HTTP/2 and HTTP/1.1, or HTTP/2 alone.",
             ),
             click.Option(
+                ["--synthesize-h1-headers"],
+                is_flag=True,
+                help="Show WebSockets over HTTP/2 with Upgrade, Connection and Sec-WebSocket-Key,"
+                " for applications that look for them, such as python-socketio's.",
+            ),
+            click.Option(
                 ["--rfc7540-priorities"],
                 is_flag=True,
                 help="A stream that depends on itself is an error, as in RFC 7540.",
@@ -205,7 +211,12 @@ def _tune(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         value = options.pop(option)
         if value is not None:
             limits[name] = value or (None if name.endswith("_s") else 0)
-    return PROTOCOLS[options.pop("http")], {"settings": settings, "limits": limits}
+    told = {
+        "settings": settings,
+        "limits": limits,
+        "synthesize_h1_headers": options.pop("synthesize_h1_headers"),
+    }
+    return PROTOCOLS[options.pop("http")], told
 
 
 def _secure(options: dict[str, Any], local: bool) -> str:

@@ -271,17 +271,20 @@ def test_options_of_uvicorn_do_what_they_do(tmp_path):
 def test_what_uvicorn_has_no_options_for():
     options = ["--cleartext", "--http", "h2", "--rfc7540-priorities", "--body-timeout", "0.3"]
     # The worker processes are told, too.
-    options += ["--workers", "2"]
+    options += ["--synthesize-h1-headers", "--workers", "2"]
 
     async def main(server):
         client = await Client.connect(server.port, greet=False)
         client.send(f.MAGIC, f.settings())
         told = dict((await client.expect(f.SETTINGS)).settings)
         assert f.NO_RFC7540_PRIORITIES not in told
+        assert (await client.websocket(1)).get(":status") == "200"
+        (frame,) = await client.ws_frames(1, 1)
+        assert json.loads(frame.payload)["upgrade"] == "websocket"
         # A body that does not come, and a stream that depends on itself.
-        client.ask("/", method="POST", body=b"")
-        assert (await client.answer()).end != f.END_STREAM
-        client.send(f.priority(3, depends_on=3))
+        client.ask("/", method="POST", body=b"", stream_id=3)
+        assert (await client.answer(3)).end != f.END_STREAM
+        client.send(f.priority(5, depends_on=5))
         assert (await client.expect(f.GOAWAY)).error_code == f.PROTOCOL_ERROR
         client.close()
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

@@ -37,6 +37,7 @@ def told(scope):
     return {
         "pid": os.getpid(),
         "word": os.environ.get("SERVED_WORD"),
+        "upgrade": dict(scope["headers"]).get(b"upgrade", b"").decode(),
         "began": scope.get("state", {}).get("began"),
         **{name: scope[name] for name in ("client", "http_version", "root_path", "scheme")},
     }
