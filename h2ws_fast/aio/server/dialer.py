@@ -236,14 +236,17 @@ class Dialer:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            whole = len(ends) == 2
-            if not whole:
-                # The same section: an error of the stream or of the HTTP/2 connection resets the
-                # TCP connection.
-                with contextlib.suppress(OSError):
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-            sock.close()
+            try:
+                await asyncio.gather(*tasks, return_exceptions=True)
+            finally:
+                # Whoever is cancelled here once more leaves no socket behind.
+                whole = len(ends) == 2
+                if not whole:
+                    # The same section: an error of the stream or of the HTTP/2 connection resets
+                    # the TCP connection.
+                    with contextlib.suppress(OSError):
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+                sock.close()
         return whole and ends[0] == "up"
 
     async def _upstream(self, tunnel: Tunnel, sock: socket.socket, ends: list[str]) -> None:
