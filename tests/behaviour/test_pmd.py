@@ -960,7 +960,7 @@ def test_any_messages_in_any_split_through_any_window(twin):
             role,
             takeover,
             peer_settings=((f.INITIAL_WINDOW_SIZE, 0),),
-            limits={"max_window_updates": None, "max_control_frames": None},
+            limits={"max_window_updates": None, "max_control_frames": None, "dribble_burst": None},
         )
         far = opened(twin, "h1", CLIENT if role == SERVER else SERVER, takeover)
         for message in messages:
