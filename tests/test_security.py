@@ -24,7 +24,7 @@ def tables():
         if line.startswith("| limit |"):
             found.append({})
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if found and line.startswith("| `") and len(cells) == 5:
+        if found and len(cells) == 5 and cells[0] not in ("limit", "---"):
             found[-1][cells[0].strip("`")] = cells[1:]
     return found
 
@@ -40,7 +40,7 @@ def given(value):
 
 
 def test_every_limit_of_a_connection_stands_there_with_its_default():
-    limits, _ = tables()
+    limits, *_ = tables()
     names = [name for name in dir(Limits()) if not name.startswith("_")]
     assert sorted(limits) == sorted(names)
     for name, (default, stops, others, _) in limits.items():
@@ -49,7 +49,7 @@ def test_every_limit_of_a_connection_stands_there_with_its_default():
 
 
 def test_every_limit_of_a_server_stands_there_with_its_default():
-    _, limits = tables()
+    _, limits, _ = tables()
     settings = Settings(**{})
     for name, (default, stops, others, _) in limits.items():
         if name in inspect.signature(serve).parameters:
@@ -68,10 +68,12 @@ def test_every_limit_of_a_server_stands_there_with_its_default():
 
 def counted():
     """Every name under which the sources count."""
-    calls = r'\b(?:hit|count|reached|count_hit|_on_idle|refuse)\(\s*(?:[\w.]+,\s*)?"(\w+)"'
+    calls = r'\b(?:hit|_hit|count|reached|count_hit|_on_idle|refuse)\(\s*(?:[\w.]+,\s*)?"(\w+)"'
     names = set()
     for path in [*SOURCES.glob("*.py"), *(SOURCES.parent / "aio").rglob("*.py")]:
         names.update(re.findall(calls, path.read_text("utf-8")))
+    head = (SOURCES.parent / "aio" / "h1" / "head.py").read_text("utf-8")
+    names.update(re.findall(r'InvalidHead\(4\d\d, "[^"]*", "(\w+)"\)', head))
     admission = (SOURCES.parent / "aio" / "server" / "admission.py").read_text("utf-8")
     return names | set(re.findall(r'name = "(\w+)"', admission))
 
@@ -85,6 +87,26 @@ def test_counters_are_names_that_are_counted():
     # Nor is anything that is counted left out.
     assert counted() == named
     assert Connection(Role.SERVER).stats()["limits"] == {}
+
+
+def test_limits_of_http_1_1_stand_there():
+    from h2ws_fast.aio.h1 import head, reader
+
+    # A constant of a compiled module is in its source alone.
+    pace = (SOURCES.parent / "aio" / "h1" / "pace.py").read_text("utf-8")
+    _, _, limits = tables()
+    assert {name: number(default) for name, (default, *_) in limits.items()} == {
+        "first line": head.MAX_LINE,
+        "head": head.MAX_HEAD,
+        "fields of a head": head.MAX_FIELDS,
+        "first line of a chunk, all trailers": reader.MAX_CHUNK_LINE,
+        "requests ahead of their turn": reader.MAX_AHEAD,
+        "body that nobody has taken": reader.MAX_UNTAKEN,
+        "body behind its answer": reader.MAX_UNREAD,
+        "messages that nobody has taken": int(re.search(r"^MAX_UNREAD = (\d+)", pace, re.M)[1]),
+    }
+    text = DOCUMENT.read_text("utf-8")
+    assert f"a client has {reader.KEEP_ALIVE_S:.0f} seconds" in text
 
 
 def test_limits_of_a_client_stand_there_with_their_defaults():

@@ -10,7 +10,7 @@ from .stream cimport Channel, Stream
 cdef int BINARY, CONTINUATION_FRAME, DEFLATES, FIN, INVALID_DATA, MESSAGE_TOO_BIG, OPCODE
 cdef int POLICY_VIOLATION, RSV1, TEXT
 cdef int CLOSE_RECEIVED, CLOSE_SENT
-cdef int MAX_FINAL_BLOCKS, MAX_PIECES
+cdef int MAX_PIECES
 cdef Py_ssize_t WINDOW
 cdef object SYNC_FLUSH
 cdef bytes EMPTY_BLOCK, LAST_BLOCK, TAIL
@@ -43,10 +43,10 @@ cdef class DeflateLayer(MessageLayer):
     cdef int expand(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.locals(size="Py_ssize_t")
     cdef int _expand_whole(self, Channel channel, Stream stream, bytes data) except -1
-    @cython.locals(expanded=bytes, alone=bint, whole=bint)
+    @cython.locals(expanded=bytes, alone=bint, whole=bint, most=int64_t)
     cdef bytes _expand(self, Channel channel, Stream stream, bytes data, bint final, int64_t room)
     @cython.locals(window=Window, pieces=list, size=int64_t, data=bytes, more=bytes)
-    cdef bytes _after_final_block(self, bytes expanded, bint last, int64_t room)
+    cdef bytes _after_final_block(self, bytes expanded, bint last, int64_t room, int64_t most)
     @cython.locals(opcode=int)
     cdef object answer(self, Channel channel, Stream stream, object data)
     @cython.locals(n="Py_ssize_t", packed=bytes)

@@ -49,9 +49,6 @@ EMPTY_BLOCK = b"\x00" + TAIL
 LAST_BLOCK = b"\x01" + TAIL
 
 WINDOW = 32768
-# A block marked as final ends the decompressor, of which another takes the place, in 5 us: so
-# many of them may stand in one message.
-MAX_FINAL_BLOCKS = 128
 # Pieces of the window, before they are joined.
 MAX_PIECES = 64
 
@@ -204,13 +201,15 @@ class DeflateLayer(MessageLayer):
             # No more is ever allocated than was asked for.
             expanded = engine.decompress(data, room + 1)
             if engine.eof and (not final or not alone or engine.unused_data):
-                expanded = self._after_final_block(expanded, final and alone, room)
+                most = channel.limits.max_final_blocks
+                expanded = self._after_final_block(expanded, final and alone, room, most)
                 engine = self.decompressor
             if len(expanded) > room:
                 channel.count_hit("max_message")
                 self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
                 return None
-            if self.finals > MAX_FINAL_BLOCKS:
+            if self.finals > channel.limits.max_final_blocks:
+                channel.count_hit("max_final_blocks")
                 self.fail(channel, stream, POLICY_VIOLATION, "too many final blocks")
                 return None
             if final:
@@ -233,7 +232,7 @@ class DeflateLayer(MessageLayer):
             self.window.add(expanded)
         return expanded
 
-    def _after_final_block(self, expanded, last, room):
+    def _after_final_block(self, expanded, last, room, most):
         # RFC 7692 section 7.2.3.4: a block with BFINAL set ends neither message nor context. What
         # follows is for a decompressor behind which the same window lies.
         window = Window()
@@ -243,7 +242,7 @@ class DeflateLayer(MessageLayer):
         pieces = [expanded]
         size = len(expanded)
         engine = self.decompressor
-        while engine.eof and size <= room and self.finals <= MAX_FINAL_BLOCKS:
+        while engine.eof and size <= room and self.finals <= most:
             data = engine.unused_data
             if last and not data:
                 break

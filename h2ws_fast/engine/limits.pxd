@@ -5,6 +5,7 @@ cdef class Limits:
     cdef readonly int64_t max_message
     cdef readonly int64_t max_fragments
     cdef readonly int64_t max_empty_fragments
+    cdef readonly int64_t max_final_blocks
     cdef readonly int64_t max_pong_backlog
     cdef readonly int64_t max_buffered
     cdef readonly int64_t max_queued

@@ -33,6 +33,7 @@ class Limits:
         "max_message",
         "max_fragments",
         "max_empty_fragments",
+        "max_final_blocks",
         "max_pong_backlog",
         "max_buffered",
         "max_queued",
@@ -88,6 +89,9 @@ class Limits:
         max_fragments=1024,
         # Empty frames in one message.
         max_empty_fragments=64,
+        # DEFLATE blocks marked as final in one message: each ends a decompressor, of which another
+        # takes the place, in 5 us (RFC 7692 section 7.2.3.4; nobody sends more than one).
+        max_final_blocks=128,
         # Octets waiting on a stream above which only the latest ping is answered: ping floods.
         max_pong_backlog=16384,
         # Undelivered octets of a connection, partial messages included; above it the tunnel that
@@ -200,6 +204,7 @@ class Limits:
         self.max_message = _number("max_message", max_message, 1)
         self.max_fragments = _number("max_fragments", max_fragments, 1)
         self.max_empty_fragments = _number("max_empty_fragments", max_empty_fragments, 1)
+        self.max_final_blocks = _number("max_final_blocks", max_final_blocks, 1)
         self.max_pong_backlog = _number("max_pong_backlog", max_pong_backlog, 1)
         self.max_buffered = _number("max_buffered", max_buffered, 1)
         self.max_window = _number("max_window", max_window, 0)

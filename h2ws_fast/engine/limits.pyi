@@ -2,6 +2,7 @@ class Limits:
     max_message: int
     max_fragments: int
     max_empty_fragments: int
+    max_final_blocks: int
     max_pong_backlog: int
     max_buffered: int
     max_window: int
@@ -52,6 +53,7 @@ class Limits:
         max_message: int | None = 1048576,
         max_fragments: int | None = 1024,
         max_empty_fragments: int | None = 64,
+        max_final_blocks: int | None = 128,
         max_pong_backlog: int | None = 16384,
         max_buffered: int | None = 67108864,
         max_window: int | None = 4194304,

@@ -6,6 +6,7 @@ server included, stays within bounds of memory and CPU: see `serving`.
 
 import asyncio
 import contextlib
+import zlib
 
 import pytest
 
@@ -105,6 +106,15 @@ async def test_pushes_before_the_settings_are_acknowledged():
     assert ends[0].error_code == CALM
 
 
+ALONE = "permessage-deflate; client_no_context_takeover; server_no_context_takeover"
+RSV1 = 4
+
+
+def deflated(data):
+    engine = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (engine.compress(data) + engine.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
 WEBSOCKETS = {
     "huge": (ws_frame(BINARY, b"", key=None, width=64, length=2**63 - 1), 1009),
     "beyond-63-bits": (ws_frame(BINARY, b"", key=None, width=64, length=2**63), 1002),
@@ -116,10 +126,12 @@ WEBSOCKETS = {
         ws_frame(TEXT, b"", fin=False, key=None) + ws_frame(0, b"", fin=False, key=None) * 100,
         1008,
     ),
+    "bomb": (ws_frame(BINARY, deflated(bytes(10 * 2**20)), rsv=RSV1, key=None), 1009),
+    "final-blocks": (ws_frame(BINARY, b"\x03\x00" * 5000, rsv=RSV1, key=None), 1008),
 }
 
 
-@row("SEC-5-1", "SEC-5-3")
+@row("SEC-5-1", "SEC-5-2", "SEC-5-3")
 @pytest.mark.parametrize("name", WEBSOCKETS)
 @on_both_loops
 async def test_messages(name):
@@ -129,7 +141,7 @@ async def test_messages(name):
 
     async def script(peer):
         await peer.expect(f.HEADERS, 1)
-        peer.headers(1, [(":status", "200")])
+        peer.headers(1, [(":status", "200"), ("sec-websocket-extensions", ALONE)])
         peer.send(f.data(1, octets))
         (close,) = await peer.ws_frames(1, 1)
         codes.append(close.close_code)

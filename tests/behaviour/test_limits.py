@@ -70,6 +70,7 @@ DEFAULTS = {
     "max_message": 2**20,
     "max_fragments": 1024,
     "max_empty_fragments": 64,
+    "max_final_blocks": 128,
     "max_buffered": 64 * 2**20,
 }
 

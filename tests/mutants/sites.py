@@ -149,6 +149,7 @@ LIMITS = {
     "max_control_frames": ["SEC-1-4", "SEC-1-5"],
     "max_control_octets": ["SEC-1-8"],
     "max_empty_fragments": ["SEC-5-3"],
+    "max_final_blocks": ["SEC-5-2"],
     "max_empty_frames": ["SEC-1-9"],
     "max_fragments": ["SEC-5-3"],
     "max_header_list_size": ["SEC-2-1", "SEC-3-1"],

@@ -52,6 +52,7 @@ class Attacker:
         self.frames = Counter()  # by type
         self.resets = Counter()  # by code
         self.statuses = Counter()
+        self.compressed = 0  # WebSockets that opened with compression
         self.data = {}  # stream: octets
         self.octets = Counter()  # stream: how many
         self.increments = Counter()  # stream: octets of WINDOW_UPDATE
@@ -185,8 +186,9 @@ class Attacker:
             if self.keep:
                 self.data.setdefault(stream_id, bytearray()).extend(buffer[at : at + length])
         elif kind == f.HEADERS:
-            fields = self.decoder.decode(bytes(buffer[at : at + length]))
-            self.statuses[dict(fields)[":status"]] += 1
+            fields = dict(self.decoder.decode(bytes(buffer[at : at + length])))
+            self.statuses[fields[":status"]] += 1
+            self.compressed += "sec-websocket-extensions" in fields
             self.ended_streams += flags & f.END_STREAM
         elif kind == f.RST_STREAM:
             self.resets[int.from_bytes(buffer[at : at + 4], "big")] += 1
