@@ -233,6 +233,24 @@ async def test_preface_octet_by_octet():
 
 
 @row("SEC-4-2")
+@on_both_loops
+async def test_head_of_http1_octet_by_octet():
+    async with serving(limits=Limits(handshake_timeout_s=T)) as (server, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        begun = time.monotonic()
+        dripping = asyncio.create_task(drip(writer, h1.upgrade(), 0.02))
+        async with asyncio.timeout(5):
+            answer = await reader.readuntil(b"\r\n\r\n")
+        assert T - 0.1 <= time.monotonic() - begun <= 3 * T + 0.5
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        dripping.cancel()
+        await asyncio.wait([dripping])
+        writer.close()
+        assert server.stats()["limits"] == {"handshake_timeout_s": 1}
+        await check_others(port)
+
+
+@row("SEC-4-2")
 @pytest.mark.parametrize("limit", ["first_request_timeout_s", "idle_timeout_s"])
 @on_both_loops
 async def test_client_that_asks_for_nothing(limit):
