@@ -285,7 +285,9 @@ def test_chunked_bodies(chunks, body, step):
         b"0\r\nA : b\r\n\r\n",
         b"0\r\n\n",
         b"5;" + b"a" * 20000,
+        b"5;" + b"a" * 20000 + b"\r\nhello\r\n",
         b"0\r\nA: " + b"a" * 40000,
+        b"0\r\n" + b"A: b\r\n" * 4000 + b"\r\n",
     ],
     ids=lambda chunks: repr(chunks[:24]),
 )

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from .head import InvalidHead
 
-__all__ = ["ChunkGuard"]
+__all__ = ["MAX_CHUNK_LINE", "ChunkGuard"]
 
 MAX_DIGITS = 16  # of a size: more than 64 bits are nobody's
+# Octets of a chunk's first line, and of all trailers. `h11` looks only at lines that are not whole:
+# one that came in one piece would have no bound.
+MAX_CHUNK_LINE = 16384
 
 SIZE = 0
 EXTENSION = 1
@@ -31,12 +34,13 @@ HEX = b"0123456789abcdefABCDEF"
 class ChunkGuard:
     """Follows one body through whatever pieces it comes in; what is behind its end is not its own."""
 
-    __slots__ = ("_digits", "_left", "_state")
+    __slots__ = ("_digits", "_left", "_line", "_state")
 
     def __init__(self) -> None:
         self._state = SIZE
         self._digits = b""
         self._left = 0
+        self._line = 0  # octets of what is no data, since the last data
 
     def check(self, data: bytes) -> None:
         """Look at the next octets. Raises InvalidHead."""
@@ -57,13 +61,20 @@ class ChunkGuard:
                 end = data.find(b"\r", at)
                 if data.find(b"\n", at, n if end < 0 else end) >= 0:
                     raise InvalidHead(400, "a line of a chunked body does not end with CR LF")
+                self._count((n if end < 0 else end) - at)
                 if end < 0:
                     return
                 at = end + 1
                 self._state = SIZE_LF if state == EXTENSION else TRAILER_LF
                 continue
             self._octet(state, data[at])
+            self._count(1)
             at += 1
+
+    def _count(self, n: int) -> None:
+        self._line += n
+        if self._line > MAX_CHUNK_LINE:
+            raise InvalidHead(431, "a line of a chunked body, or its trailers, are too long")
 
     def _octet(self, state: int, octet: int) -> None:
         if state == SIZE:
@@ -82,6 +93,7 @@ class ChunkGuard:
         elif state == SIZE_LF:
             self._left = int(self._digits, 16)
             self._digits = b""
+            self._line = 0
             self._state = DATA if self._left else TRAILER
         elif state == DATA_CR:
             self._state = DATA_LF

@@ -27,7 +27,7 @@ from ...engine.handshake import (
     values_of,
 )
 from ...engine.headers import MalformedMessage, read_request
-from .chunks import ChunkGuard
+from .chunks import MAX_CHUNK_LINE, ChunkGuard
 from .head import Gathering, InvalidHead, check_framing, read_fields
 
 __all__ = ["Fields", "H1Reader", "make_response"]
@@ -39,7 +39,6 @@ DRAIN_S = 1.0  # after the last response: a client still sending would lose it t
 MAX_AHEAD = 65536  # octets held of requests that came before their turn, and of early messages
 MAX_UNTAKEN = 65536  # octets of a body that nobody has taken yet
 MAX_UNREAD = 262144  # octets of a body that are still read, and dropped, once it was answered
-MAX_CHUNK_LINE = 16384  # octets of a chunk's first line, and of all trailers
 
 # What becomes of the octets that arrive
 HEAD = 0  # they are a request's head
@@ -368,7 +367,7 @@ class H1Reader(Endpoint):
 
     def _begin(self, head: bytes) -> None:
         self._stream_id += 1
-        exchange = h11.Connection(h11.SERVER, MAX_CHUNK_LINE)
+        exchange = h11.Connection(h11.SERVER, 2 * MAX_CHUNK_LINE)  # the guard comes first
         self._exchange = exchange
         self._sink = None
         self._upgrading = False
