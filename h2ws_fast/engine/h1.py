@@ -189,18 +189,18 @@ class Upgraded(Delivery):
 
     def _drained(self):
         stream = self._stream
+        if stream.queued == 0:
+            stream.last = NONE  # before anybody is told, who may send
         if stream.flags & HIGH and stream.queued <= self.limits.write_low:
             stream.flags &= ~HIGH
             if not stream.flags & OVER:
                 self.emit(stream, Drained(STREAM_ID))
-        if stream.queued == 0:
-            stream.last = NONE
-            if stream.flags & LATE_PONG:
-                if stream.flags & OVER:
-                    stream.flags &= ~LATE_PONG
-                    self._pong = None
-                else:
-                    self.late_pong(stream)
+        if stream.queued == 0 and stream.flags & LATE_PONG:
+            if stream.flags & OVER:
+                stream.flags &= ~LATE_PONG
+                self._pong = None
+            else:
+                self.late_pong(stream)
 
     def arm(self, now):
         """See `Connection.arm`."""

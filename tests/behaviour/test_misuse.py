@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import frames as f
 from tests.support.peer import CONNECT, GET, OK, POST, errors, of
-from tests.support.ws_frames import BINARY, ws_frame
+from tests.support.ws_frames import BINARY, read_ws_frames, ws_frame
 
 
 def refused(peer, error, match, call, *arguments, **options):
@@ -391,6 +391,33 @@ def test_a_sink_of_drained_cannot_send(twin, upgraded):
     conn.send_message(1, bytes(100))
     assert b"".join(conn.data_to_send())
     assert told == ["Drained"]
+
+
+@pytest.mark.parametrize("verb", ["send", "reset"])
+def test_a_sink_of_drained_may_send(upgraded, verb):
+    conn = upgraded(write_high=10, write_low=1)
+    told = []
+
+    def sink(event):
+        told.append(type(event).__name__)
+        if len(told) < 5 and verb == "send":
+            conn.send_message(1, b"%d" % len(told) * 20)
+        elif verb == "reset":
+            conn.reset(1)
+
+    conn.attach(1, sink)
+    conn.send_message(1, bytes(100))
+    conn.send_message(1, b"x" * 20)
+    found = read_ws_frames(b"".join(conn.data_to_send(1 << 20)))
+    assert [frame.payload for frame in found[:2]] == [bytes(100), b"x" * 20]
+    if verb == "send":
+        assert [frame.payload for frame in found[2:]] == [b"%d" % at * 20 for at in range(1, 5)]
+        assert told == ["Drained"] * 5
+        conn.send_message(1, b"still here")
+        assert read_ws_frames(b"".join(conn.data_to_send()))[0].payload == b"still here"
+    else:
+        assert told == ["Drained", "Closed"] and conn.terminated
+    assert conn.stats()["octets_queued"] == 0
 
 
 def test_a_sink_that_fails_after_the_end_ends_nothing_more(upgraded):
