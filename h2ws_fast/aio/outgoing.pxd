@@ -18,6 +18,6 @@ cdef class Outgoing(Kept):
     cdef object _congested(self)
     cpdef object _not_open(self)
     cdef object _conflate(self, object message)
-    @cython.locals(extra=Extra)
+    @cython.locals(extra=Extra, wire=Wire)
     cdef object _send_conflated(self)
     cdef Extra _extras(self)

@@ -218,7 +218,15 @@ class Outgoing(Kept):
         ):
             message = extra.conflated
             extra.conflated = None
-            self._send(message)
+            # Not `_send`: at a Drained the engine is just being pulled.
+            try:
+                wire.conn.send_message(self.stream_id, message)
+            except StreamClosed:
+                return
+            except Exception as error:
+                self.logger.warning("left out of a broadcast: %s", error)
+                return
+            wire._touch()
 
     def _start_closing(self, code, reason):
         if self._state != OPEN:

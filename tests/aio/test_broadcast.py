@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from h2ws_fast import ConcurrencyError, ConnectionClosedError, Session, broadcast
+from h2ws_fast import ConcurrencyError, ConnectionClosedError, Session, broadcast, connect
 
 LARGE = os.urandom(30_000)  # which no compression makes smaller
 
@@ -246,6 +246,33 @@ async def test_conflate_beside_a_fragmented_message(clear):
         drained.set()
         await sending
         assert await read(room.sockets[0], 2) == ["first second", "news"]
+
+
+@pytest.mark.parametrize("http", ["h2", "h1"])
+async def test_conflate_of_what_is_larger_than_the_limit(clear, http, caplog):
+    joined = []
+
+    async def handler(ws):
+        joined.append(ws)
+        await ws.wait_closed()
+
+    async with (
+        clear.serve(handler, write_limit=20_000),
+        connect(clear.ws(), http=http, max_size=None) as client,
+    ):
+        await until(lambda: joined)
+        (ws,) = joined
+        sent = 0
+        while ws.stats()["octets_unsent"] <= 20_000:
+            ws.send(LARGE)
+            sent += 1
+        larger = os.urandom(100_000)
+        broadcast(joined, larger, policy="conflate")
+        assert await read(client, sent) == [LARGE] * sent
+        assert await read(client, 1) == [larger]
+        broadcast(joined, "more", policy="conflate")
+        assert await read(client, 1) == ["more"]
+    assert not caplog.records
 
 
 async def until(condition):
