@@ -1,5 +1,4 @@
-"""WebSockets and requests over HTTP/1.1, with others on the other side: `websockets`, curl, Node,
-and Chromium without HTTP/2."""
+"""WebSockets and requests over HTTP/1.1, with others on the other side: `websockets`, curl, Node."""
 
 import asyncio
 import json
@@ -12,10 +11,8 @@ import pytest
 
 from h2ws_fast import ConnectionClosedOK, InvalidStatus, connect
 from h2ws_fast.aio import tls
-from tests.interop.test_browser import OPEN
-from tests.support.browser import Chromium
 from tests.support.certificates import write_certificate
-from tests.support.programs import Echo, module, program, read_line, running
+from tests.support.programs import module, program, read_line, running
 from tests.support.within import within
 
 HERE = Path(__file__).parent
@@ -225,57 +222,3 @@ def test_node_accepts_by_hand(http):
     with running(arguments, stdout=subprocess.PIPE, bufsize=0) as process:
         port = int(read_line(process))
         run(talk(port))
-
-
-# -- Chromium without HTTP/2 ----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def old_chromium():
-    with Chromium("--disable-http2") as browser:
-        yield browser
-
-
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("api", ["callback", "await"])
-def test_chromium_without_http_2(old_chromium, api):
-    with Echo("--api", api) as server:
-        old_chromium.go(f"{server.url}/")
-        old_chromium.run(
-            "while (ws.readyState !== 1) await new Promise(done => setTimeout(done, 20));"
-        )
-        measured = old_chromium.run(
-            """
-            await stats();
-            return {...window.measured, title: $("title").textContent,
-                    shown: $("protocol").textContent, explain: $("explain").textContent};
-            """
-        )
-        assert measured["protocol"] == "http/1.1" and measured["shown"] == "HTTP/1.1"
-        assert measured["title"] == "WebSocket over HTTP/1.1"
-        assert measured["same"] is False and "of its own" in measured["explain"]
-
-        def page(script, *arguments):
-            return old_chromium.run(OPEN + script, *arguments)
-
-        seen = page(
-            "return open('/', {send: ['hello', 'na\u00efve \u2603', ''], close: [3456, 'x'], after: 3},"
-            "            ['a', 'b'])"
-        )
-        assert seen["messages"] == ["hello", "na\u00efve \u2603", ""]
-        assert (seen["clean"], seen["code"], seen["reason"]) == (True, 3456, "")
-        assert seen["protocol"] == "a" and seen["extensions"].startswith("permessage-deflate;")
-        seen = page("return open('/', {send: [new Uint8Array(2 ** 20)], close: [1000], after: 1})")
-        assert seen["messages"] == [{"octets": 2**20}] and seen["code"] == 1000
-        seen = page("return open('/close?code=4321&reason=bye')")
-        assert (seen["clean"], seen["code"], seen["reason"]) == (True, 4321, "bye")
-        seen = page("return open('/reject?status=403')")
-        assert (seen["opened"], seen["code"], seen["errors"]) == (False, 1006, 1)
-        many = page(
-            "return Promise.all([...Array(20).keys()].map(i =>"
-            "  open('/' + i, {send: [String(i)], close: [1000], after: 1})))"
-        )
-        assert [each["messages"] for each in many] == [[str(i)] for i in range(20)]
-        assert all(each["clean"] for each in many)
-        statistics = page("return (await fetch('/stats')).json()")
-        assert statistics["this_connection"]["http"] == "1.1"

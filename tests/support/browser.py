@@ -34,11 +34,15 @@ FLAGS = (
 )
 
 
-# Opens a WebSocket, does what `act` says, and resolves with all that was seen.
+# Opens a WebSocket, does what `act` says, and resolves with all that was seen; `same` counts the
+# messages that came back as they were sent.
 OPEN = """
+function alike(one, other) {
+  return one.length === other.length && one.every((octet, at) => octet === other[at]);
+}
 function open(path, act = {}, protocols = []) {
   return new Promise(resolve => {
-    const seen = {opened: false, errors: 0, messages: []};
+    const seen = {opened: false, errors: 0, messages: [], same: 0};
     const ws = new WebSocket(`wss://${location.host}${path}`, protocols);
     ws.binaryType = "arraybuffer";
     ws.onopen = () => {
@@ -51,6 +55,9 @@ function open(path, act = {}, protocols = []) {
     ws.onerror = () => seen.errors++;
     ws.onmessage = event => {
       const data = event.data;
+      const sent = (act.send || [])[seen.messages.length];
+      seen.same += typeof data === "string" ? data === sent
+        : sent instanceof Uint8Array && alike(new Uint8Array(data), sent);
       seen.messages.push(typeof data === "string" ? data : {octets: data.byteLength});
       if (act.close && seen.messages.length === act.after) ws.close(...act.close);
     };
@@ -165,9 +172,9 @@ PREFERENCES = {
 
 
 class Firefox:
-    """Debian's `firefox-esr`."""
+    """Debian's `firefox-esr`; further preferences as the browser takes them."""
 
-    def __init__(self):
+    def __init__(self, preferences=None):
         browser = program("firefox-esr")
         self._folder = tempfile.TemporaryDirectory(
             prefix="h2ws-fast-firefox-", ignore_cleanup_errors=True
@@ -177,7 +184,7 @@ class Firefox:
         (profile / "user.js").write_text(
             "".join(
                 f"user_pref({json.dumps(name)}, {json.dumps(value)});\n"
-                for name, value in PREFERENCES.items()
+                for name, value in {**PREFERENCES, **(preferences or {})}.items()
             )
         )
         port = free_port()
