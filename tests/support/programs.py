@@ -43,6 +43,17 @@ def module(name):
         _missing(name, f"pip install {name}")
 
 
+def node_module(name, folder):
+    """Skip, or fail where it is required, where Node finds no such module for scripts in a folder."""
+    found = subprocess.run(
+        [program("node", "nodejs"), "-e", f"require.resolve({name!r})"],
+        cwd=folder,
+        capture_output=True,
+    )
+    if found.returncode:
+        _missing(name, f"npm install --prefix {folder}")
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
