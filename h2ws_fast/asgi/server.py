@@ -10,6 +10,7 @@ from typing import Any
 from ..aio import tls
 from ..aio.arguments import check_kinds, deflate_from, limits_from
 from ..aio.http import HeadersLike, fields_of
+from ..aio.observer import Observer, check_observer
 from ..aio.protocol import Hub
 from ..aio.server.accepted import AcceptedWire
 from ..aio.server.admission import Admission
@@ -91,6 +92,7 @@ def serve(
     max_connections: int | None = None,
     max_connections_per_address: int | None = None,
     memory_budget: int | None = None,
+    observer: Observer | None = None,
     logger: Any = logger,
     backlog: int = 4096,
     **kwargs: Any,
@@ -112,7 +114,8 @@ def serve(
 
     `headers`, `server_header` and the date stand in every response. `access_log` logs a line for
     each request by the logger `h2ws_fast.asgi.access`. `max_size` limits a WebSocket message, and
-    what the application has not received waits with the client, by flow control.
+    what the application has not received waits with the client, by flow control. An `observer` is
+    told as in `h2ws_fast.serve`; the `request` of its WebSockets is None.
     """
     if not callable(app):
         raise TypeError(f"app must be an ASGI application: {app!r}")
@@ -156,11 +159,13 @@ def serve(
         keepalive_timeout=keepalive_timeout,
     )
     options.logger = logger
+    options.observer = check_observer(observer)
     admission = Admission(
         logger,
         max_connections=max_connections,
         max_connections_per_address=max_connections_per_address,
         memory_budget=memory_budget,
+        observer=observer,
     )
     start = start_from(
         options,

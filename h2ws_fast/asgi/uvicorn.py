@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 
 from ..aio.arguments import deflate_from
 from ..aio.keeper import Keeper
+from ..aio.observer import Observer, check_observer, tell
 from ..aio.protocol import running_hub
 from ..aio.server.admission import Admission
 from ..aio.server.options import CommonOptions
@@ -123,11 +124,13 @@ class UvicornRoster(Roster):
         options.settings = Settings(**settings | {**kind.h2_settings, **told.get("settings", {})})
         options.limits = Limits(**limits | {**kind.h2_limits, **told.get("limits", {})})
         options.logger = self.application.logger
+        options.observer = check_observer(kind.h2_observer)
         admission = Admission(
             options.logger,
             max_connections=None,
             max_connections_per_address=None,
             memory_budget=None,
+            observer=options.observer,
         )
         super().__init__(options, admission)
         hub = running_hub()
@@ -156,7 +159,8 @@ class Protocol(ASGIWire):
     """The class for uvicorn's option `http`: one connection.
 
     A class that inherits from it may say what uvicorn has no options for: `h2_settings`, arguments
-    of `Settings`, and `h2_limits`, arguments of `Limits`.
+    of `Settings`, `h2_limits`, arguments of `Limits`, and `h2_observer`, an Observer, which is told
+    as in `h2ws_fast.serve`; what is handed on to uvicorn's own classes is closed to it.
     """
 
     __slots__ = ("_app_state", "_config", "_connections", "_loop", "_server_state")
@@ -164,6 +168,7 @@ class Protocol(ASGIWire):
     alpn_protocols: ClassVar[list[str]] = ["h2", "http/1.1"]
     h2_settings: ClassVar[Mapping[str, Any]] = {}
     h2_limits: ClassVar[Mapping[str, Any]] = {}
+    h2_observer: ClassVar[Observer | None] = None
 
     def __init__(
         self,
@@ -198,6 +203,9 @@ class Protocol(ASGIWire):
             return super()._speak(True)
         self._connections.discard(self)
         self.server._forget(self)
+        if not self.secure:  # over TLS ALPN told before anybody was told of it
+            tell(self.observer, "connection_closed", self)
+        self.observer = None
         protocol = _h1_class()(
             config=self._config,
             server_state=self._server_state,

@@ -5,7 +5,7 @@ import gc
 
 import pytest
 
-from h2ws_fast import WebSocket
+from h2ws_fast import Observer, WebSocket
 from h2ws_fast.asgi import StartupFailed, serve
 from h2ws_fast.asgi.exchange import Exchange
 from tests.support import frames as f
@@ -280,3 +280,54 @@ async def test_what_is_over_leaves_nothing(alone, errors):
     finally:
         gc.enable()
     assert errors() == []
+
+
+class Notes(Observer):
+    def __init__(self):
+        self.seen = []
+
+    def connection_opened(self, connection):
+        self.seen.append("opened")
+
+    def connection_closed(self, connection):
+        self.seen.append("closed")
+
+    def websocket_opened(self, ws):
+        self.seen.append("websocket opened")
+
+    def websocket_closed(self, ws):
+        self.seen.append(ws.close_code)
+
+    def limit_reached(self, connection, name):
+        self.seen.append(name)
+
+
+async def test_an_observer_is_told(ours):
+    notes = Notes()
+    options = {"observer": notes}
+    if ours.kind == "uvicorn":
+        from h2ws_fast.asgi.uvicorn import Protocol
+
+        options = {"http": type("Observed", (Protocol,), {"h2_observer": notes})}
+    app = App()
+    app.go.set()
+    async with ours.serve(app, max_size=100, **options), asyncio.timeout(10):
+        client = await ours.client()
+        await client.websocket(1)
+        client.ws(1, 2, bytes(101))
+        assert (await client.ws_frames(1, 1))[0].close_code == 1009
+        client.close_frame(1, 1009, end_stream=True)
+        assert (await client.expect(f.DATA, 1)).end_stream
+        client.close()
+        while notes.seen[-1:] != ["closed"]:
+            await asyncio.sleep(0.01)
+        assert notes.seen == ["opened", "websocket opened", "max_message", 1009, "closed"]
+        notes.seen.clear()
+        # HTTP/1.1 is uvicorn's own there: it is known as far as that it came.
+        reader, writer = await asyncio.open_connection("127.0.0.1", ours.port)
+        writer.write(request(["Connection: close"], host="example.org"))
+        (answer,) = read_answers(await reader.read())
+        writer.close()
+        assert answer.status == 200
+        while notes.seen != ["opened", "closed"]:
+            await asyncio.sleep(0.01)
