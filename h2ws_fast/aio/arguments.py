@@ -68,7 +68,7 @@ def check_unmixed(taker: Callable[..., Any], limits: Limits | None, **given: Any
         return
     parameters = inspect.signature(taker).parameters
     for name, value in given.items():
-        if value != parameters[name].default:
+        if name in parameters and value != parameters[name].default:
             raise TypeError(f"limits replaces {name}: say it in limits, or leave limits out")
 
 

@@ -364,7 +364,7 @@ class Wire:
     def eof_received(self):
         if not self.lost:
             self.settle(self.conn.receive_eof(self.hub.time()))
-        return False
+        return self.conn.half_open
 
     def connection_lost(self, exc):
         if self.lost:
@@ -374,7 +374,7 @@ class Wire:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        self.settle(self.conn.receive_eof(self.hub.time()))
+        self.settle(self.conn.receive_loss(self.hub.time()))
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None

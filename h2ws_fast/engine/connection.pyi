@@ -70,7 +70,9 @@ class Connection(Endpoint):
         origin: str | None = None,
         deflate: ClientPerMessageDeflateFactory | None = None,
     ) -> int: ...
-    def respond(self, stream_id: int, headers: Headers, end_stream: bool = False) -> None: ...
+    def respond(
+        self, stream_id: int, headers: Headers, end_stream: bool = False, octets: bool = False
+    ) -> None: ...
     def accept_websocket(
         self,
         stream_id: int,

@@ -10,5 +10,6 @@ cdef class Endpoint:
     cpdef arm(self, double now)
     cpdef double deadline(self)
     cpdef int64_t send_message(self, int64_t stream_id, data) except -1
+    cpdef int64_t send_data(self, int64_t stream_id, data, bint end_stream=*) except -1
     cpdef consumed(self, int64_t stream_id, int64_t credit)
     cpdef int64_t waiting(self, int64_t stream_id) except -1

@@ -20,6 +20,15 @@ class Endpoint:
         """The peer closed the transport, or it is gone: return the last events."""
         return []
 
+    def receive_loss(self, now=0.0):
+        """The transport is gone: return the last events. A peer that only ended its side is not."""
+        return self.receive_eof(now)
+
+    @property
+    def half_open(self):
+        """Does this side go on after `receive_eof`? Then the transport must stay."""
+        return False
+
     def events(self):
         """Return what verbs, timeouts and drained queues caused since the last call."""
         return []
@@ -45,6 +54,10 @@ class Endpoint:
 
     def send_message(self, stream_id, data):
         """Queue a WebSocket message; return the octets that wait now."""
+        return 0
+
+    def send_data(self, stream_id, data, end_stream=False):
+        """Queue octets of a body or tunnel; return the octets that wait now."""
         return 0
 
     def consumed(self, stream_id, credit):

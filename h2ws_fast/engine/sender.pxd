@@ -28,7 +28,7 @@ cdef class Sender(Fanout):
     @cython.locals(size=int64_t)
     cdef int _check_list_size(self, list fields) except -1
     @cython.locals(stream=Stream, layer=Layer, pending=Pending, fields=list, value=bytes, tunnel=bint, status=int)
-    cpdef respond(self, int64_t stream_id, headers, bint end_stream=*)
+    cpdef respond(self, int64_t stream_id, headers, bint end_stream=*, bint octets=*)
     @cython.locals(stream=Stream, early=Buffer, data=bytes, layer=Layer, n="Py_ssize_t", was=bint)
     cdef int _release_early(self, Stream stream, Pending pending) except -1
     cdef int _credit_early(self, Stream stream) except -1

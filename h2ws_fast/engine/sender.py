@@ -209,10 +209,11 @@ class Sender(Fanout):
                     f"{self.peer_max_header_list}; send fewer headers"
                 )
 
-    def respond(self, stream_id, headers, end_stream=False):
+    def respond(self, stream_id, headers, end_stream=False, octets=False):
         """Answer a request. `headers` begin with `:status`; a 1xx may come before the final one.
 
-        A 2xx to an extended CONNECT opens the tunnel (for `websocket` use `accept_websocket`).
+        A 2xx to an extended CONNECT opens the tunnel (for `websocket` use `accept_websocket`). With
+        `octets` a WebSocket is a tunnel like any other, as in `request`.
         After the final response `send_data` or `send_trailers` follows, unless `end_stream`. What a
         `priority` field says of urgency or incremental overrides the client's wish.
         """
@@ -222,9 +223,11 @@ class Sender(Fanout):
         fields = prepare(headers, "response")
         status = int(fields[0][1])
         if tunnel and 200 <= status < 300:
-            if pending.protocol == "websocket":
+            if pending.protocol == "websocket" and not octets:
                 raise LocalProtocolError("accept a WebSocket with accept_websocket()")
             fields = prepare(headers, "tunnel")
+            if pending.key is not None and self.accept_key:
+                fields.append((b"sec-websocket-accept", accept_value(pending.key)))
         if status < 200:
             if end_stream:
                 raise LocalProtocolError("a 1xx response cannot end the stream")

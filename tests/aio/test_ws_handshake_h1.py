@@ -292,7 +292,7 @@ def test_a_client_that_leaves_during_the_handshake():
 
 
 def test_without_a_handler_an_upgrade_is_ignored():
-    alone = Alone(websockets=False)
+    alone = Alone(upgrades=())
     (event,) = alone.feed(upgrade())
     assert event.protocol is None
     alone.conn.respond(event.stream_id, [(":status", "200")], True)

@@ -474,6 +474,22 @@ def test_websocket_of_octets_leaves_its_frames_to_the_caller(client):
     assert type(ended).__name__ == "Ended"
 
 
+def test_a_server_leaves_the_frames_of_a_websocket_of_octets_to_the_caller(server):
+    peer = server()
+    stream_id = peer.new_id()
+    key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+    asked = [*CONNECT, ("sec-websocket-extensions", "x"), key]
+    peer.feed(peer.headers(stream_id, asked), f.data(stream_id, b"early"))
+    peer.conn.respond(stream_id, [*OK, ("sec-websocket-extensions", "x")], octets=True)
+    head = peer.sent()[0]
+    assert head.get(":status") == "200" and head.get("sec-websocket-extensions") == "x"
+    # As of any WebSocket: some clients insist on it where they sent a key.
+    assert head.get("sec-websocket-accept") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    assert b"".join(data.data for data in of(peer.more(), "Data")) == b"early"
+    peer.conn.send_data(stream_id, b"\x81\x00", True)
+    assert [one.content for one in peer.sent() if one.kind == f.DATA] == [b"\x81\x00"]
+
+
 @pytest.mark.row("8441-4-8")
 def test_any_2xx_of_the_server_makes_the_stream_a_tunnel(server):
     peer = server()

@@ -1,7 +1,8 @@
 """HTTP/1.1 with the verbs and events of an HTTP/2 connection: what serves the one serves the other.
 
-    H1Connection    requests, one after the other, until one of them becomes a WebSocket
-    Upgraded        that WebSocket: the engine's message layer on the whole connection
+    H1Connection    requests, one after the other, until one of them becomes something else
+    Upgraded        a WebSocket: the engine's message layer on the whole connection
+    Octets          a tunnel: the connection's octets as they are
 
 Each request is a stream that opens when the one before is done, so numbers count up from 1.
 """
@@ -16,8 +17,10 @@ import h11
 from ...engine import Role
 from ...engine.agreement import ServerPerMessageDeflateFactory
 from ...engine.constants import CANCEL, INTERNAL_ERROR, NO_ERROR
+from ...engine.endpoint import Endpoint
 from ...engine.h1 import Upgraded
 from ...engine.handshake import accept_value, has_token, is_token
+from ...engine.octets import Octets
 from ...errors import LocalProtocolError, StreamClosed
 from .reader import DROP, OVER, Fields, H1Reader, make_response
 
@@ -42,10 +45,11 @@ def fields_for_h1(headers: Iterable[tuple[str | bytes, str | bytes]]) -> Fields:
 class H1Connection(H1Reader):
     """The server's end of an HTTP/1.1 connection.
 
-    `scheme` is "http" or "https". `websockets`: requests to upgrade to `websocket` come as
-    `Requested` with that protocol, and wait for `accept_websocket` or `respond`; without it an
-    Upgrade is ignored, as RFC 9110 section 7.8 allows. `on_upgrade(octets, upgraded, early)` is told
-    when a request becomes a WebSocket: write `octets`, go on with `upgraded`, and let it receive
+    `scheme` is "http" or "https". `upgrades`: requests to upgrade to one of these tokens (in lower
+    case) come as `Requested` with that protocol, and wait for `accept_websocket` or `respond`; other
+    tokens are ignored, as RFC 9110 section 7.8 allows. `ignoring`: so is one for a WebSocket that
+    Connection does not name, which is refused otherwise. `on_upgrade(octets, conn, early)` is told
+    when a request becomes something else: write `octets`, go on with `conn`, and let it receive
     `early` first.
     """
 
@@ -66,8 +70,9 @@ class H1Connection(H1Reader):
         stream_id: int,
         headers: Iterable[tuple[str | bytes, str | bytes]],
         end_stream: bool = False,
+        octets: bool = False,
     ) -> None:
-        """See `Connection.respond`."""
+        """See `Connection.respond`. A 2xx to an upgrade becomes a 101."""
         exchange = self._current(stream_id)
         (name, value), *fields = fields_for_h1(headers)
         if name != b":status":
@@ -77,12 +82,18 @@ class H1Connection(H1Reader):
             raise LocalProtocolError("the response was begun")
         if status == 101:
             raise ValueError("an upgrade is accepted by accept_websocket")
+        if octets and self._upgrading and 200 <= status <= 299:
+            self._switch(exchange, fields)
+            return
         if status < 200:
             if exchange.their_http_version != b"1.0":
                 self._write(
                     exchange.send(make_response(h11.InformationalResponse, status, fields)) or b""
                 )
             return
+        if self._upgrading and self._gathering:
+            # Its sender took it for granted that it is no longer HTTP: it is nobody's request.
+            self._last = True
         names = {name.lower() for name, _ in fields}
         if end_stream and status not in (204, 304) and not self._head_only:
             if b"content-length" not in names:
@@ -95,9 +106,9 @@ class H1Connection(H1Reader):
             self._last = True
             if not closes:
                 fields.append((b"connection", b"close"))
-        octets = exchange.send(make_response(h11.Response, status, fields)) or b""
-        self._chunked = b"\r\ntransfer-encoding: chunked\r\n" in octets.lower()
-        self._write(octets)
+        head = exchange.send(make_response(h11.Response, status, fields)) or b""
+        self._chunked = b"\r\ntransfer-encoding: chunked\r\n" in head.lower()
+        self._write(head)
         self._responding = True
         if end_stream:
             self._write(exchange.send(h11.EndOfMessage()) or b"")
@@ -145,13 +156,9 @@ class H1Connection(H1Reader):
         offered.
         """
         exchange = self._current(stream_id)
-        if not self._upgrading:
+        if self._upgrading != "websocket":
             raise LocalProtocolError("the request does not ask for a WebSocket")
-        fields = [
-            (b"Upgrade", b"websocket"),
-            (b"Connection", b"Upgrade"),
-            (b"Sec-WebSocket-Accept", accept_value(self._key)),
-        ]
+        fields: Fields = []
         if subprotocol is not None:
             if not is_token(subprotocol) or subprotocol not in self._offered:
                 raise ValueError(f"the subprotocol {subprotocol!r} was not offered")
@@ -162,20 +169,31 @@ class H1Connection(H1Reader):
             if answer is not None:
                 fields.append((b"Sec-WebSocket-Extensions", answer[0]))
         fields += fields_for_h1(headers)
-        response = make_response(h11.InformationalResponse, 101, fields)
-        octets = b"".join(self._out) + (exchange.send(response) or b"")
-        self._out.clear()
-        self._queued = 0
         agreed = None if answer is None else answer[1]
         upgraded = Upgraded(Role.SERVER, self._limits, pool=self._pool, agreed=agreed)
         upgraded.attach(1, self._sink)
+        self._hand_over(exchange, fields, upgraded)
+
+    def _switch(self, exchange: h11.Connection, fields: Fields) -> None:
+        tunnel = Octets(self._limits, self._stream_id)
+        tunnel.attach(self._stream_id, self._sink)
+        self._hand_over(exchange, fields, tunnel)
+
+    def _hand_over(self, exchange: h11.Connection, fields: Fields, conn: Endpoint) -> None:
+        agreed = [(b"Upgrade", self._upgrading.encode()), (b"Connection", b"Upgrade")]
+        if self._upgrading == "websocket":
+            agreed.append((b"Sec-WebSocket-Accept", accept_value(self._key)))
+        response = make_response(h11.InformationalResponse, 101, agreed + fields)
+        octets = b"".join(self._out) + (exchange.send(response) or b"")
+        self._out.clear()
+        self._queued = 0
         early = self._gathering.rest()
         self.terminated = True
         self._phase = OVER
         self._exchange = None
         self._sink = None
         self._unmark()
-        self._on_upgrade(octets, upgraded, early)
+        self._on_upgrade(octets, conn, early)
 
     def consumed(self, stream_id: int, credit: int) -> None:
         """See `Connection.consumed`."""

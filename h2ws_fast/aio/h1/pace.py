@@ -4,8 +4,15 @@ After each batch the transport is told to stop reading where too much waits for 
 to go on where it was taken.
 """
 
+import contextlib
+import socket
+import struct
+
 from ...engine.h1 import Upgraded
+from ...engine.octets import Octets
 from ..protocol import Wire
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: close() sends RST
 
 MAX_UNREAD = 262144  # octets of whole messages that wait: as many as the window of a stream
 
@@ -29,9 +36,18 @@ class PacedWire(Wire):
         # After every message of a WebSocket: compiled, it is a sixth of what Python takes.
         conn = self.conn
         upgraded = type(conn) is Upgraded
-        held = conn.unread > MAX_UNREAD if upgraded else not conn.reading
-        if upgraded and held == self.held:
-            return
+        if type(conn) is Octets:
+            octets = conn
+            if octets.broken:
+                self._cut_off()
+                return
+            held = not octets.reading
+            if held == self.held and (self.left or not octets.leaving):
+                return
+        else:
+            held = conn.unread > MAX_UNREAD if upgraded else not conn.reading
+            if upgraded and held == self.held:
+                return
         transport = self.transport
         if transport is None or self.closing or transport.is_closing():
             return
@@ -39,9 +55,34 @@ class PacedWire(Wire):
             self.left = True
             if transport.can_write_eof():
                 transport.write_eof()
+            elif type(conn) is Octets:
+                self.hub.loop.call_later(self.patience_s(), self._end_both)
         if held != self.held:
             self.held = held
             if held:
                 transport.pause_reading()
             else:
                 transport.resume_reading()
+
+    def patience_s(self):
+        """How long the peer of a tunnel may go on over TLS, which here cannot end one side alone.
+
+        It may be waiting for nothing but this end.
+        """
+        return 0.0
+
+    def _end_both(self):
+        if not self.lost and not self.closing:
+            self.settle(self.conn.receive_eof(self.hub.time()))
+
+    def _cut_off(self):
+        # A tunnel was broken: TCP's reset tells the peer so, where FIN would say that all went well.
+        transport = self.transport
+        if transport is None or self.closing:
+            return
+        sock = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            # The loops hand out stand-ins without setsockopt.
+            with socket.fromfd(sock.fileno(), sock.family, sock.type) as twin:
+                twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self.abort()

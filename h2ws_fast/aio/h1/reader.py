@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import h11
@@ -19,11 +19,11 @@ from ...engine.buffers import Pool
 from ...engine.constants import CANCEL, NO_ERROR
 from ...engine.endpoint import Endpoint
 from ...engine.events import Drained, Ended, Requested, Reset, Terminated, Trailers
-from ...engine.h1 import Upgraded
 from ...engine.handshake import (
     has_token,
     read_offers,
     read_upgrade,
+    split_list,
     values_of,
 )
 from ...engine.headers import MalformedMessage, read_request
@@ -47,8 +47,10 @@ AHEAD = 2  # they wait: the request is whole, and its answer is not
 DROP = 3  # nobody wants them any more
 OVER = 4
 
+WEBSOCKET = frozenset(("websocket",))
+
 Fields = list[tuple[bytes, bytes]]
-OnUpgrade = Callable[[bytes, Upgraded, bytes], None]
+OnUpgrade = Callable[[bytes, Endpoint, bytes], None]
 
 
 def reason_phrase(status: int) -> bytes:
@@ -81,6 +83,7 @@ class H1Reader(Endpoint):
         "_head_only",
         "_high",
         "_hits",
+        "_ignoring",
         "_key",
         "_last",
         "_limits",
@@ -102,9 +105,9 @@ class H1Reader(Endpoint):
         "_stream_id",
         "_unread",
         "_untaken",
+        "_upgrades",
         "_upgrading",
         "_wait",
-        "_websockets",
         "_write_due",
         "terminated",
     )
@@ -115,13 +118,15 @@ class H1Reader(Endpoint):
         scheme: str,
         on_upgrade: OnUpgrade,
         *,
-        websockets: bool = True,
+        upgrades: Container[str] = WEBSOCKET,
+        ignoring: bool = False,
         pool: Pool | None = None,
     ) -> None:
         self._limits = limits
         self._scheme = scheme.encode()
         self._on_upgrade = on_upgrade
-        self._websockets = websockets
+        self._upgrades = upgrades
+        self._ignoring = ignoring
         self._pool = pool
         self.terminated = False
         self._phase = HEAD
@@ -135,7 +140,7 @@ class H1Reader(Endpoint):
         self._key = b""
         self._offered: list[str] = []
         self._offers: bytes | None = None  # of extensions
-        self._upgrading = False
+        self._upgrading = ""  # the token that is asked for
         self._head_only = False
         self._responding = False  # the response's head is out
         self._answered = False  # the response is whole
@@ -370,7 +375,7 @@ class H1Reader(Endpoint):
         exchange = h11.Connection(h11.SERVER, 2 * MAX_CHUNK_LINE)  # the guard comes first
         self._exchange = exchange
         self._sink = None
-        self._upgrading = False
+        self._upgrading = ""
         self._responding = False
         self._answered = False
         self._head_only = False
@@ -400,16 +405,16 @@ class H1Reader(Endpoint):
         self._chunks = ChunkGuard() if values_of(fields, b"transfer-encoding") else None
         fields = [(name, value) for name, value in request.headers]
         method, authority, path = self._target(request, fields)
-        protocol = None
-        if self._websockets and has_token(values_of(fields, b"upgrade"), b"websocket"):
+        protocol = self._wanted(request, fields)
+        if protocol == "websocket":
             try:
                 self._key, self._offered = read_upgrade(method, request.http_version, fields)
             except MalformedMessage as error:
                 self._refuse_upgrade(error)
                 return
-            protocol = "websocket"
             self._offers = read_offers(fields)
-            self._upgrading = True
+        if protocol is not None:
+            self._upgrading = protocol
             self._mark(self._limits.handshake_timeout_s)
         self._queue.append(
             Requested(
@@ -423,6 +428,24 @@ class H1Reader(Endpoint):
                 self._phase == AHEAD,
             )
         )
+
+    def _wanted(self, request: h11.Request, fields: Fields) -> str | None:
+        # The first token in the client's order that is enabled: RFC 9110 section 7.8.
+        asked = request.http_version >= b"1.1" and has_token(
+            values_of(fields, b"connection"), b"upgrade"
+        )
+        for value in values_of(fields, b"upgrade"):
+            for element in split_list(value):
+                token = element.decode("latin-1").lower()
+                if token not in self._upgrades:
+                    continue
+                if token == "websocket":
+                    if asked or not self._ignoring:
+                        return token
+                elif asked and request.method == b"GET" and self._phase == AHEAD:
+                    # An extended CONNECT keeps neither the method nor a body.
+                    return token
+        return None
 
     def _target(self, request: h11.Request, fields: Fields) -> tuple[str, str, str]:
         # RFC 9112 section 3.2; the parts have to be what HTTP/2 demands of its pseudo-fields.
@@ -484,7 +507,7 @@ class H1Reader(Endpoint):
         if exchange is None or exchange.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self._exchange = h11.Connection(h11.SERVER)
         self._phase = AHEAD
-        self._upgrading = False
+        self._upgrading = ""
         self._unmark()
         fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
         self._respond_whole(status, fields, reason)
@@ -503,7 +526,7 @@ class H1Reader(Endpoint):
 
     def _response_ended(self) -> None:
         self._answered = True
-        self._upgrading = False
+        self._upgrading = ""
         self._untaken = 0
         self._unmark()
         if self._phase == BODY:
@@ -573,7 +596,10 @@ class H1Reader(Endpoint):
 
     def _tell(self, sink: Any, event: Any) -> None:
         if isinstance(sink, Sink):
-            sink._event(event)
+            if type(event) is Data:
+                sink._data(event.data, event.credit)
+            else:
+                sink._event(event)
         elif sink is not None:
             sink(event)
 

@@ -104,7 +104,8 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
                 options.limits,
                 "https" if self.secure else "http",
                 self._upgraded,
-                websockets=options.websockets,
+                upgrades=options.upgrades,
+                ignoring=options.ignoring,
                 pool=self.hub.pool,
             )
             self.watched = True

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Any, TypeAlias
 
 from ...engine import Limits, Settings
 from ...engine.agreement import ServerPerMessageDeflateFactory
 from .. import tls
 from ..arguments import check_seconds
+from ..h1.reader import WEBSOCKET
 from ..http import Request, Response
 from ..observer import Observer
 from ..tunnel import Tunnel
@@ -38,6 +39,12 @@ class CommonOptions:
     logger: Any
     websockets: bool  # is there anybody to take them?
     observer: Observer | None = None
+    ignoring = False  # an upgrade that is not asked for as it must be is ignored, not refused
+
+    @property
+    def upgrades(self) -> Container[str]:
+        """The tokens that a request over HTTP/1.1 may be upgraded to, in lower case."""
+        return WEBSOCKET if self.websockets else ()
 
 
 class Options(CommonOptions):
