@@ -1,0 +1,336 @@
+"""One request on its way through the gateway: from its head to the end of what it opened."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..engine.constants import CANCEL, INTERNAL_ERROR, NO_ERROR
+from ..engine.events import Informed, Opened, Reset, Responded
+from ..errors import LocalProtocolError, StreamClosed
+from .fields import Refused, response_fields, trailer_fields
+from .relay import Half
+
+if TYPE_CHECKING:
+    from .upstream import Upstream
+    from .wire import GatewayWire
+
+__all__ = ["Crossing"]
+
+# May be sent again where a backend has not answered: RFC 9110 section 9.2.2.
+IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+MAX_TRIES = 3
+PATIENCE = 0.8  # of the time that an opening handshake has
+
+
+class Crossing:
+    """Carries one request from `front` to a backend, and the answer back.
+
+    A task runs until the backend has the request; from then on there are only events.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_fields",
+        "_method",
+        "_path",
+        "_release",
+        "_started",
+        "_tries",
+        "_upstream",
+        "back",
+        "expects",
+        "front",
+        "opened",
+        "over",
+        "status",
+        "task",
+        "timer",
+        "token",
+    )
+
+    def __init__(self, wire: GatewayWire, event: Any, upstream: Upstream, fields: Any) -> None:
+        self.token: str | None = None if event.protocol is None else event.protocol.lower()
+        self._method = "CONNECT" if self.token else event.method
+        self._path = event.path
+        self._upstream: Upstream | None = upstream
+        self._fields = fields
+        self._release: Any = None
+        self._started = wire.hub.time()
+        self._tries = 0
+        self._answered = False  # the client has the head of an answer
+        self.opened = False  # the tunnel is open
+        self.over = False
+        self.status = 0
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.expects = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in event.headers
+        )
+        self.front = Half(self, wire, event.stream_id)
+        self.back = Half(self)
+        self.front.other = self.back
+        self.back.other = self.front
+        if event.ended and self.token is None:
+            self.front.ended = True
+            self.front.early = None
+        wire.conn.attach(event.stream_id, self.front)
+        wire.route(event.stream_id, self.front.feed)
+
+    # -- towards the backend --------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin, or begin again."""
+        wire = self.front.wire
+        self._tries += 1
+        if self.token is not None and self.timer is None:
+            # The client hears why, before its own end of the handshake is given up.
+            patience = wire.server.options.limits.handshake_timeout_s * PATIENCE
+            self._set_clock(patience)
+        self.task = wire.hub.loop.create_task(self._run())
+        wire._own(self.task)
+
+    async def _run(self) -> None:
+        upstream = self._upstream
+        assert upstream is not None
+        try:
+            await upstream.start(self)
+        except asyncio.CancelledError:
+            if not self.over:  # the gateway shuts down
+                self._refuse(503, "shutting down")
+            raise
+        except Refused as error:
+            self._refuse(error.status, error.reason)
+        except Exception:
+            self.front.wire.server.logger.exception("a request could not be forwarded")
+            self._refuse(500, "the gateway failed")
+        finally:
+            self.task = None
+
+    @property
+    def whole(self) -> bool:
+        """Is there nothing to come behind the request's head?"""
+        return self.front.ended and self.front.early is None
+
+    @property
+    def head(self) -> list[tuple[Any, Any]]:
+        """The request's head, with its pseudo-fields."""
+        return self._fields  # type: ignore[no-any-return]
+
+    def begun(self, wire: Any, stream_id: int, release: Any) -> None:
+        """The backend has the head: `wire` and `stream_id` are the other end.
+
+        `release()` is called once, when it is over.
+        """
+        self._release = release
+        if self.over:
+            self._cut(wire, stream_id)
+            return
+        back = self.back
+        back.wire = wire
+        back.stream_id = stream_id
+        back.early = None
+        wire.conn.attach(stream_id, back)
+        if self.token is None and self.front.early is not None:
+            self.front.flow()
+        wire.touch()
+        if self.token is None and not self._answered:
+            self._set_clock(self.front.wire.server.answer_timeout)
+
+    def _cut(self, wire: Any, stream_id: int) -> None:
+        try:
+            wire.conn.reset(stream_id, CANCEL)
+        except StreamClosed:
+            pass
+        wire.touch()
+        self._let_go()
+
+    def _late(self) -> None:
+        self.timer = None
+        self._refuse(504, "the backend did not answer in time")
+
+    # -- what the ends tell ---------------------------------------------------------------------
+
+    def heard(self, half: Half, event: Any) -> None:
+        """An event that is neither octets nor their end."""
+        kind = type(event)
+        if self.over:
+            return
+        if half is self.front:
+            if kind is Reset:
+                self._give_up()
+        elif kind is Reset:
+            self._backend_lost(event)
+        elif kind is Responded:
+            self._respond(event)
+        elif kind is Opened:
+            self._open(event)
+        elif kind is Informed:
+            self._inform(event)
+
+    def trailers(self, fields: Any) -> Any:
+        """What of trailers goes on."""
+        return trailer_fields(fields)
+
+    def ended(self, half: Half) -> None:
+        """One side has ended, and the other end knows."""
+        if self.over:
+            return
+        if self.opened:
+            if self.front.ended and self.back.ended:
+                self._finish()
+        elif half is self.back:
+            self._answer_ended()
+
+    def failed(self, half: Half, error: Exception) -> None:
+        """The other end takes no more."""
+        self.front.wire.server.logger.debug("a crossing ended: %s", error)
+        self._break(INTERNAL_ERROR)
+
+    # -- towards the client ---------------------------------------------------------------------
+
+    def _inform(self, event: Any) -> None:
+        # RFC 9110 section 15.2: a proxy forwards them, but for a 100 that nobody waits for.
+        if event.status == 100 and (self.token is not None or not self.expects):
+            return
+        self.expects = self.expects and event.status != 100
+        fields = response_fields(event.headers, tunnel=False)
+        self._say([(":status", str(event.status)), *fields], False)
+
+    def _respond(self, event: Any) -> None:
+        if self.token is not None and 200 <= event.status <= 299:
+            # Over HTTP/2 a 2xx would open a tunnel to who does not know of one.
+            self._refuse(502, "the backend did not change the protocol")
+            return
+        self._stop_clock()
+        self.status = event.status
+        self._answered = True
+        fields = response_fields(event.headers, tunnel=False)
+        if self._say([(":status", str(event.status)), *fields], event.ended) and event.ended:
+            self.back.ended = True
+            self._answer_ended()
+
+    def _open(self, event: Any) -> None:
+        self._stop_clock()
+        self._answered = self.opened = True
+        self.status = event.status
+        self.front.early = None
+        if self.expects and self.front.wire.http_version == "1.1":
+            # RFC 9110 section 7.8: the 100 comes first.
+            self._say([(":status", "100")], False)
+        fields = response_fields(event.headers, tunnel=True)
+        self._upstream_known()
+        self._say([(":status", "200"), *fields], False, True)
+
+    def _upstream_known(self) -> None:
+        # What only a beginning needs is not kept for as long as a tunnel lives.
+        self._fields = None
+        self._upstream = None
+
+    def _say(self, fields: Any, end: bool, octets: bool = False) -> bool:
+        front = self.front
+        try:
+            front.wire.conn.respond(front.stream_id, fields, end, octets)
+        except StreamClosed:
+            return False
+        except (LocalProtocolError, ValueError) as error:
+            self.front.wire.server.logger.warning("an answer cannot be forwarded: %s", error)
+            self._answered = False
+            self._refuse(502, "the backend's answer cannot be forwarded")
+            return False
+        front.wire.touch()
+        return True
+
+    def _answer_ended(self) -> None:
+        # RFC 9113 section 8.1: an answer may be complete before its request is.
+        self._finish()
+        front = self.front
+        if not front.ended and self.token is None:
+            self._reset_back(NO_ERROR)
+            front.drop()
+            front.wire.discard(front.stream_id)
+
+    # -- ends that are none ---------------------------------------------------------------------
+
+    def _backend_lost(self, event: Any) -> None:
+        again = (
+            event.retryable
+            and not self._answered
+            and self._tries < MAX_TRIES
+            and (self.token is not None or (self.whole and self._method in IDEMPOTENT))
+        )
+        if again:
+            self._stop_clock()
+            self._let_go()
+            self.back.early = []
+            self.start()
+        elif self._answered:
+            self._break(CANCEL if self.opened else INTERNAL_ERROR)
+        else:
+            self._refuse(502, f"the backend gave up: {event.reason}")
+
+    def _give_up(self) -> None:
+        # The client has gone.
+        self.status = self.status or 499
+        self._finish()
+        self._reset_back(CANCEL)
+
+    def _break(self, code: int) -> None:
+        # Behind the head of an answer there is only this to say that it went wrong.
+        if self.over:
+            return
+        self._finish()
+        front = self.front
+        try:
+            front.wire.conn.reset(front.stream_id, code)
+        except (StreamClosed, LocalProtocolError):
+            pass
+        else:
+            front.wire.touch()
+        self._reset_back(CANCEL)
+
+    def _refuse(self, status: int, reason: str) -> None:
+        if self.over:
+            return
+        if self._answered:
+            self._break(INTERNAL_ERROR)
+            return
+        self.status = status
+        self._finish()
+        self._reset_back(CANCEL)
+        self.front.wire.refuse_request(self.front, self.token, status, reason)
+
+    def _reset_back(self, code: int) -> None:
+        back = self.back
+        wire = back.wire
+        if wire is None:
+            return
+        try:
+            wire.conn.reset(back.stream_id, code)
+        except (StreamClosed, LocalProtocolError):
+            return  # it is over, or the connection serves another one by now
+        wire.touch()
+
+    def _set_clock(self, patience: float | None) -> None:
+        if patience is not None and patience != float("inf"):
+            self.timer = self.front.wire.hub.loop.call_later(patience, self._late)
+
+    def _stop_clock(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def _let_go(self) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+    def _finish(self) -> None:
+        self.over = True
+        self._stop_clock()
+        self._upstream_known()
+        if self.task is not None and self.task is not asyncio.current_task():
+            self.task.cancel()
+        self._let_go()
+        wire = self.front.wire
+        wire.crossed(self, self._method, self._path, wire.hub.time() - self._started)

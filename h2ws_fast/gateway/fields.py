@@ -1,0 +1,182 @@
+"""What becomes of header fields on their way: those of one hop go, those of the gateway come.
+
+RFC 9110 section 7.6: nothing that a client says of its own connection concerns the next one, and
+nothing that it says can take away what the gateway adds, since that is added last.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from ..engine.handshake import split_list, values_of
+from ..errors import H2WSError
+
+__all__ = ["FORWARDED", "Forwarding", "Refused", "response_fields", "trailer_fields"]
+
+Fields = list[tuple[bytes, bytes]]
+
+# RFC 9110 section 7.6.1, and what RFC 7540 section 3.2.1 knew.
+HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+# Of the handshake on each hop, by whoever makes it there: RFC 6455 section 4, RFC 8441 section 5.
+HANDSHAKE = frozenset((b"sec-websocket-accept", b"sec-websocket-key"))
+# Connection cannot name these: they are for whoever is at the end.
+END_TO_END = frozenset(
+    (
+        b"authorization",
+        b"cache-control",
+        b"content-length",
+        b"content-type",
+        b"cookie",
+        b"host",
+        b"origin",
+    )
+)
+# What two readers may understand differently where it stands twice: section 5.3.
+SINGLE = frozenset(
+    (
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"origin",
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+    )
+)
+TELLING = frozenset(
+    (
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+    )
+)
+FORWARDED = ("x-forwarded", "forwarded", "both", "none")
+MAX_HOPS = 20  # Via fields' elements
+
+
+class Refused(H2WSError):
+    """A request that the gateway answers itself, with this status."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+def nominated(fields: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+    """The names in lower case that Connection makes fields of this hop."""
+    names = set()
+    for name, value in fields:
+        if name == b"connection":
+            names |= {each.lower() for each in split_list(value)}
+    return names - END_TO_END
+
+
+def response_fields(fields: Fields, *, tunnel: bool) -> Fields:
+    """What of a response's fields goes to the client. `tunnel`: it opens one."""
+    dropped = HOP_BY_HOP | nominated(fields)
+    if tunnel:
+        dropped |= HANDSHAKE
+        dropped |= {b"content-length"}
+    return [field for field in fields if field[0] not in dropped]
+
+
+def trailer_fields(fields: Fields) -> Fields:
+    """What of trailers goes on. RFC 9110 section 6.5.1: nothing that says how a message is read."""
+    dropped = HOP_BY_HOP | {b"content-length", b"host", b"trailer"}
+    return [field for field in fields if field[0] not in dropped]
+
+
+class Forwarding:
+    """What backends are told of clients.
+
+    `fields` is one of FORWARDED. What a client says of others it has come from is dropped, unless
+    its address is in `trusted` (networks as `ipaddress` reads them). `name` stands for the gateway
+    in Via, by which it knows itself again: RFC 9110 section 7.6.3.
+    """
+
+    def __init__(
+        self,
+        fields: str = "x-forwarded",
+        trusted: Iterable[str] = (),
+        name: str | None = None,
+    ) -> None:
+        if fields not in FORWARDED:
+            raise ValueError(f"forwarded is one of {', '.join(FORWARDED)}: {fields!r}")
+        if isinstance(trusted, str):
+            raise TypeError("trusted is a list of networks, not one str")
+        self._classic = fields in ("x-forwarded", "both")
+        self._standard = fields in ("forwarded", "both")
+        self._trusted = [ipaddress.ip_network(each, strict=False) for each in trusted]
+        # At random: a chain of gateways is no loop.
+        self.name = (f"h2ws-{secrets.token_hex(4)}" if name is None else name).encode("ascii")
+
+    def trusts(self, address: str) -> bool:
+        """Is what this client says of others believed?"""
+        if not self._trusted:
+            return False
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(found in network for network in self._trusted)
+
+    def request_fields(self, event: Any, version: str, address: str) -> Fields:
+        """The fields of a request as a backend gets them, without pseudo-fields. Raises Refused.
+
+        `version` is what it came by, `address` who sent it, "" where that is not known.
+        """
+        fields: Fields = event.headers
+        names = [name for name, _ in fields]
+        for name in SINGLE.intersection(names):
+            if names.count(name) > 1:
+                raise Refused(400, f"{name.decode()} stands twice")
+        vias = [each for value in values_of(fields, b"via") for each in split_list(value)]
+        if len(vias) >= MAX_HOPS or any(via.split()[1:2] == [self.name] for via in vias):
+            raise Refused(508, "the request goes round in circles")
+        trusted = self.trusts(address)
+        dropped = HOP_BY_HOP | HANDSHAKE | nominated(fields) | {b"host"}
+        if not trusted:
+            dropped |= TELLING
+        elif dropped & TELLING:
+            dropped -= TELLING
+        if event.protocol is not None:
+            dropped |= {b"content-length"}
+        kept = [field for field in fields if field[0] not in dropped]
+        if any(name == b"te" and value == b"trailers" for name, value in fields):
+            kept.append((b"te", b"trailers"))
+        kept.append((b"via", version.encode() + b" " + self.name))
+        self._tell(kept, event, address.encode("ascii", "replace"))
+        return kept
+
+    def _tell(self, kept: Fields, event: Any, address: bytes) -> None:
+        scheme, host = event.scheme.encode(), event.authority.encode("latin-1")
+        names = {name for name, _ in kept}
+        if self._classic:
+            if address:
+                kept.append((b"x-forwarded-for", address))
+            if b"x-forwarded-proto" not in names:
+                kept.append((b"x-forwarded-proto", scheme))
+            if b"x-forwarded-host" not in names and host:
+                kept.append((b"x-forwarded-host", host))
+        if self._standard:
+            node = b'"[%b]"' % address if b":" in address else address or b"unknown"
+            element = b"for=" + node + b";proto=" + scheme
+            if host:
+                element += b';host="' + host + b'"'
+            kept.append((b"forwarded", element))

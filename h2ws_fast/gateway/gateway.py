@@ -1,0 +1,202 @@
+"""`gateway`: one port in front of what exists."""
+
+from __future__ import annotations
+
+import logging
+import ssl as ssl_module
+from collections.abc import Container, Iterable, Sequence
+from typing import Any
+
+from ..aio import tls
+from ..aio.arguments import check_kinds, check_seconds, limits_from
+from ..aio.observer import Observer, check_observer
+from ..aio.protocol import Hub
+from ..aio.server.accepted import AcceptedWire
+from ..aio.server.admission import Admission
+from ..aio.server.listener import Listener
+from ..aio.server.options import CommonOptions, start_from
+from ..engine import Limits, Settings
+from .fields import Forwarding
+from .routes import Routes
+from .table import Table
+from .wire import GatewayWire
+
+__all__ = ["Gateway", "gateway"]
+
+LOGGER = "h2ws_fast.gateway"
+access = logging.getLogger(f"{LOGGER}.access")
+
+
+class GatewayOptions(CommonOptions):
+    """How the gateway speaks with clients."""
+
+    ignoring = True
+    table: Table
+
+    @property
+    def upgrades(self) -> Container[str]:
+        """See `CommonOptions`."""
+        return self.table
+
+
+class Gateway(Listener):
+    """What `gateway` returns: await it, or use it with `async with`, to start it.
+
+    `close()` begins the graceful shutdown, `wait_closed()` waits for its end, `serve_forever()` runs
+    until cancelled, `stats()` counts.
+    """
+
+    options: GatewayOptions
+
+    def __init__(
+        self,
+        routes: Routes,
+        table: Table,
+        forwarding: Forwarding,
+        answer_timeout: float | None,
+        access_log: bool,
+        options: GatewayOptions,
+        admission: Admission,
+        start: dict[str, Any],
+    ) -> None:
+        super().__init__(options, admission, start)
+        self.routes = routes
+        self.table = table
+        self.forwarding = forwarding
+        self.answer_timeout = answer_timeout
+        self.access_log = access_log
+        self.counts = {"requests": 0, "plain": 0, "tunnels": 0}
+        self._former: list[Routes] = []  # of which something may still be under way
+
+    def _wire(self, hub: Hub) -> AcceptedWire:
+        return GatewayWire(self, hub)
+
+    def reroute(self, routes: Routes) -> None:
+        """From here on requests go by these routes; what is under way stays where it is."""
+        self._former.append(self.routes)
+        self.routes = routes
+
+    def told(self, wire: GatewayWire, method: str, path: str, status: int, seconds: float) -> None:
+        """A request is over: note it in the access log."""
+        if self.access_log:
+            access.info(
+                '%s "%s %s HTTP/%s" %d %.3f',
+                wire.address or "-",
+                method,
+                path,
+                wire.http_version,
+                status,
+                seconds,
+            )
+
+    def stats(self) -> dict[str, Any]:
+        """Counters by name, those of a Server, `requests` by kind, and `backends` by address."""
+        backends: dict[str, Any] = {}
+        for upstream in self.routes.upstreams:
+            backends |= upstream.stats()
+        return {**super().stats(), **self.counts, "backends": backends}
+
+    async def _ending(self) -> None:
+        for routes in (*self._former, self.routes):
+            for upstream in routes.upstreams:
+                for backend in upstream.backends:
+                    await backend.close()
+
+
+def gateway(
+    routes: Routes,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    table: Table | None = None,
+    forwarding: Forwarding | None = None,
+    answer_timeout: float | None = 60,
+    access_log: bool = False,
+    ssl: ssl_module.SSLContext | None = None,
+    http: Iterable[str] = ("h2", "h1"),
+    open_timeout: float | None = 10,
+    close_timeout: float | None = 10,
+    idle_timeout: float | None = 180,
+    write_timeout: float | None = 60,
+    keepalive_interval: float | None = 30,
+    keepalive_timeout: float | None = 20,
+    write_limit: int | tuple[int, int] = 2**16,
+    settings: Settings | None = None,
+    limits: Limits | None = None,
+    max_connections: int | None = None,
+    max_connections_per_address: int | None = None,
+    memory_budget: int | None = None,
+    observer: Observer | None = None,
+    logger: Any = None,
+    backlog: int = 4096,
+    **kwargs: Any,
+) -> Gateway:
+    """Forward requests and tunnels that come over HTTP/2 and HTTP/1.1 to the backends of `routes`.
+
+    `async with gateway(routes, host, port, ssl=context) as running:`, or await it. WebSockets and
+    every other protocol of `table` are carried as octets: an extended CONNECT (RFC 8441) on one side
+    is an Upgrade (RFC 9110 section 7.8) on the other wherever one of them speaks HTTP/1.1. Ordinary
+    requests are forwarded with bodies, trailers and interim responses.
+
+    `forwarding` says what backends are told of clients. `answer_timeout` seconds are for the head of
+    a backend's answer; then the client is answered 504. With `access_log` the logger
+    `h2ws_fast.gateway.access` has a line for each request once all is over. Octets above
+    `write_limit` that wait for one side keep the other from sending. What is not told here is as in
+    `h2ws_fast.serve`.
+    """
+    check_kinds(limits, settings)
+    check_seconds(answer_timeout=answer_timeout)
+    table = Table() if table is None else table
+    options = GatewayOptions()
+    options.table = table
+    options.websockets = bool(table)
+    options.deflate = None
+    options.http = tls.versions(http)
+    options.ssl = None if ssl is None else tls.prepare(ssl, server=True, http=options.http)
+    if settings is None:
+        # RFC 8441 section 3 is only advertised where something answers it.
+        settings = Settings() if table else Settings(enable_connect_protocol=False)
+    options.settings = settings
+    # An upgrade or extended CONNECT is answered when the backend has, not after `open_timeout`.
+    options.limits = limits_from(
+        gateway,
+        limits,
+        open_timeout=open_timeout,
+        close_timeout=close_timeout,
+        max_size=None,
+        write_limit=write_limit,
+        write_timeout=write_timeout,
+        idle_timeout=idle_timeout,
+        keepalive_interval=keepalive_interval,
+        keepalive_timeout=keepalive_timeout,
+    )
+    options.logger = logging.getLogger(LOGGER) if logger is None else logger
+    options.observer = check_observer(observer)
+    admission = Admission(
+        options.logger,
+        max_connections=max_connections,
+        max_connections_per_address=max_connections_per_address,
+        memory_budget=memory_budget,
+        observer=observer,
+    )
+    start = start_from(
+        options,
+        host=host,
+        port=port,
+        backlog=backlog,
+        ping_interval=None,
+        ping_timeout=None,
+        open_timeout=open_timeout,
+        close_timeout=close_timeout,
+        others=kwargs,
+    )
+    return Gateway(
+        routes,
+        table,
+        Forwarding() if forwarding is None else forwarding,
+        answer_timeout,
+        access_log,
+        options,
+        admission,
+        start,
+    )

@@ -1,0 +1,470 @@
+"""The client's end of an HTTP/1.1 connection, with the verbs and events of an HTTP/2 one.
+
+`h11` parses and writes; what it is too lenient about is refused where servers refuse it, by
+`aio.h1.head` and `aio.h1.chunks`. One request at a time; the one that becomes a tunnel is the last.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import h11
+
+from ..aio.h1.chunks import ChunkGuard
+from ..aio.h1.connection import fields_for_h1
+from ..aio.h1.head import Gathering, InvalidHead, check_framing, read_fields
+from ..engine import Limits, Sink
+from ..engine.arrivals import Data
+from ..engine.constants import CANCEL, NO_ERROR
+from ..engine.endpoint import Endpoint
+from ..engine.events import (
+    Drained,
+    Ended,
+    Informed,
+    Opened,
+    Reset,
+    Responded,
+    Terminated,
+    Trailers,
+)
+from ..engine.handshake import accept_value, has_token, new_key, split_list, values_of
+from ..engine.octets import Octets
+from ..errors import LocalProtocolError, StreamClosed
+from .table import Token
+
+__all__ = ["H1Client"]
+
+NEVER = float("inf")
+IDLE_S = 60.0  # how long a connection may be idle: shorter than servers have it (nginx 75 s)
+MAX_INFORMED = 20  # 1xx before the answer
+MAX_CHUNK_LINE = 16384  # octets of a chunk's first line, and of all trailers
+MAX_UNTAKEN = 65536  # octets of a body that nobody has taken yet
+
+# What becomes of the octets that arrive
+IDLE = 0  # there should be none
+HEAD = 1
+BODY = 2
+OVER = 3
+
+Fields = list[tuple[bytes, bytes]]
+
+
+class H1Client(Endpoint):
+    """One request after the other, each a stream: numbers count up from 1.
+
+    `on_idle()` is called when the next request may be sent, `on_upgrade(tunnel)` when the protocol
+    has changed, just before `Opened`: go on with `tunnel`.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_due",
+        "_exchange",
+        "_gathering",
+        "_high",
+        "_informed",
+        "_key",
+        "_limits",
+        "_on_idle",
+        "_on_upgrade",
+        "_out",
+        "_phase",
+        "_queue",
+        "_queued",
+        "_sink",
+        "_stream_id",
+        "_token",
+        "_untaken",
+        "_write_due",
+        "terminated",
+    )
+
+    def __init__(
+        self,
+        limits: Limits,
+        on_idle: Callable[[], None],
+        on_upgrade: Callable[[Octets], None],
+    ) -> None:
+        self._limits = limits
+        self._on_idle = on_idle
+        self._on_upgrade = on_upgrade
+        self.terminated = False
+        self._phase = IDLE
+        self._gathering = Gathering()
+        self._queue: list[Any] = []
+        self._stream_id = 0
+        self._exchange: h11.Connection | None = None
+        self._sink: Sink | None = None
+        self._token: str | None = None  # what the request asks to change to
+        self._key: bytes | None = None
+        self._informed = 0
+        self._chunks: ChunkGuard | None = None
+        self._untaken = 0
+        self._out: deque[bytes | memoryview] = deque()
+        self._queued = 0
+        self._high = False
+        self._due = NEVER  # until when it may be idle
+        self._write_due = NEVER  # when octets must have left
+
+    # -- bytes in, bytes out, time --------------------------------------------------------------
+
+    @property
+    def reading(self) -> bool:
+        """Should more be read from the transport now?"""
+        return self._untaken < MAX_UNTAKEN
+
+    @property
+    def leaving(self) -> bool:
+        """Should this side of the transport end? Some servers take that for the end of both."""
+        return False
+
+    @property
+    def reused(self) -> bool:
+        """Is this not its first request?"""
+        return self._stream_id > 1
+
+    def receive_data(self, data: Any, now: float = 0.0) -> list[Any]:
+        """See `Connection.receive_data`."""
+        octets = bytes(data)
+        if self._phase == HEAD:
+            self._gathering.add(octets)
+            self._read_heads()
+        elif self._phase == BODY:
+            self._read_body(octets)
+        elif self._phase == IDLE:
+            self._end("the server sent what nobody had asked for", False)
+        return self.events()
+
+    def receive_eof(self, now: float = 0.0) -> list[Any]:
+        """See `Connection.receive_eof`."""
+        if self._phase == BODY:
+            self._read_body(b"")  # where a body has no length, this is its end
+        self._end("the server closed the connection", True)
+        return self.events()
+
+    def events(self) -> list[Any]:
+        """See `Connection.events`."""
+        queue = self._queue
+        self._queue = []
+        return queue
+
+    def data_to_send(self, max_bytes: int = 65536, now: float = 0.0) -> list[Any]:
+        """See `Connection.data_to_send`."""
+        buffers = []
+        while self._out and max_bytes > 0:
+            piece = self._out.popleft()
+            if len(piece) > max_bytes:
+                view = memoryview(piece)  # a slice of bytes would copy the rest each time
+                self._out.appendleft(view[max_bytes:])
+                piece = view[:max_bytes]
+            max_bytes -= len(piece)
+            self._queued -= len(piece)
+            buffers.append(piece)
+        if buffers:
+            self._write_due = NEVER
+        self.arm(now)
+        if self._high and self._queued <= self._limits.write_low:
+            self._high = False
+            self._emit(Drained(self._stream_id))
+        return buffers
+
+    def arm(self, now: float) -> None:
+        """See `Connection.arm`."""
+        if self._phase != IDLE:
+            self._due = NEVER
+        elif self._due == NEVER:
+            self._due = now + min(IDLE_S, self._limits.idle_timeout_s)
+        if not self._out:
+            self._write_due = NEVER
+        elif self._write_due == NEVER:
+            self._write_due = now + self._limits.write_timeout_s
+
+    def next_timeout(self) -> float | None:
+        """See `Connection.next_timeout`."""
+        due = min(self._due, self._write_due)
+        return None if due == NEVER else due
+
+    def handle_timeout(self, now: float) -> None:
+        """See `Connection.handle_timeout`."""
+        if now >= self._write_due:
+            self._end("the server took nothing in time", False)
+        elif now >= self._due and self._phase == IDLE:
+            self._end("nothing was asked for long", False)
+
+    # -- verbs ----------------------------------------------------------------------------------
+
+    def request(
+        self,
+        headers: Iterable[tuple[Any, Any]],
+        end_stream: bool = True,
+        token: Token | None = None,
+    ) -> int:
+        """See `Connection.request`; with `:protocol` it asks for an upgrade as `token` says.
+
+        Raises ValueError where HTTP/1.1 cannot carry it.
+        """
+        if self._phase != IDLE or self.terminated:
+            raise LocalProtocolError("the last request is not over")
+        pseudo: dict[bytes, bytes] = {}
+        fields: Fields = []
+        for name, value in fields_for_h1(headers):
+            if name.startswith(b":"):
+                pseudo[name] = value
+            elif name != b"te":  # which Connection would have to name
+                fields.append((name, value))
+        method = pseudo[b":method"]
+        head: Fields = [(b"host", pseudo[b":authority"])]
+        self._token = self._key = None
+        if b":protocol" in pseudo:
+            assert token is not None
+            method = b"GET"
+            self._token = pseudo[b":protocol"].decode("ascii").lower()
+            options = b", ".join([b"Upgrade", *(each.encode() for each in token.options)])
+            head += [(b"connection", options), (b"upgrade", pseudo[b":protocol"])]
+            if token.needs_key:
+                self._key = new_key()
+                head.append((b"sec-websocket-key", self._key))
+                if not values_of(fields, b"sec-websocket-version"):
+                    head.append((b"sec-websocket-version", b"13"))
+            head += fields_for_h1(token.fields)
+        elif not end_stream and not values_of(fields, b"content-length"):
+            head.append((b"transfer-encoding", b"chunked"))
+        exchange = h11.Connection(h11.CLIENT, MAX_CHUNK_LINE)
+        ended = end_stream or self._token is not None
+        try:
+            octets = exchange.send(
+                h11.Request(method=method, target=pseudo[b":path"], headers=head + fields)
+            )
+            last = exchange.send(h11.EndOfMessage()) if ended else b""
+        except h11.LocalProtocolError as error:
+            raise ValueError(str(error)) from error
+        self._exchange = exchange
+        self._stream_id += 1
+        self._phase = HEAD
+        self._informed = 0
+        self._untaken = 0
+        self._sink = None
+        self._chunks = None
+        self._write((octets or b"") + (last or b""))
+        return self._stream_id
+
+    def send_data(self, stream_id: int, data: Any, end_stream: bool = False) -> int:
+        """See `Connection.send_data`."""
+        exchange = self._current(stream_id)
+        try:
+            if len(data):
+                for piece in exchange.send_with_data_passthrough(h11.Data(data=data)) or []:
+                    self._write(piece)
+            if end_stream:
+                self._write(exchange.send(h11.EndOfMessage()) or b"")
+                self._conclude()
+        except h11.LocalProtocolError as error:
+            raise LocalProtocolError(str(error)) from error
+        return self._queued
+
+    def send_trailers(self, stream_id: int, headers: Iterable[tuple[Any, Any]]) -> None:
+        """See `Connection.send_trailers`. Where the body is not chunked they are left out."""
+        exchange = self._current(stream_id)
+        try:
+            try:
+                octets = exchange.send(h11.EndOfMessage(headers=fields_for_h1(headers)))
+            except h11.LocalProtocolError:
+                octets = exchange.send(h11.EndOfMessage())
+        except h11.LocalProtocolError as error:
+            raise LocalProtocolError(str(error)) from error
+        self._write(octets or b"")
+        self._conclude()
+
+    def attach(self, stream_id: int, sink: Sink) -> None:
+        """See `Connection.attach`."""
+        self._current(stream_id)
+        self._sink = sink
+
+    def consumed(self, stream_id: int, credit: int) -> None:
+        """See `Connection.consumed`."""
+        if stream_id == self._stream_id:
+            self._untaken = max(0, self._untaken - credit)
+
+    def waiting(self, stream_id: int) -> int:
+        """See `Connection.waiting`."""
+        return self._queued if stream_id == self._stream_id else 0
+
+    def reset(self, stream_id: int, error_code: int = CANCEL) -> None:
+        """Give the exchange up: HTTP/1.1 can do so only by closing the connection."""
+        self._current(stream_id)
+        self._end("given up by this end", False)
+
+    def shutdown(self, error_code: int = NO_ERROR, reason: bytes = b"") -> None:
+        """End where nothing is under way; who is answered may be answered whole."""
+        if self._phase == IDLE:
+            self._end("shut down", False)
+
+    def abort(self, error_code: int = NO_ERROR, reason: bytes = b"") -> None:
+        """End at once."""
+        self._end("ended by this end", False)
+
+    @property
+    def octets_held(self) -> int:
+        """See `Connection.octets_held`."""
+        return self._untaken + self._queued + len(self._gathering)
+
+    # -- the answer -----------------------------------------------------------------------------
+
+    def _current(self, stream_id: int) -> h11.Connection:
+        if stream_id != self._stream_id or self._exchange is None:
+            raise StreamClosed(f"request {stream_id} is over")
+        return self._exchange
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            self._out.append(data)
+            self._queued += len(data)
+            if self._queued > self._limits.write_high:
+                self._high = True
+
+    def _read_heads(self) -> None:
+        try:
+            while self._phase == HEAD:
+                head = self._gathering.take()
+                if head is None:
+                    return
+                self._read_head(head)
+        except (h11.RemoteProtocolError, InvalidHead) as error:
+            self._end(f"the answer is no HTTP: {error}", False)
+            return
+        if self._phase == BODY:
+            self._read_body(self._gathering.rest())
+
+    def _read_head(self, head: bytes) -> None:
+        exchange = self._exchange
+        assert exchange is not None
+        fields = read_fields(head)
+        check_framing(head[5:8], fields)
+        exchange.receive_data(head)
+        answer = exchange.next_event()
+        if isinstance(answer, h11.InformationalResponse):
+            if answer.status_code == 101:
+                self._switch(fields)
+                return
+            self._informed += 1
+            if self._informed > MAX_INFORMED:
+                raise InvalidHead(502, "too many interim responses")
+            self._emit(Informed(self._stream_id, answer.status_code, fields))
+            return
+        if not isinstance(answer, h11.Response):
+            raise InvalidHead(502, "it does not begin with a status")
+        self._chunks = ChunkGuard() if values_of(fields, b"transfer-encoding") else None
+        self._phase = BODY
+        following = exchange.next_event()
+        ended = isinstance(following, h11.EndOfMessage)
+        self._emit(Responded(self._stream_id, answer.status_code, fields, ended))
+        if ended and self._phase == BODY:
+            self._phase = HEAD
+            self._conclude()
+
+    def _switch(self, fields: Fields) -> None:
+        # RFC 9110 section 7.8, and RFC 6455 section 4.1 where there is a key.
+        upgrades = [each for value in values_of(fields, b"upgrade") for each in split_list(value)]
+        token = self._token
+        if token is None or [each.lower() for each in upgrades] != [token.encode()]:
+            raise InvalidHead(502, "a 101 to something that was not asked for")
+        if not has_token(values_of(fields, b"connection"), b"upgrade"):
+            raise InvalidHead(502, "Connection does not name upgrade")
+        if self._key is not None:
+            accepted = values_of(fields, b"sec-websocket-accept")
+            if len(accepted) != 1 or accepted[0] != accept_value(self._key):
+                raise InvalidHead(502, "Sec-WebSocket-Accept does not answer the key")
+        tunnel = Octets(self._limits, self._stream_id)
+        sink = self._sink
+        tunnel.attach(self._stream_id, sink)
+        self._phase = OVER
+        self.terminated = True
+        self._sink = None
+        self._exchange = None
+        self._on_upgrade(tunnel)
+        self._tell(sink, Opened(self._stream_id, 200, fields, None))
+        self._queue += tunnel.receive_data(self._gathering.rest())
+
+    def _read_body(self, data: bytes) -> None:
+        exchange = self._exchange
+        assert exchange is not None
+        try:
+            if data and self._chunks is not None:
+                self._chunks.check(data)
+            exchange.receive_data(data)
+            while self._phase == BODY:
+                event = exchange.next_event()
+                if isinstance(event, h11.Data):
+                    self._untaken += len(event.data)
+                    self._emit(Data(self._stream_id, bytes(event.data), len(event.data)))
+                elif isinstance(event, h11.EndOfMessage):
+                    if event.headers:
+                        self._emit(Trailers(self._stream_id, list(event.headers)))
+                    self._answered()
+                else:
+                    return
+        except (h11.RemoteProtocolError, InvalidHead) as error:
+            self._end(f"the answer's body is broken: {error}", True)
+
+    def _answered(self) -> None:
+        exchange = self._exchange
+        if exchange is None or self._phase != BODY:
+            return
+        self._phase = HEAD  # whatever comes now is no answer of this request's
+        stream_id = self._stream_id
+        self._emit(Ended(stream_id))
+        if self._exchange is exchange:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        # Both sides are done: the next request may come, where the server lets it.
+        exchange = self._exchange
+        if exchange is None or exchange.their_state not in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED):
+            return
+        if exchange.trailing_data[0] or self._gathering:
+            self._sink = None
+            self._end("the server sent more than was asked for", False)
+        elif exchange.our_state is h11.DONE and exchange.their_state is h11.DONE:
+            self._exchange = None
+            self._sink = None
+            self._phase = IDLE
+            self._due = NEVER
+            self._on_idle()
+        elif exchange.our_state is not h11.SEND_BODY:
+            self._sink = None
+            self._end("the server takes no more requests", False)
+
+    def _emit(self, event: Any) -> None:
+        if self._sink is None:
+            self._queue.append(event)
+        else:
+            self._tell(self._sink, event)
+
+    def _tell(self, sink: Sink | None, event: Any) -> None:
+        if sink is None:
+            return
+        if type(event) is Data:
+            sink._data(event.data, event.credit)
+        else:
+            sink._event(event)
+
+    def _end(self, reason: str, remote: bool) -> None:
+        # The connection is over, whatever is under way.
+        if self.terminated:
+            return
+        self.terminated = True
+        untouched = self._phase == HEAD and not self._informed and not len(self._gathering)
+        self._phase = OVER
+        self._out.clear()
+        self._queued = 0
+        self._due = self._write_due = NEVER
+        sink = self._sink
+        self._sink = None
+        if self._exchange is not None:
+            # A connection that waited too long for another request dies with it: RFC 9112 9.3.1.
+            retryable = untouched and remote and self.reused
+            self._exchange = None
+            self._tell(sink, Reset(self._stream_id, CANCEL, reason, remote, retryable))
+        self._queue.append(Terminated(NO_ERROR, reason, remote))

@@ -1,0 +1,63 @@
+"""Which upstream a request goes to: by its host and the beginning of its path."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .upstream import Upstream
+
+__all__ = ["Route", "Routes"]
+
+
+class Route(NamedTuple):
+    """Requests for `host` (None: any; "*.example.org": all below it) whose path begins so.
+
+    Whole segments count: `/chat` is for `/chat`, `/chat/7` and `/chat?x`, not for `/chatter`.
+    """
+
+    upstream: Upstream
+    path: str = "/"
+    host: str | None = None
+
+    def takes(self, host: str, path: str) -> bool:
+        """Is this request for it?"""
+        wanted = self.host
+        if wanted is not None and wanted != host:
+            if not (wanted.startswith("*.") and host.endswith(wanted[1:])):
+                return False
+        prefix = self.path.rstrip("/")
+        return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/", "?")
+
+
+class Routes:
+    """Routes, of which the most exact one takes a request: first by host, then by path."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        for route in routes:
+            if not route.path.startswith("/"):
+                raise ValueError(f"the path of a route begins with a slash: {route.path!r}")
+        self.routes = sorted(
+            (route._replace(host=route.host and route.host.lower()) for route in routes),
+            key=lambda route: (
+                route.host is None,
+                (route.host or "").startswith("*."),
+                -len(route.host or ""),
+                -len(route.path),
+            ),
+        )
+
+    def find(self, authority: str, path: str) -> Upstream | None:
+        """The upstream for a request, or None."""
+        host = authority.lower()
+        name, colon, port = host.rpartition(":")
+        if colon and port.isdigit():
+            host = name
+        for route in self.routes:
+            if route.takes(host, path):
+                return route.upstream
+        return None
+
+    @property
+    def upstreams(self) -> list[Upstream]:
+        """Each upstream once."""
+        return list(dict.fromkeys(route.upstream for route in self.routes))

@@ -1,0 +1,102 @@
+"""A connection of a client of the gateway: what becomes of each request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..aio.protocol import Hub
+from ..aio.server.accepted import AcceptedWire
+from ..errors import LocalProtocolError, StreamClosed
+from ..printable import printable
+from .crossing import Crossing
+from .fields import Refused
+
+if TYPE_CHECKING:
+    from .gateway import Gateway
+    from .relay import Half
+
+__all__ = ["GatewayWire"]
+
+
+class GatewayWire(AcceptedWire):
+    """One connection of a Gateway."""
+
+    __slots__ = ("address",)
+
+    server: Gateway
+    address: str  # the client's, "" where there is none
+
+    def __init__(self, server: Gateway, hub: Hub) -> None:
+        super().__init__(server, hub)
+        self.address = ""
+
+    def _opened(self) -> bool:
+        peer = self.transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            self.address = str(peer[0])
+        return super()._opened()
+
+    def _requested(self, event: Any) -> None:
+        if not self._may_begin(event):
+            return
+        gateway = self.server
+        gateway.counts["requests"] += 1
+        token = event.protocol
+        try:
+            if event.method == "CONNECT" and token is None:
+                raise Refused(501, "this is no forward proxy")
+            if token is not None and token.lower() not in gateway.table:
+                # RFC 9220 section 3: "501 (Not Implemented)" for a `:protocol` that is not known.
+                raise Refused(501, f"unsupported protocol {token}")
+            fields = gateway.forwarding.request_fields(event, self.http_version, self.address)
+            upstream = gateway.routes.find(event.authority, event.path)
+            if upstream is None:
+                raise Refused(404, "no route")
+            if gateway.closing:
+                raise Refused(503, "shutting down")
+        except Refused as error:
+            self._answer(event.stream_id, token, error.status, error.reason, event.method)
+            if token is None and event.method != "CONNECT" and not event.ended:
+                self.discard(event.stream_id)
+            gateway.told(self, event.method, event.path, error.status, 0.0)
+            return
+        authority = event.authority or upstream.backends[0].target.authority
+        head: list[tuple[Any, Any]] = [(":method", event.method)]
+        if token is not None:
+            head = [(":method", "CONNECT"), (":protocol", token)]
+        head += [(":scheme", event.scheme), (":authority", authority), (":path", event.path)]
+        gateway.counts["tunnels" if token is not None else "plain"] += 1
+        Crossing(self, event, upstream, head + fields).start()
+
+    def refuse_request(self, half: Half, token: str | None, status: int, reason: str) -> None:
+        """Answer a request in the backend's place."""
+        if self.lost:
+            return
+        try:
+            self._answer(half.stream_id, token, status, reason)
+        except (StreamClosed, LocalProtocolError):
+            return
+        if token is None and not half.ended:
+            half.drop()
+            self.discard(half.stream_id)
+
+    def _answer(
+        self, stream_id: int, token: str | None, status: int, reason: str, method: str = ""
+    ) -> None:
+        self.server.admission.note(
+            "stream %d of %s was answered %d: %s",
+            stream_id,
+            self.address,
+            status,
+            printable(reason),
+        )
+        # Without a body: Firefox leaves a connection where a refused WebSocket came with one.
+        fields = [(":status", str(status))]
+        if method != "CONNECT" and token is None:
+            fields.append(("content-length", "0"))
+        self.conn.respond(stream_id, fields, True)
+        self.touch()
+
+    def crossed(self, crossing: Crossing, method: str, path: str, seconds: float) -> None:
+        """A request and what it opened are over."""
+        self.server.told(self, method, path, crossing.status, seconds)
