@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import math
-import os
 import signal
 import socket
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 from .. import serve
 from ..aio import tls
 from ..engine import Limits
-from . import CommandError, loops, twin, version
+from . import CommandError, loops, numbers, twin, version, workers
 from .certificate import self_signed_context
-from .listener import BACKLOG, bind, listening, url_of
+from .listener import BACKLOG, bind, url_of
 from .paths import Paths
 
 __all__ = ["add_parser", "run"]
@@ -52,7 +48,12 @@ def add_parser(commands: Any) -> None:
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    add("--port", type=_port, default=8443, help="port to listen on; 0 takes a free one (8443)")
+    add(
+        "--port",
+        type=numbers.port,
+        default=8443,
+        help="port to listen on; 0 takes a free one (8443)",
+    )
     add("--certfile", metavar="PEM", help="certificate chain (a self-signed one, made now)")
     add("--keyfile", metavar="PEM", help="private key, where it is not in --certfile")
     add("--cleartext", action="store_true", help="no TLS: the first octets tell what is spoken")
@@ -62,51 +63,34 @@ def add_parser(commands: Any) -> None:
         default="both",
         help="what is spoken: HTTP/2, HTTP/1.1 (both, by ALPN or the first octets)",
     )
-    add("--workers", type=_workers, default=1, metavar="N", help="processes that share the port")
+    add(
+        "--workers",
+        type=numbers.workers,
+        default=1,
+        metavar="N",
+        help="processes that share the port",
+    )
     add(
         "--api",
         choices=("callback", "await"),
         default="callback",
         help="which interface of the library echoes (callback, the faster)",
     )
-    add("--max-connections", type=_limit, metavar="N", help="refuse further ones (no limit)")
+    add("--max-connections", type=numbers.limit, metavar="N", help="refuse further ones (no limit)")
     add(
         "--max-connections-per-address",
-        type=_limit,
+        type=numbers.limit,
         metavar="N",
         help="refuse further ones of an address, of IPv6 a /64 (no limit)",
     )
     add(
         "--memory-budget",
-        type=_limit,
+        type=numbers.limit,
         metavar="OCTETS",
         help="refuse newcomers while all connections keep more than this (no limit)",
     )
     add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
     parser.set_defaults(run=run)
-
-
-def _port(text: str) -> int:
-    return _whole(text, 0, 65535, "a port is a number between 0 and 65535")
-
-
-def _limit(text: str) -> int:
-    return _whole(text, 1, math.inf, "a limit is a number, at least 1")
-
-
-def _workers(text: str) -> int:
-    return _whole(text, 1, 1024, "between 1 and 1024 processes")
-
-
-def _whole(text: str, least: int, most: float, words: str) -> int:
-    # argparse would tell of a ValueError by the name of the function.
-    try:
-        number = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(words) from None
-    if not least <= number <= most:
-        raise argparse.ArgumentTypeError(words)
-    return number
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -121,8 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.cleartext:
         context, note = _context(arguments)
     several = arguments.workers > 1
-    if several and not (hasattr(os, "fork") and hasattr(socket, "SO_REUSEPORT")):
-        raise CommandError("--workers needs fork and SO_REUSEPORT, which this system lacks")
+    workers.check(arguments.workers)
     listener = bind(arguments.host, arguments.port, share=several)
     print(
         f"h2ws-fast {version()} echo: {twin()} engine, {loop_name}, {arguments.api} API, "
@@ -132,7 +115,12 @@ def run(arguments: argparse.Namespace) -> int:
     url = f"listening on {url_of(listener, arguments.host, secure=context is not None)}"
     with listener:
         if several:
-            return _run_workers(arguments, context, listener, url)
+            return workers.run(
+                arguments.workers,
+                listener,
+                url,
+                lambda own, accepting: _run_one(arguments, context, own, accepting, goodbye=False),
+            )
         return _run_one(arguments, context, listener, lambda: print(url, flush=True))
 
 
@@ -195,87 +183,3 @@ def _run_one(
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main())
     return 0
-
-
-def _run_workers(
-    arguments: argparse.Namespace, context: Any, listener: socket.socket, url: str
-) -> int:
-    # The parent holds the port with a socket that never listens; each worker listens on its own.
-    reading, writing = os.pipe()
-    parent = os.getpid()
-    workers = set()
-    for _ in range(arguments.workers):
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                os.close(reading)
-                with listening(listener.family, listener.getsockname(), share=True) as own:
-                    listener.close()
-                    own.listen(BACKLOG)
-                    _die_with(parent)
-                    code = _run_one(arguments, context, own, lambda: _say(writing), goodbye=False)
-            except BaseException as error:
-                print(f"h2ws-fast: a worker failed: {error!r}", file=sys.stderr)
-            finally:
-                sys.stdout.flush()
-                os._exit(code)
-        workers.add(pid)
-    os.close(writing)
-    stopping = []
-
-    def stop(number: int, frame: Any) -> None:
-        stopping.append(number)
-        _signal(workers, signal.SIGTERM)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    ready = 0
-    while ready < arguments.workers:
-        octets = os.read(reading, arguments.workers)
-        if not octets:
-            break
-        ready += len(octets)
-    os.close(reading)
-    if ready == arguments.workers and not stopping:
-        print(url, flush=True)
-    failed = 0
-    while workers:
-        pid, status = os.wait()
-        workers.discard(pid)
-        if status:
-            failed += 1
-        if workers and not stopping:
-            # One is gone that nobody stopped: do not go on with half of them.
-            failed += not status
-            stopping.append(0)
-            _signal(workers, signal.SIGTERM)
-    if failed:
-        raise CommandError(f"{failed} of {arguments.workers} workers failed")
-    print("\ngoodbye", flush=True)
-    return 0
-
-
-def _say(writing: int) -> None:
-    os.write(writing, b".")
-    os.close(writing)
-
-
-def _signal(workers: set[int], number: int) -> None:
-    for pid in list(workers):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            pass
-
-
-def _die_with(parent: int) -> None:
-    # A worker whose parent was killed has nobody left to stop it.
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    import threading
-
-    threading.Thread(target=watch, daemon=True).start()
