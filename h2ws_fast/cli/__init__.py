@@ -35,12 +35,12 @@ def version() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from . import check, connect, echo, serve
+    from . import check, connect, echo, gateway, serve
 
     parser = argparse.ArgumentParser(
         prog="h2ws-fast",
-        description="WebSockets over HTTP/2 (RFC 8441): an echo server, a client, ASGI, and a check "
-        "of other servers.",
+        description="WebSockets over HTTP/2 (RFC 8441): an echo server, a client, ASGI, a "
+        "gateway, and a check of other servers.",
         epilog="h2ws-fast COMMAND --help tells more of each.",
     )
     parser.add_argument(
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     echo.add_parser(commands)
     connect.add_parser(commands)
     serve.add_parser(commands)
+    gateway.add_parser(commands)
     check.add_parser(commands)
     return parser
 

@@ -252,6 +252,14 @@ class Backend:
             "h2": self._pool.stats(),
         }
 
+    def retire(self) -> None:
+        """Nothing goes here any more: connections end with what is under way on them."""
+        for link in list(self._idle):
+            link.client.shutdown()
+            link.touch()
+        for each in self._pool._connections.links():
+            each.retire()
+
     async def close(self) -> None:
         """Close every connection; what is under way on them ends."""
         for link in list(self._links):

@@ -73,7 +73,12 @@ class Gateway(Listener):
 
     def reroute(self, routes: Routes) -> None:
         """From here on requests go by these routes; what is under way stays where it is."""
-        self._former.append(self.routes)
+        kept = {backend for upstream in routes.upstreams for backend in upstream.backends}
+        for former in (*self._former, self.routes):
+            for backend in former.backends:
+                if backend not in kept:
+                    backend.retire()
+        self._former = [former for former in (*self._former, self.routes) if former.load]
         self.routes = routes
 
     def told(self, wire: GatewayWire, method: str, path: str, status: int, seconds: float) -> None:
@@ -98,9 +103,8 @@ class Gateway(Listener):
 
     async def _ending(self) -> None:
         for routes in (*self._former, self.routes):
-            for upstream in routes.upstreams:
-                for backend in upstream.backends:
-                    await backend.close()
+            for backend in routes.backends:
+                await backend.close()
 
 
 def gateway(

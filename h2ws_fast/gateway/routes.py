@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .backend import Backend
 from .upstream import Upstream
 
 __all__ = ["Route", "Routes"]
@@ -61,3 +62,14 @@ class Routes:
     def upstreams(self) -> list[Upstream]:
         """Each upstream once."""
         return list(dict.fromkeys(route.upstream for route in self.routes))
+
+    @property
+    def backends(self) -> list[Backend]:
+        """Each backend once."""
+        found = [backend for upstream in self.upstreams for backend in upstream.backends]
+        return list(dict.fromkeys(found))
+
+    @property
+    def load(self) -> int:
+        """Requests and tunnels that are under way."""
+        return sum(backend.load for backend in self.backends)

@@ -1,17 +1,30 @@
-"""A gateway between a client and a backend that are made of octets. Both loops, as in `tests.aio`."""
+"""A gateway between a client and a backend that are made of octets.
+
+On one loop, uvloop where it is installed, but for what depends on transports: `BOTH`.
+"""
 
 import contextlib
+import inspect
 
 import pytest
 
 from h2ws_fast.gateway import Backend, Route, Routes, Table, Upstream, gateway
 from tests.aio.conftest import (  # noqa: F401  # fixtures and hooks
+    LOOPS,
     certificate,
     client_tls,
-    pytest_generate_tests,
     pytest_pyfunc_call,
     server_tls,
 )
+
+BOTH = ("test_tunnels", "test_upstreams")
+
+
+def pytest_generate_tests(metafunc):
+    if inspect.iscoroutinefunction(metafunc.function):
+        both = metafunc.module.__name__.rpartition(".")[2] in BOTH
+        metafunc.fixturenames.append("loop_kind")
+        metafunc.parametrize("loop_kind", list(LOOPS)[0 if both else -1 :], indirect=False)
 
 
 @contextlib.asynccontextmanager
@@ -20,7 +33,7 @@ async def in_front_of(*backends, balance="round-robin", tokens=None, tls=None, *
     table = Table() if tokens is None else tokens
     upstream = Upstream(backends, balance=balance, table=table)
     if "limits" not in options:
-        options.setdefault("close_timeout", 0.2)
+        options.setdefault("close_timeout", 0.1)
     routes = Routes([Route(upstream)])
     options.setdefault("port", 0)
     async with gateway(routes, "127.0.0.1", table=table, ssl=tls, **options) as door:

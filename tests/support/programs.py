@@ -199,3 +199,14 @@ class Serve(Command):
     def __exit__(self, *exc_info):
         super().__exit__(*exc_info)
         self._log.close()
+
+
+class GatewayCommand(Command):
+    """`h2ws-fast gateway` on a free port."""
+
+    def __init__(self, *options):
+        super().__init__("gateway", "--listen", "127.0.0.1:0", *options)
+
+    def _first_words(self):
+        self.first = read_line(self.process)
+        return self.first + read_line(self.process)

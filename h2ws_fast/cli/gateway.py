@@ -1,0 +1,218 @@
+"""`h2ws-fast gateway`: one port in front of backends of HTTP/1.1 and HTTP/2."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..aio import tls
+from ..gateway.backend import HTTP
+from ..gateway.config import Config, RouteConfig
+from ..gateway.fields import FORWARDED
+from ..gateway.gateway import Gateway, gateway
+from ..gateway.upstream import BALANCE
+from . import CommandError, loops, numbers, twin, version, workers
+from .certificate import self_signed_context
+from .listener import BACKLOG, bind, url_of
+
+__all__ = ["add_parser", "run"]
+
+logger = logging.getLogger("h2ws_fast.gateway")
+
+EPILOG = """\
+SIGTERM and SIGINT let what is open end, --drain seconds long. SIGHUP reads the file and the
+certificate again: new requests go by the new routes, tunnels stay where they are."""
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command's options."""
+    parser = commands.add_parser(
+        "gateway",
+        help="carry WebSockets and requests between HTTP/2 and HTTP/1.1, to backends",
+        description="Forward WebSockets, other tunnels and requests over HTTP/2 and HTTP/1.1 to "
+        "backends that speak either.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--config", metavar="TOML", help="read routes and everything else from this file")
+    add(
+        "--listen",
+        metavar="HOST:PORT",
+        help="where to listen; port 0 is a free one (127.0.0.1:8443)",
+    )
+    add("--certfile", metavar="PEM", help="certificate chain (a self-signed one, made now)")
+    add("--keyfile", metavar="PEM", help="private key, where it is not in --certfile")
+    add("--cleartext", action="store_true", help="no TLS: the first octets tell what is spoken")
+    add(
+        "--upstream",
+        action="append",
+        metavar="URL",
+        help="a backend, http://host:port or https://; may be repeated",
+    )
+    add("--http", choices=HTTP, default="auto", help="what backends speak (auto: they are asked)")
+    add("--balance", choices=BALANCE, default="round-robin", help="whose turn it is (round-robin)")
+    add("--connections", type=numbers.limit, default=4, metavar="N", help="over HTTP/2 to each (4)")
+    add("--cafile", metavar="PEM", help="authorities that certificates of backends are checked by")
+    add("--insecure", action="store_true", help="do not check certificates of backends")
+    add(
+        "--token",
+        action="append",
+        metavar="NAME",
+        help="a protocol that passes (websocket); * for all",
+    )
+    add("--forwarded", choices=FORWARDED, help="what backends are told of clients (x-forwarded)")
+    add("--trusted", action="append", metavar="NETWORK", help="whose word on others is believed")
+    add("--access-log", action="store_true", help="write a line for each request to stderr")
+    add("--drain", type=float, metavar="SECONDS", help="what is open has so long in the end (30)")
+    add("--max-connections", type=numbers.limit, metavar="N", help="refuse further ones (no limit)")
+    add("--workers", type=numbers.workers, default=1, metavar="N", help="processes on the port")
+    add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command until SIGINT or SIGTERM."""
+    try:
+        config = _config(arguments)
+        host, port = config.address
+        config.forwarding()
+        config.routes(config.table())
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    if arguments.cleartext and (config.certfile or config.keyfile):
+        raise CommandError("--cleartext goes without a certificate and a key")
+    if config.keyfile and not config.certfile:
+        raise CommandError("a key needs its certificate")
+    context, note = None, "cleartext"
+    if not arguments.cleartext:
+        context, note = _context(config, host)
+    workers.check(arguments.workers)
+    several = arguments.workers > 1
+    loop_name, _ = loops.choose(arguments.loop)
+    listener = bind(host, port, share=several)
+    _log(config)
+    print(
+        f"h2ws-fast {version()} gateway: {twin()} engine, {loop_name}, "
+        f"{arguments.workers} worker{'s' if several else ''}, {note}, "
+        f"{len(config.route)} route{'s' if len(config.route) > 1 else ''}",
+        flush=True,
+    )
+    url = f"listening on {url_of(listener, host, secure=context is not None)}"
+    # The same for all workers: a loop may lead from one to another.
+    name = config.forwarding().name.decode()
+    serving = Serving(arguments, config, context, name)
+    with listener:
+        if several:
+            return workers.run(arguments.workers, listener, url, serving.run, reloads=True)
+        return serving.run(listener, lambda: print(url, flush=True))
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    config = Config() if arguments.config is None else Config.read(arguments.config)
+    for name in ("listen", "certfile", "keyfile", "forwarded", "drain", "max_connections"):
+        if getattr(arguments, name) is not None:
+            setattr(config, name, getattr(arguments, name))
+    if arguments.token is not None:
+        config.tokens = arguments.token
+    if arguments.trusted is not None:
+        config.trusted = arguments.trusted
+    config.access_log = config.access_log or arguments.access_log
+    if arguments.upstream is not None:
+        config.route.append(
+            RouteConfig(
+                arguments.upstream,
+                http=arguments.http,
+                balance=arguments.balance,
+                connections=arguments.connections,
+                cafile=arguments.cafile,
+                verify=not arguments.insecure,
+            )
+        )
+    return config
+
+
+def _context(config: Config, host: str) -> tuple[ssl.SSLContext, str]:
+    if config.certfile is None:
+        return self_signed_context(host), "self-signed certificate"
+    try:
+        return tls.server_context(config.certfile, config.keyfile), config.certfile
+    except OSError as error:  # an ssl.SSLError is one too
+        files = " and ".join(filter(None, (config.certfile, config.keyfile)))
+        raise CommandError(f"cannot load {files}: {error.strerror or error}") from error
+
+
+def _log(config: Config) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
+    logger.getChild("access").setLevel(logging.INFO if config.access_log else logging.WARNING)
+
+
+class Serving:
+    """One process of it."""
+
+    def __init__(
+        self, arguments: argparse.Namespace, config: Config, context: Any, name: str
+    ) -> None:
+        self._arguments = arguments
+        self._config = config
+        self._context = context
+        self._name = name
+
+    def run(self, listener: socket.socket, accepting: Callable[[], None]) -> int:
+        """Serve on this socket until a signal comes; `accepting()` is called when it does."""
+        _, factory = loops.choose(self._arguments.loop)
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(self._main(listener, accepting))
+        return 0
+
+    async def _main(self, listener: socket.socket, accepting: Callable[[], None]) -> None:
+        config = self._config
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, stop.set)
+            except NotImplementedError:  # Windows
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        table = config.table()
+        async with gateway(
+            config.routes(table),
+            sock=listener,
+            table=table,
+            forwarding=config.forwarding(self._name),
+            answer_timeout=config.answer_timeout,
+            access_log=config.access_log,
+            ssl=self._context,
+            close_timeout=config.drain,
+            max_connections=config.max_connections,
+            max_connections_per_address=config.max_connections_per_address,
+            memory_budget=config.memory_budget,
+            backlog=BACKLOG,
+        ) as gate:
+            with contextlib.suppress(NotImplementedError, AttributeError):  # Windows
+                loop.add_signal_handler(signal.SIGHUP, self._reload, gate)
+            accepting()
+            await stop.wait()
+
+    def _reload(self, gate: Gateway) -> None:
+        try:
+            config = _config(self._arguments)
+            routes = config.routes(gate.table)
+            if self._context is not None and config.certfile is not None:
+                self._context.load_cert_chain(config.certfile, config.keyfile)
+        except (OSError, ValueError) as error:
+            logger.error("nothing was read again: %s", error)
+            return
+        gate.reroute(routes)
+        logger.warning("the routes were read again")

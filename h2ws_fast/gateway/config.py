@@ -1,0 +1,149 @@
+"""What a gateway is told in a file, or by the options of its command.
+
+listen = "0.0.0.0:8443"
+certfile = "cert.pem"
+keyfile = "key.pem"
+
+[[route]]
+host = "example.org"
+path = "/chat"
+backends = ["http://127.0.0.1:9000", "http://127.0.0.1:9001"]
+balance = "least"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..aio import tls
+from .backend import Backend
+from .fields import Forwarding
+from .routes import Route, Routes
+from .table import Table
+from .upstream import Upstream
+
+__all__ = ["Config", "RouteConfig"]
+
+
+@dataclass
+class RouteConfig:
+    """One `[[route]]`: `http`, `connections` and `connect_timeout` are those of its backends.
+
+    `cafile` names the authorities that their certificates are checked by, `verify` whether they are.
+    """
+
+    backends: list[str]
+    host: str | None = None
+    path: str = "/"
+    http: str = "auto"
+    balance: str = "round-robin"
+    connections: int = 4
+    connect_timeout: float = 5.0
+    cafile: str | None = None
+    verify: bool = True
+
+    def make(self, table: Table) -> Route:
+        """Raises ValueError and OSError where it makes no sense."""
+        context = None
+        if any(address.startswith("https:") for address in self.backends):
+            context = tls.client_context(cafile=self.cafile, verify=self.verify)
+        backends = [
+            Backend(
+                address,
+                http=self.http,
+                ssl=context if address.startswith("https:") else None,
+                connections=self.connections,
+                connect_timeout=self.connect_timeout,
+            )
+            for address in self.backends
+        ]
+        upstream = Upstream(backends, balance=self.balance, table=table)
+        return Route(upstream, self.path, self.host)
+
+
+@dataclass
+class Config:
+    """All of it. `tokens` are the protocols that pass, `listen` is `host:port`."""
+
+    listen: str = "127.0.0.1:8443"
+    certfile: str | None = None
+    keyfile: str | None = None
+    tokens: list[str] = field(default_factory=lambda: ["websocket"])
+    forwarded: str = "x-forwarded"
+    trusted: list[str] = field(default_factory=list)
+    access_log: bool = False
+    drain: float = 30.0
+    answer_timeout: float = 60.0
+    max_connections: int | None = None
+    max_connections_per_address: int | None = None
+    memory_budget: int | None = None
+    route: list[RouteConfig] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Config:
+        """Read a TOML file. Raises OSError, and ValueError that says what is wrong."""
+        with open(path, "rb") as file:
+            told = tomllib.load(file)
+        routes = told.pop("route", [])
+        if not isinstance(routes, list):
+            raise ValueError("routes are written [[route]]")
+        config: Config = _made(cls, told, "the file")
+        config.route = [
+            _made(RouteConfig, each, f"route {number}") for number, each in enumerate(routes, 1)
+        ]
+        return config
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens: host and port."""
+        host, colon, port = self.listen.rpartition(":")
+        if not colon or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"listen is host:port: {self.listen!r}")
+        return host.strip("[]"), int(port)
+
+    def table(self) -> Table:
+        """The protocols that pass; `*` is for all that are not forbidden."""
+        named = [token for token in self.tokens if token != "*"]
+        return Table(named, others="*" in self.tokens)
+
+    def routes(self, table: Table) -> Routes:
+        """The routes, with backends of their own. Raises ValueError and OSError."""
+        if not self.route:
+            raise ValueError("there is no route: name a backend")
+        return Routes([route.make(table) for route in self.route])
+
+    def forwarding(self, name: str | None = None) -> Forwarding:
+        """What backends are told of clients."""
+        return Forwarding(self.forwarded, self.trusted, name)
+
+
+def _made(kind: Any, told: Any, where: str) -> Any:
+    # A dataclass of what a table holds, each value of the type that its field says.
+    if not isinstance(told, Mapping):
+        raise ValueError(f"{where} is no table")
+    known = {each.name: each for each in fields(kind)}
+    for name, value in told.items():
+        if name not in known:
+            raise ValueError(f"{where} has {name!r}, which nobody knows")
+        if not _fits(str(known[name].type), value):
+            raise ValueError(f"{where}: {name} is {known[name].type}, not {value!r}")
+    for name, each in known.items():
+        if each.default is MISSING and each.default_factory is MISSING and name not in told:
+            raise ValueError(f"{where} lacks {name}")
+    return kind(**told)
+
+
+def _fits(kind: str, value: Any) -> bool:
+    if kind == "list[str]":
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    if kind == "bool":
+        return isinstance(value, bool)
+    if isinstance(value, bool):
+        return False
+    if kind == "float":
+        return isinstance(value, int | float)
+    return isinstance(value, int if kind.startswith("int") else str)

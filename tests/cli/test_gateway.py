@@ -1,0 +1,154 @@
+"""`h2ws-fast gateway` as its user meets it: another process, told by options, a file and signals."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from h2ws_fast import Session, connect
+from h2ws_fast.aio import tls
+from tests.support.certificates import write_certificate
+from tests.support.programs import COMMAND, Echo, GatewayCommand
+from tests.support.within import within
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="needs the signals and pipes of POSIX"
+)
+
+TRUSTING = tls.client_context(verify=False)
+
+
+@pytest.fixture(scope="module")
+def echo():
+    with Echo("--cleartext") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def secure():
+    with Echo() as server:
+        yield server
+
+
+def trusting(gate):
+    return TRUSTING if gate.scheme == "https" else None
+
+
+async def converse(gate, http, path="/"):
+    async with connect(gate.uri + path, ssl=trusting(gate), http=http) as ws:
+        for message in ("text", bytes(100_000)):
+            await ws.send(message)
+            assert await ws.recv() == message
+
+
+async def status(gate, path="/"):
+    async with Session(gate.url, ssl=trusting(gate)) as session:
+        response = await session.request("GET", path)
+        await response.read()
+        return response.status
+
+
+@pytest.mark.parametrize("http", ["h1", "h2", "auto"])
+def test_websockets_and_requests_pass(echo, http):
+    with GatewayCommand("--cleartext", "--upstream", echo.url, "--http", http) as gate:
+        for front in ("h1", "h2"):
+            within(30, converse(gate, front))
+        assert within(30, status(gate, "/bytes/100000")) == 200
+        code, out, _ = gate.stop(signal.SIGTERM)
+        assert (code, out) == (0, "")
+
+
+def test_tls_on_both_sides_workers_and_the_access_log(secure):
+    options = ("--insecure", "--workers", "2", "--access-log")
+    with GatewayCommand("--upstream", secure.url, *options) as gate:
+        assert gate.scheme == "https" and "2 workers" in gate.first
+        for front in ("h1", "h2"):
+            within(30, converse(gate, front, "/x"))
+        code, out, err = gate.stop(signal.SIGTERM)
+        assert (code, out) == (0, "\ngoodbye\n")
+    assert '127.0.0.1 "CONNECT /x HTTP/2" 200 ' in err
+    assert '127.0.0.1 "CONNECT /x HTTP/1.1" 200 ' in err
+
+
+def test_a_backend_that_nobody_trusts_is_a_502(secure):
+    with GatewayCommand("--cleartext", "--upstream", secure.url) as gate:
+        assert within(30, status(gate)) == 502
+
+
+FILE = """
+[[route]]
+path = "{path}"
+http = "h2"
+backends = ["{url}"]
+"""
+
+
+def test_a_file_of_routes_that_is_read_again(echo, tmp_path):
+    certificate, key = write_certificate(tmp_path)
+    file = tmp_path / "gateway.toml"
+    head = f'certfile = "{certificate}"\nkeyfile = "{key}"\n'
+    file.write_text(head + FILE.format(path="/a", url=echo.url))
+
+    async def become(gate, path, wanted):
+        due = time.monotonic() + 20
+        while await status(gate, path) != wanted:
+            assert time.monotonic() < due
+
+    async def main(gate):
+        async with connect(gate.uri + "/a", ssl=TRUSTING) as ws:
+            await ws.send("1")
+            assert await ws.recv() == "1"
+            assert await status(gate, "/bytes/3") == 404  # no route
+            file.write_text("nonsense = [")
+            gate.process.send_signal(signal.SIGHUP)
+            assert await status(gate, "/bytes/3") == 404
+            file.write_text(head + FILE.format(path="/bytes", url=echo.url))
+            gate.process.send_signal(signal.SIGHUP)
+            await become(gate, "/bytes/3", 200)
+            assert await status(gate, "/a") == 404
+            await ws.send("2")  # the tunnel stays where it is
+            assert await ws.recv() == "2"
+
+    with GatewayCommand("--config", str(file)) as gate:
+        within(60, main(gate))
+        code, _, err = gate.stop(signal.SIGTERM)
+        assert code == 0
+    assert "nothing was read again" in err and "the routes were read again" in err
+
+
+def test_what_is_open_may_end(echo):
+    async def main(gate):
+        async with connect(gate.uri + "/") as ws:
+            gate.process.send_signal(signal.SIGTERM)
+            for turn in range(5):
+                await ws.send(str(turn))
+                assert await ws.recv() == str(turn)
+
+    with GatewayCommand("--cleartext", "--upstream", echo.url, "--drain", "20") as gate:
+        within(30, main(gate))
+        assert gate.process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no route"),
+        (["--upstream", "ftp://a"], "scheme"),
+        (["--upstream", "http://a/path"], "a scheme, a host and a port"),
+        (["--upstream", "http://a", "--listen", "nowhere"], "host:port"),
+        (["--upstream", "http://a", "--keyfile", "x"], "certificate"),
+        (["--upstream", "http://a", "--certfile", "/none"], "cannot load"),
+        (["--upstream", "http://a", "--trusted", "x"], "x"),
+        (["--upstream", "http://a", "--token", "a b"], "token"),
+        (["--config", "/none"], "/none"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(arguments, words):
+    done = subprocess.run(
+        [*COMMAND, "gateway", *arguments], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("h2ws-fast: ") and words in line

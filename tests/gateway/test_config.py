@@ -1,0 +1,90 @@
+"""What a gateway is told in a file."""
+
+import pytest
+
+from h2ws_fast.gateway.config import Config
+
+WHOLE = """
+listen = "[::1]:8443"
+certfile = "cert.pem"
+keyfile = "key.pem"
+tokens = ["websocket", "connect-udp"]
+forwarded = "both"
+trusted = ["10.0.0.0/8"]
+access_log = true
+drain = 5
+max_connections = 7
+
+[[route]]
+backends = ["http://127.0.0.1:1", "http://127.0.0.1:2"]
+balance = "least"
+
+[[route]]
+host = "*.example.org"
+path = "/chat"
+http = "h2"
+connections = 2
+verify = false
+backends = ["https://127.0.0.1:3"]
+"""
+
+
+def read(tmp_path, text):
+    file = tmp_path / "gateway.toml"
+    file.write_text(text)
+    return Config.read(file)
+
+
+def test_a_whole_file(tmp_path):
+    config = read(tmp_path, WHOLE)
+    assert config.address == ("::1", 8443)
+    assert (config.certfile, config.keyfile) == ("cert.pem", "key.pem")
+    assert (config.access_log, config.drain, config.max_connections) == (True, 5, 7)
+    table = config.table()
+    assert "connect-udp" in table and "foo" not in table
+    routes = config.routes(table)
+    chat = routes.find("a.example.org", "/chat")
+    assert [backend.address for backend in chat.backends] == ["https://127.0.0.1:3"]
+    assert chat.backends[0].http == "h2"
+    rest = routes.find("other", "/")
+    assert [backend.address for backend in rest.backends] == [
+        "http://127.0.0.1:1",
+        "http://127.0.0.1:2",
+    ]
+    assert config.forwarding().trusts("10.1.2.3") and not config.forwarding().trusts("11.1.2.3")
+
+
+def test_every_token(tmp_path):
+    table = read(tmp_path, 'tokens = ["websocket", "*"]').table()
+    assert "foo" in table and table["websocket"].needs_key and "h2c" not in table
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("listen = 8443", "listen is str"),
+        ("drain = true", "drain is float"),
+        ('access_log = "yes"', "access_log is bool"),
+        ("trusted = [1]", "trusted is list"),
+        ("colour = 1", "'colour', which nobody knows"),
+        ("route = 1", "written \\[\\[route\\]\\]"),
+        ("[[route]]", "route 1 lacks backends"),
+        ('[[route]]\nbackends = "http://a"', "route 1: backends is list"),
+        ('[[route]]\nbackends = ["http://a"]\nway = 1', "route 1 has 'way'"),
+        ("listen = [", "Invalid value"),
+    ],
+)
+def test_what_makes_no_sense_is_said(tmp_path, text, words):
+    with pytest.raises(ValueError, match=words):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize("listen", ["8443", "a:b", "a:99999", ":x"])
+def test_an_address_has_a_port(listen):
+    with pytest.raises(ValueError, match="host:port"):
+        _ = Config(listen=listen).address
+
+
+def test_no_route_is_nothing_to_serve():
+    with pytest.raises(ValueError, match="no route"):
+        Config().routes(Config().table())
