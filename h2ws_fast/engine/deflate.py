@@ -349,7 +349,7 @@ class DeflateLayer(MessageLayer):
 def ending(compressed):
     """What ends a message, of what a flush left: RFC 7692 section 7.2.1."""
     if compressed.endswith(TAIL):
-        return compressed[:-4]
+        return compressed[: len(compressed) - 4]
     # There was nothing to flush: the header of an empty block (section 7.2.3.6).
     return compressed + b"\x00"
 
