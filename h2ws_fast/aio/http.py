@@ -6,7 +6,6 @@ import http
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
-    Awaitable,
     Iterable,
     Iterator,
     Mapping,
@@ -366,10 +365,6 @@ class Response(Incoming):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status}>"
-
-
-Handler: TypeAlias = Any
-MaybeAwaitable: TypeAlias = Awaitable[Response | None] | Response | None
 
 
 def text_response(status: int, text: str) -> Response:
