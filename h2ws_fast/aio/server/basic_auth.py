@@ -27,7 +27,7 @@ def basic_auth(
     Give `credentials`, one pair `(user, password)` or several, or `check_credentials(user,
     password)`, a function or coroutine function that says whether they are right; not both.
     A WebSocket that is let in has the name as `ws.username`; others are answered 401. `realm` says what is
-    protected, in ASCII.
+    protected, in ASCII. What `on_request` answers is not protected: nobody asks `process_request`.
 
     Raises TypeError for credentials that are none, ValueError for both or neither.
     """
