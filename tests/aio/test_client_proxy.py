@@ -376,6 +376,7 @@ def test_a_password_stands_in_no_error():
         ({"unix": True}, ValueError),
         ({"unix": True, "path": "/run/it", "sock": object()}, ValueError),
         ({"unknown": 1}, TypeError),
+        ({"proxy_unknown": 1}, TypeError),
     ],
 )
 def test_ways_that_make_no_sense(options, error):

@@ -19,6 +19,7 @@ __all__ = ["Way"]
 
 # Of `create_connection`: what concerns TLS with the server. The rest concerns the socket.
 TLS = frozenset(("ssl_handshake_timeout", "ssl_shutdown_timeout"))
+PROXY_TLS = TLS | {"ssl", "server_hostname"}
 SOCKET = frozenset(("family", "proto", "flags", "local_addr", "happy_eyeballs_delay"))
 
 
@@ -59,7 +60,8 @@ class Way:
             for name in list(kwargs)
             if name.startswith("proxy_")
         }
-        if unknown := kwargs.keys() - SOCKET:
+        proxys = (f"proxy_{name}" for name in self._to_proxy.keys() - PROXY_TLS)
+        if unknown := {*proxys, *(kwargs.keys() - SOCKET)}:
             raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
         self._socket = kwargs
         self.proxy = self._choose(proxy)
