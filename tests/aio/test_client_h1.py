@@ -849,3 +849,11 @@ async def test_a_socket_that_was_lost_cannot_be_tuned(clear, monkeypatch):
     async with clear.serve(echo), connect(clear.ws()) as ws:
         await ws.send("there")
         assert await ws.recv() == "there"
+
+
+async def test_two_tasks_connect_one_session_once(clear):
+    async with clear.serve(echo) as server:
+        session = Session(clear.http)
+        await asyncio.gather(session.connect(), session.connect())
+        assert server.stats()["accepted"] == 1
+        await session.close()

@@ -154,7 +154,7 @@ class Session:
         self._keeper: Keeper | None = None
         self._hub: Hub | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._replacing = asyncio.Lock()
+        self._connecting = asyncio.Lock()  # one connection is made at a time
         self._exchanges: weakref.WeakSet[Fetch | Tunnel] = weakref.WeakSet()
 
     # -- the connection ---------------------------------------------------------------------------
@@ -164,8 +164,12 @@ class Session:
 
         Does nothing with `http="h1"`, nor with "auto" where the origin is known to need HTTP/1.1.
         """
-        if self._hub is not None:
-            return self
+        async with self._connecting:
+            if self._hub is None:
+                await self._connect()
+        return self
+
+    async def _connect(self) -> None:
         warn_if_pure(self.logger)
         hub = running_hub()
         if self._ping_interval is not None:
@@ -180,7 +184,6 @@ class Session:
                 self._abort()  # nobody else will: it is not connected
                 raise
         self._hub = hub
-        return self
 
     async def _greet(self, hub: Hub) -> None:
         # Connect to a server of HTTP/2, or find out that it is none.
@@ -220,7 +223,7 @@ class Session:
 
     async def _replace(self, misdirected: Wire) -> None:
         # A fresh connection takes the place of this one, which ends with its last stream.
-        async with self._replacing:
+        async with self._connecting:
             wire = self._wire
             if wire is None or wire is not misdirected:
                 return  # another stream on it has seen to that
