@@ -37,7 +37,7 @@ class Target(NamedTuple):
     @property
     def server_hostname(self) -> str:
         """The name a certificate must have; SNI carries it unless it is an IP address."""
-        return self.host
+        return without_zone(self.host)
 
 
 def parse(uri: str) -> Target:
@@ -67,7 +67,11 @@ def parse(uri: str) -> Target:
     except UnicodeError as error:
         raise InvalidURI(uri, "the host is no valid name") from error
     scheme, default = SCHEMES[parts.scheme]
-    authority = f"[{host}]" if _is_ipv6(host) else host
+    authority = host
+    if _is_ipv6(host):
+        # RFC 6874: "%25" and a zone, which means something on this machine alone.
+        host = urllib.parse.unquote(host)
+        authority = f"[{without_zone(host)}]"
     if port is not None and port != default:
         authority = f"{authority}:{port}"
     path = _quote(parts.path or "/")
@@ -79,12 +83,17 @@ def parse(uri: str) -> Target:
         password = urllib.parse.unquote(parts.password or "")
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
         headers.append(("authorization", f"Basic {token}"))
-    return Target(scheme, host, port or default, authority, path, headers)
+    return Target(scheme, host, default if port is None else port, authority, path, headers)
 
 
 def whole(uri: str) -> str:
     """The same with a scheme: `host:port` means `https`."""
     return uri if "://" in uri else f"https://{uri}"
+
+
+def without_zone(host: str) -> str:
+    """An IPv6 address without the zone behind it; any other host as it is."""
+    return host.partition("%")[0] if _is_ipv6(host) else host
 
 
 def _is_ipv6(host: str) -> bool:

@@ -347,11 +347,20 @@ def test_answers_that_are_no_http(octets):
         ("ws://example.org?q=1&r", 80, "/?q=1&r", "example.org"),
         ("WSS://Example.ORG:8443/?q", 8443, "/?q", "example.org:8443"),
         ("ws://[::1]:81/x", 81, "/x", "[::1]:81"),
+        ("ws://[fe80::1%25lo]/", 80, "/", "[fe80::1]"),
+        ("ws://[fe80::1%lo]:81/", 81, "/", "[fe80::1]:81"),
+        ("ws://a:0/", 0, "/", "a:0"),
     ],
 )
 def test_uris(given, port, path, authority):
     target = uri.parse(given)
     assert (target.port, target.path, target.authority) == (port, path, authority)
+
+
+@pytest.mark.parametrize("given", ["wss://[fe80::1%25lo]/", "wss://[fe80::1%lo]/"])
+def test_a_zone_leads_there_and_is_told_to_nobody(given):
+    target = uri.parse(given)
+    assert (target.host, target.server_hostname) == ("fe80::1%lo", "fe80::1")
 
 
 @pytest.mark.row("6455-3-1")
