@@ -70,6 +70,29 @@ async def test_a_request_that_does_not_end(clear, patience, on_request):
         client.close()
 
 
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("status", ["404", "200"])
+async def test_a_request_that_process_request_sees(clear, patience, later, status):
+    async def handler(ws):
+        raise AssertionError("no WebSocket was asked for")
+
+    def process_request(ws, request):
+        return ws.respond(200) if status == "200" else None
+
+    async def decide(ws, request):
+        await asyncio.sleep(0.01)
+        return process_request(ws, request)
+
+    async with clear.serve(handler, process_request=decide if later else process_request):
+        client = await RawClient.connect(clear.port)
+        client.headers(1, POST)
+        client.send(f.data(1, b"x" * 10_000))
+        assert (await answer(client))[0] == status
+        client.send(f.data(1, b"x" * 10_000))
+        assert await reset(client) == f.NO_ERROR
+        client.close()
+
+
 async def test_a_request_that_ends_in_time_is_not_reset(clear, patience):
     async with clear.serve(on_request=too_large):
         client = await RawClient.connect(clear.port)

@@ -85,8 +85,11 @@ class ServerWire(AcceptedWire):
 
     # -- the opening handshake --------------------------------------------------------------------
 
-    def _begin(self, what: Any, request: Request, go_on: Callable[[Any], None]) -> None:
-        # With a `process_request`: inline while it is synchronous, in a task otherwise.
+    def _begin(
+        self, what: Any, request: Request, go_on: Callable[[Any], None], *, ended: bool = True
+    ) -> None:
+        # With a `process_request`: inline while it is synchronous, in a task otherwise. The rest of
+        # an ordinary request that has not `ended` is of no interest behind its answer.
         process = self.server.options.process_request
         answer: Any = None
         if process is not None:
@@ -101,6 +104,8 @@ class ServerWire(AcceptedWire):
                 go_on(what)
             else:
                 self._refuse(what, response)
+            if not ended:
+                self.discard(what.stream_id)
 
         if isinstance(answer, Awaitable):
             self._wait(what, answer, conclude, "process_request")
@@ -182,7 +187,7 @@ class ServerWire(AcceptedWire):
         if options.process_request is None:
             self._ask_to_upgrade(ws)
         else:
-            self._begin(ws, request, self._ask_to_upgrade)
+            self._begin(ws, request, self._ask_to_upgrade, ended=event.ended)
 
     def _ask_to_upgrade(self, ws: WebSocket) -> None:
         if self.http_version != "1.1":
