@@ -93,6 +93,18 @@ async def test_a_request_that_process_request_sees(clear, patience, later, statu
         client.close()
 
 
+async def test_a_request_that_there_is_no_room_for(clear, patience, monkeypatch):
+    async with clear.serve(on_request=too_large, memory_budget=100_000) as server:
+        client = await RawClient.connect(clear.port)
+        monkeypatch.setattr(server.admission, "over_budget", lambda: True)
+        client.headers(1, POST)
+        client.send(f.data(1, b"x" * 10_000))
+        assert (await answer(client))[0] == "503"
+        client.send(f.data(1, b"x" * 10_000))
+        assert await reset(client) == f.NO_ERROR
+        client.close()
+
+
 async def test_a_request_that_ends_in_time_is_not_reset(clear, patience):
     async with clear.serve(on_request=too_large):
         client = await RawClient.connect(clear.port)

@@ -230,6 +230,8 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
             server.admission.refuse("memory_budget", self, "a stream")
             fields = [(":status", "503"), ("content-length", "0")]
             self.conn.respond(event.stream_id, fields, True)
+            if not event.ended and event.method != "CONNECT":
+                self.discard(event.stream_id)  # or what it brings would be kept, too
             self.touch()
             return False
         return True
