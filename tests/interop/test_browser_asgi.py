@@ -21,7 +21,9 @@ const seen = {
   host: await ask("/client"),
   protocols: performance.getEntriesByType("navigation").map(each => each.nextHopProtocol),
   chat: await open("/echo?token=secret", {send: ["hello", "bye"]}, ["other", "chat"]),
-  plain: await open("/echo?token=secret", {send: ["naïve ☃"], close: [3456, "enough"], after: 1}),
+  plain: await open("/echo?token=secret", {
+    send: ["naïve ☃", "long, and so it is compressed. ".repeat(200)], close: [3456, "enough"], after: 2
+  }),
   nobody: await open("/echo"),
   wrong: await open("/echo?token=wrong"),
   full: await open("/full"),
@@ -53,7 +55,9 @@ def test_fastapi(kind):
     assert (chat["protocol"], chat["messages"]) == ("chat", ["hello"])
     assert (chat["clean"], chat["code"], chat["reason"]) == (True, 4321, "as you wish")
     plain = seen["plain"]
-    assert (plain["protocol"], plain["messages"]) == ("", ["naïve ☃"])
+    assert (plain["protocol"], plain["messages"][0], plain["same"]) == ("", "naïve ☃", 2)
+    for opened in (chat, plain):
+        assert opened["extensions"].startswith("permessage-deflate")
     assert (plain["clean"], plain["code"]) == (True, 3456)  # its own reason is not echoed
     for refused in ("nobody", "wrong", "full", "nowhere"):
         assert not seen[refused]["opened"] and seen[refused]["code"] == 1006, refused
