@@ -97,8 +97,12 @@ class Lifespan:
 
     async def _send(self, message: Message) -> None:
         kind = message["type"]
+        phase = self._phase
         if kind in ("lifespan.startup.complete", "lifespan.shutdown.complete"):
             self._end(None)
+        elif kind == "lifespan.shutdown.failed" and (phase is None or phase.done()):
+            # Frameworks say so where they are cancelled: nobody asked for the shutdown.
+            self._logger.debug("%s, and was not asked to shut down", kind)
         elif kind in ("lifespan.startup.failed", "lifespan.shutdown.failed"):
             failure = message.get("message") or "the application gives no reason"
             self._logger.error("%s: %s", kind, failure)

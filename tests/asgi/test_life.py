@@ -176,6 +176,28 @@ async def test_an_application_that_is_cancelled_in_its_lifespan(caplog):
     assert "Application shutdown failed: CancelledError()" in caplog.messages
 
 
+async def test_a_lifespan_that_is_cancelled_was_not_asked_to_shut_down(caplog):
+    ended = asyncio.Event()
+
+    async def as_starlette_does(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        try:
+            await receive()
+        except BaseException:
+            await send({"type": "lifespan.shutdown.failed", "message": "a traceback"})
+            ended.set()
+            raise
+
+    before = asyncio.all_tasks()
+    async with serve(as_starlette_does, "127.0.0.1", 0):
+        # As a server does that ends at once.
+        for task in asyncio.all_tasks() - before:
+            task.cancel()
+        await asyncio.wait_for(ended.wait(), 5)
+    assert not any("a traceback" in message for message in caplog.messages)
+
+
 async def test_a_shutdown_that_fails_is_logged(caplog):
     async with serve(App(shutdown=".failed"), "127.0.0.1", 0):
         pass
