@@ -14,7 +14,7 @@ from ..aio.protocol import running_hub
 from ..engine import Limits, Settings
 from ..engine.events import Terminated
 from ..engine.octets import Octets
-from ..errors import AlpnError, ExtendedConnectUnsupported
+from ..errors import AlpnError, ConnectionTerminated, ExtendedConnectUnsupported
 from .crossing import Crossing
 from .h1 import H1Client
 from .table import Table
@@ -115,6 +115,7 @@ class Backend:
         )
         self._idle: list[H1Link] = []
         self._links: set[H1Link] = set()
+        self._speaks_h2 = False  # it has, once
         self._plain_until = 0.0  # it speaks HTTP/1.1 alone until then
         self._tunnels_until = 0.0  # ... for tunnels
         self._down_until = 0.0
@@ -157,8 +158,10 @@ class Backend:
             return
         try:
             await self._start_h2(crossing)
-        except AlpnError:
-            if self.http != "auto":
+        except (AlpnError, ConnectionTerminated) as error:
+            # Some that know nothing of HTTP/2 hang up, before they could be asked for SETTINGS.
+            unheard = self._ssl is None and not self._speaks_h2
+            if self.http != "auto" or not (isinstance(error, AlpnError) or unheard):
                 raise
             self._plain_until = now + REMEMBER_S
             await self._start_h1(crossing, table)
@@ -171,6 +174,7 @@ class Backend:
     async def _start_h2(self, crossing: Crossing) -> None:
         async def act(link: Any) -> None:
             self._reached()
+            self._speaks_h2 = True
             if crossing.token is not None:
                 await link._extended()
 

@@ -20,6 +20,7 @@ __all__ = ["Crossing"]
 # May be sent again where a backend has not answered: RFC 9110 section 9.2.2.
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 MAX_TRIES = 3
+LAST_WORDS_S = 1.0
 PATIENCE = 0.8  # of the time that an opening handshake has
 
 
@@ -124,7 +125,7 @@ class Crossing:
         """
         self._release = release
         if self.over:
-            self._cut(wire, stream_id)
+            self._undo(wire, stream_id)
             return
         back = self.back
         back.wire = wire
@@ -137,7 +138,7 @@ class Crossing:
         if self.token is None and not self._answered:
             self._set_clock(self.front.wire.server.answer_timeout)
 
-    def _cut(self, wire: Any, stream_id: int) -> None:
+    def _undo(self, wire: Any, stream_id: int) -> None:
         try:
             wire.conn.reset(stream_id, CANCEL)
         except StreamClosed:
@@ -264,6 +265,8 @@ class Crossing:
             self._let_go()
             self.back.early = []
             self.start()
+        elif self.opened and self.back.ended:
+            self._part(self.front)
         elif self._answered:
             self._break(CANCEL if self.opened else INTERNAL_ERROR)
         else:
@@ -272,8 +275,24 @@ class Crossing:
     def _give_up(self) -> None:
         # The client has gone.
         self.status = self.status or 499
+        if self.opened and self.front.ended:
+            self._part(self.back)
+            return
         self._finish()
         self._reset_back(CANCEL)
+
+    def _part(self, half: Half) -> None:
+        # One end has ended its side, and then said that it hears nothing any more, as HAProxy does
+        # behind each tunnel: what it said before shall arrive.
+        self._finish()
+        half.wire.hub.loop.call_later(LAST_WORDS_S, self._cut, half)
+
+    def _cut(self, half: Half) -> None:
+        try:
+            half.wire.conn.reset(half.stream_id, CANCEL)
+        except (StreamClosed, LocalProtocolError):
+            return
+        half.wire.touch()
 
     def _break(self, code: int) -> None:
         # Behind the head of an answer there is only this to say that it went wrong.

@@ -289,8 +289,12 @@ async def test_a_backend_without_the_setting(door, http):
 
 
 @pytest.mark.row("GW-h1h2-9")
-async def test_a_backend_of_http1_is_found_out_and_remembered(door):
+@pytest.mark.parametrize("polite", [True, False])
+async def test_a_backend_of_http1_is_found_out_and_remembered(door, polite):
     async def script(visit):
+        if not polite and await visit.read(4) == b"PRI ":
+            visit.cut()
+            return
         line, _ = await visit.head()
         if line.startswith("PRI"):
             visit.say("HTTP/1.1 400 Bad Request", "Connection: close", "Content-Length: 0")

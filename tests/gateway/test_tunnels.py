@@ -275,6 +275,31 @@ async def test_a_client_that_resets(tunnel):
         await until(lambda: not load(gate))
 
 
+@pytest.mark.row("GW-tun-1", "GW-tun-2")
+@pytest.mark.parametrize("http", ["h2"])
+async def test_who_resets_behind_its_own_end_was_heard(tunnel, http):
+    """HAProxy and browsers do: END_STREAM, then RST_STREAM(CANCEL)."""
+    async with tunnel() as (front, back, gate):
+        back.send(b"last")
+        back.end()
+        back.cut()
+        assert await front.read(4) == b"last"
+        assert await front.ended()
+        await until(lambda: not load(gate))
+
+
+@pytest.mark.row("GW-tun-1", "GW-tun-2")
+@pytest.mark.parametrize("front", [H2Front()], ids=["h2"])
+async def test_a_client_that_resets_behind_its_own_end_was_heard(tunnel, front):
+    async with tunnel() as (_, back, gate):
+        front.send(b"last")
+        front.end()
+        front.cut()
+        assert await back.read(4) == b"last"
+        assert await back.ended()
+        await until(lambda: not load(gate))
+
+
 @pytest.mark.row("GW-tun-2")
 async def test_a_client_that_is_lost(tunnel):
     async with tunnel() as (front, back, gate):

@@ -74,8 +74,7 @@ class Visit:
         self.writer.close()
 
     def cut(self):
-        """Reset the connection."""
-        self.writer.transport.get_extra_info("socket")
+        """Drop the connection."""
         self.writer.transport.abort()
 
 
