@@ -153,7 +153,8 @@ def test_unmodified_servers_are_served_over_http2(kind):
                 for ws in sockets:
                     async with asyncio.timeout(5):
                         await ws.close(3456)
-                    assert ws.close_code == 3456
+                    # aiohttp answers every Close with 1000.
+                    assert ws.close_code == (1000 if kind == "aiohttp" else 3456)
 
         within(30, main())
 
