@@ -135,8 +135,8 @@ class Crossing:
         if self.token is None and self.front.early is not None:
             self.front.flow()
         wire.touch()
-        if self.token is None and not self._answered:
-            self._set_clock(self.front.wire.server.answer_timeout)
+        if self.front.ended:
+            self._await_answer()
 
     def _undo(self, wire: Any, stream_id: int) -> None:
         try:
@@ -182,6 +182,8 @@ class Crossing:
                 self._finish()
         elif half is self.back:
             self._answer_ended()
+        else:
+            self._await_answer()
 
     def failed(self, half: Half, error: Exception) -> None:
         """The other end takes no more."""
@@ -329,6 +331,11 @@ class Crossing:
         except (StreamClosed, LocalProtocolError):
             return  # it is over, or the connection serves another one by now
         wire.touch()
+
+    def _await_answer(self) -> None:
+        # From the end of a request on: its body has a pace of its own.
+        if self.token is None and not self._answered and not self.over and self.timer is None:
+            self._set_clock(self.front.wire.server.answer_timeout)
 
     def _set_clock(self, patience: float | None) -> None:
         if patience is not None and patience != float("inf"):

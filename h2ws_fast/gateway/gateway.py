@@ -143,7 +143,7 @@ def gateway(
     requests are forwarded with bodies, trailers and interim responses.
 
     `forwarding` says what backends are told of clients. `answer_timeout` seconds are for the head of
-    a backend's answer; then the client is answered 504. With `access_log` the logger
+    a backend's answer to a whole request; then the client is answered 504. With `access_log` the logger
     `h2ws_fast.gateway.access` has a line for each request once all is over. Octets above
     `write_limit` that wait for one side keep the other from sending. What is not told here is as in
     `h2ws_fast.serve`.

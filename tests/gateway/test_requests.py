@@ -416,6 +416,32 @@ async def test_what_the_gateway_answers_itself():
         assert asked.is_set()
 
 
+@pytest.mark.row("GW-tun-9")
+async def test_the_time_for_an_answer_begins_when_the_request_is_whole():
+    async def script(visit):
+        await visit.head()
+        await visit.read(6)
+        visit.say("HTTP/1.1 200 OK", "Content-Length: 0")
+        await visit.head()
+        await visit.read(6)
+        await visit.rest()  # no answer
+
+    async with RawBackend(script) as backend:
+        there = Backend(f"http://127.0.0.1:{backend.port}", http="h1")
+        async with in_front_of(there, answer_timeout=0.2) as gate:
+            client = await RawClient.connect(gate.port)
+            client.headers(1, head("POST", "/", ("content-length", "6")))
+            for _ in range(3):
+                await asyncio.sleep(0.15)
+                client.send(f.data(1, b"ab"))
+            client.send(f.data(1, b"", end_stream=True))
+            assert (await whole(client))[0] == "200"
+            client.headers(3, head("POST", "/", ("content-length", "6")))
+            client.send(f.data(3, b"abcdef", end_stream=True))
+            assert (await whole(client, 3))[0] == "504"
+            client.close()
+
+
 async def test_a_client_that_leaves_costs_the_backend_nothing_more():
     gone = asyncio.Event()
 
