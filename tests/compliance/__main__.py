@@ -19,6 +19,7 @@ from .processes import Unable
 SUITES = {suite.NAME: suite for suite in (h2spec, autobahn)}
 TWINS = ("compiled", "pure")
 TICK = 10.0  # seconds between two lines of progress
+STUCK_S = 900.0  # without progress; no case of any suite takes longer than 480 s
 
 
 def say(text):
@@ -37,6 +38,7 @@ class Runner:
         self.running = []
         self.results = {}
         self.complaints = []
+        self.unable = []
 
     async def run(self, jobs):
         ticker = asyncio.create_task(self._tick())
@@ -44,11 +46,6 @@ class Runner:
             async with asyncio.TaskGroup() as group:
                 for suite, job in jobs:
                     group.create_task(self._run(suite, job))
-        except ExceptionGroup as group:
-            unable, others = group.split(Unable)
-            if others is not None:
-                raise others from None
-            raise Unable("\n".join(str(error) for error in unable.exceptions)) from None
         finally:
             ticker.cancel()
 
@@ -58,9 +55,14 @@ class Runner:
             folder = tempfile.mkdtemp(prefix="h2ws_fast-compliance-")
             kept = False
             try:
-                result, complaints = await job.run(folder)
+                result, complaints = await self._watch(job, folder)
                 self.results[job] = (suite, result)
                 kept = bool(complaints)
+            except Unable as error:
+                # The others go on: some of them take an hour.
+                self.unable.append(f"{job.label}: {error}")
+                print(self.unable[-1], flush=True)
+                return
             finally:
                 self.running.remove(job)
                 if not kept:
@@ -71,6 +73,23 @@ class Runner:
         if kept:
             print(f"  see {folder}", flush=True)
         self.complaints += complaints
+
+    async def _watch(self, job, folder):
+        # Unable where it stands still.
+        task = asyncio.create_task(job.run(folder))
+        progress = since = None
+        try:
+            while not task.done():
+                if job.progress != progress:
+                    progress = job.progress
+                    since = time.monotonic()
+                elif time.monotonic() - since > STUCK_S:
+                    raise Unable(f"no progress in {STUCK_S:.0f} s, at {progress}")
+                await asyncio.wait([task], timeout=TICK)
+            return await task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
 
     async def _tick(self):
         while True:
@@ -87,12 +106,14 @@ async def main(arguments):
     if arguments.quick:
         selection.turn = int(record.git("rev-parse", "HEAD")[:12], 16)
         if "autobahn" in names:
-            some = ", ".join(autobahn.chosen(selection.turn))
+            some = ", ".join(autobahn.chosen(selection.turn, TWINS[0]))
             print(f"of Autobahn's sections 9, 12 and 13: {some}", flush=True)
     await tools.prepare(names, say)
     jobs = [(name, job) for name in names for job in SUITES[name].jobs(selection)]
     runner = Runner(arguments.at_a_time)
     await runner.run(jobs)
+    if runner.unable:
+        raise Unable("\n".join(runner.unable))
     if runner.complaints:
         print(f"{len(runner.complaints)} complaints", flush=True)
         return 1

@@ -1,12 +1,12 @@
-"""Autobahn|Testsuite over HTTP/2.
+"""Autobahn|Testsuite over HTTP/2 and over HTTP/1.1.
 
-It speaks HTTP/1.1 only. As the client it talks to nghttpx or HAProxy, which turn its Upgrade into an
-extended CONNECT towards our server; as the server it stands behind nghttpx, which turns our client's
-extended CONNECT into an Upgrade.
+It speaks HTTP/1.1 only: with our server and our client directly. For HTTP/2 it talks as the client
+to nghttpx or HAProxy, which turn its Upgrade into an extended CONNECT towards our server; as the
+server it stands behind nghttpx, which turns our client's extended CONNECT into an Upgrade.
 
 Sections 1 to 7, 9 and 10, and 12 and 13, which are about compression: a thousand messages a case.
-The server takes no context over, as is its default, behind nghttpx, and both behind HAProxy; the
-client takes over what the suite agrees to.
+The server takes no context over, as is its default, behind nghttpx, and both behind HAProxy and
+over HTTP/1.1; the client takes over what the suite agrees to.
 """
 
 import contextlib
@@ -21,19 +21,25 @@ from . import tools
 from .processes import Unable, of_twin, running, served, wait_for_port
 
 NAME = "autobahn"
-SECTIONS = [f"{section}.*" for section in (1, 2, 3, 4, 5, 6, 7, 10)]
-CASES = 247  # in SECTIONS
-LARGE = [  # section 9: limits and performance
-    f"9.{group}.{number}"
-    for group, size in enumerate((6, 6, 9, 9, 6, 6, 6, 6), 1)
-    for number in range(1, size + 1)
-]
-DEFLATE = [  # sections 12 and 13
-    f"{section}.{group}.{number}"
-    for section, groups in ((12, 5), (13, 7))
-    for group in range(1, groups + 1)
-    for number in range(1, 19)
-]
+
+
+def numbered(groups):
+    """The cases of groups: "1.2:8" has eight, from 1.2.1 on."""
+    pairs = [group.split(":") for group in groups.split()]
+    return [f"{group}.{n}" for group, count in pairs for n in range(1, int(count) + 1)]
+
+
+CASES = numbered(
+    "1.1:8 1.2:8 2:11 3:7 4.1:5 4.2:5 5:20 6.1:3 6.2:4 6.3:2 6.4:4 6.5:5 6.6:11 6.7:4 6.8:2 6.9:4 "
+    "6.10:3 6.11:5 6.12:8 6.13:5 6.14:10 6.15:1 6.16:3 6.17:5 6.18:5 6.19:5 6.20:7 6.21:8 6.22:34 "
+    "6.23:7 7.1:6 7.3:6 7.5:1 7.7:13 7.9:9 7.13:2 10.1:1"
+)
+LARGE = numbered("9.1:6 9.2:6 9.3:9 9.4:9 9.5:6 9.6:6 9.7:6 9.8:6")  # limits and performance
+DEFLATE = numbered(
+    "12.1:18 12.2:18 12.3:18 12.4:18 12.5:18 "
+    "13.1:18 13.2:18 13.3:18 13.4:18 13.5:18 13.6:18 13.7:18"
+)
+DIRECT = 8  # of CASES the quick selection takes one in so many over HTTP/1.1
 ACCEPTED = {"OK", "NON-STRICT", "INFORMATIONAL"}
 
 HAPROXY = """
@@ -82,17 +88,28 @@ async def haproxy(back, folder):
         yield front
 
 
-class Job:
-    """One run over the cases chosen."""
+WAYS = (  # without a proxy: over HTTP/1.1
+    ("server", nghttpx),
+    ("server", haproxy),
+    ("server", None),
+    ("client", nghttpx),
+    ("client", None),
+)
 
-    def __init__(self, role, proxy, twin, more):
+
+class Job:
+    """One run over the cases chosen; without a proxy, over HTTP/1.1."""
+
+    def __init__(self, role, proxy, twin, cases):
         self.role = role
         self.proxy = proxy
         self.twin = twin
-        self.chosen = SECTIONS + more
-        self.expected = CASES + len(more)
-        where = "behind" if role == "server" else "before"
-        self.label = f"{NAME}: {twin} {role} {where} {proxy.__name__}"
+        self.chosen = cases
+        self.expected = len(cases)
+        where = "over HTTP/1.1"
+        if proxy is not None:
+            where = f"{'behind' if role == 'server' else 'before'} {proxy.__name__}"
+        self.label = f"{NAME}: {twin} {role} {where}"
         self.done = 0
 
     @property
@@ -106,6 +123,12 @@ class Job:
         else:
             await self._judge_client(folder)
         return self._verdict(json.loads(Path(folder, "out/index.json").read_text()))
+
+    def _before(self, port, folder, **how):
+        # What stands before a port; its own.
+        if self.proxy is None:
+            return contextlib.nullcontext(port)
+        return self.proxy(port, folder, **how)
 
     def _specification(self, folder, **more):
         path = Path(folder, "spec.json")
@@ -121,8 +144,10 @@ class Job:
     async def _judge_server(self, folder):
         # Both interfaces of the library take part.
         options = ["--callbacks"] if self.proxy is nghttpx else ["--takeover"]
+        if self.proxy is None:
+            options.append("--http1")
         wstest = await tools.wstest()
-        async with served(self.twin, *options) as back, self.proxy(back, folder) as front:
+        async with served(self.twin, *options) as back, self._before(back, folder) as front:
             server = {"agent": "ours", "url": f"ws://127.0.0.1:{front}"}
             path = self._specification(folder, servers=[server])
             command = [*wstest, "-m", "fuzzingclient", "-s", str(path)]
@@ -139,8 +164,10 @@ class Job:
         command = [*wstest, "-m", "fuzzingserver", "-u", "0", "-s", str(path)]
         async with running(command, log=Path(folder, "log")) as suite:
             await wait_for_port(port, suite, "wstest")
-            async with nghttpx(port, folder, client=True) as front:
+            async with self._before(port, folder, client=True) as front:
                 client = [sys.executable, "-m", "tests.compliance.client", str(front), "ours"]
+                if self.proxy is None:
+                    client.append("--http1")
                 async with running(client, environment=of_twin(self.twin)) as process:
                     first = (await process.stdout.readline()).decode().split()
                     if first != [str(self.expected), self.twin]:
@@ -161,7 +188,7 @@ class Job:
                 complaints.append(f"{case}: {found[0]}, closing {found[1]}")
         result = {
             "role": self.role,
-            "proxy": self.proxy.__name__,
+            "proxy": None if self.proxy is None else self.proxy.__name__,
             "twin": self.twin,
             "cases": len(agent),
             "behavior": _counts(agent, "behavior"),
@@ -183,16 +210,25 @@ def _counts(agent, name):
 
 
 def jobs(selection):
-    """Both roles on each twin, and of what takes long what `chosen` leaves."""
-    more = chosen(selection.turn)
-    pairs = [("server", nghttpx), ("server", haproxy), ("client", nghttpx)]
-    return [Job(role, proxy, twin, more) for twin in selection.twins for role, proxy in pairs]
+    """Both roles, over HTTP/2 and over HTTP/1.1, on each twin."""
+    turn = selection.turn
+    found = []
+    for twin in selection.twins:
+        more = chosen(turn, twin)
+        for role, proxy in WAYS:
+            cases = CASES + more
+            if proxy is None and turn is not None:
+                # The layer of messages is the same: what differs is how octets come to it.
+                cases = CASES[turn % DIRECT :: DIRECT] + more[-1:]
+            found.append(Job(role, proxy, twin, cases))
+    return found
 
 
-def chosen(turn):
-    """A tenth of section 9, and three cases of 12 and 13; all of them where `turn` is None."""
+def chosen(turn, twin):
+    """A tenth of section 9, and three cases of 12 and 13. Where `turn` is None, all of them, but
+    for the pure twin a sixth of 12 and 13: what takes the time there is zlib, the same for both."""
     if turn is None:
-        return LARGE + DEFLATE
+        return LARGE + (DEFLATE if twin == "compiled" else DEFLATE[::6])
     return LARGE[turn % 10 :: 10] + DEFLATE[turn % 72 :: 72]
 
 

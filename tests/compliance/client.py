@@ -1,7 +1,7 @@
 """The client that Autobahn|Testsuite judges: `python -m tests.compliance.client PORT AGENT`.
 
-It runs every case of the fuzzing server behind the HTTP/2 proxy on a port, all over one
-connection, and echoes what it gets.
+It runs every case of the fuzzing server on a port and echoes what it gets: all over one connection
+to the HTTP/2 proxy before that server, or with `--http1` over one of its own for each.
 """
 
 import argparse
@@ -24,7 +24,8 @@ async def run_case(session, path):
 
 async def main(arguments):
     uri = f"http://127.0.0.1:{arguments.port}"
-    async with Session(uri, max_size=MAX_MESSAGE, close_timeout=3) as session:
+    http = "h1" if arguments.http1 else "h2"
+    async with Session(uri, http=http, max_size=MAX_MESSAGE, close_timeout=3) as session:
         counting = await session.websocket("/getCaseCount")
         count = int(await counting.recv())
         print(count, "compiled" if h2ws_fast.COMPILED else "pure", flush=True)
@@ -41,4 +42,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("agent")
+    parser.add_argument("--http1", action="store_true", help="instead of HTTP/2")
     asyncio.run(main(parser.parse_args()))

@@ -35,7 +35,8 @@ async def main(arguments):
         ssl=self_signed_context("127.0.0.1") if arguments.tls else None,
         origins=None,
         on_request=on_request,
-        http=["h2"],  # octets that are no preface are not to be taken for HTTP/1.1
+        # Octets that are no preface are not to be taken for HTTP/1.1.
+        http=["h1"] if arguments.http1 else ["h2"],
         max_size=MAX_MESSAGE,
         settings=Settings(no_rfc7540_priorities=not arguments.heed_rfc7540),
         close_timeout=3,
@@ -54,6 +55,7 @@ async def main(arguments):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tls", action="store_true", help="a certificate made on the spot")
+    parser.add_argument("--http1", action="store_true", help="instead of HTTP/2")
     parser.add_argument("--callbacks", action="store_true", help="echo by callback, not by handler")
     parser.add_argument("--takeover", action="store_true", help="of contexts of compression")
     parser.add_argument("--heed-rfc7540", action="store_true", help="no_rfc7540_priorities=False")
