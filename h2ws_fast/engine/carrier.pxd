@@ -19,13 +19,13 @@ from .stream cimport Layer, Stream
 from .timers cimport Timers
 from .window cimport Window
 
-cdef unsigned int ANSWERED, BODY_IN, CLOSED, CLOSING, DATA, DIRECT, END, END_STREAM, ENHANCE_YOUR_CALM
+cdef unsigned int ANSWERED, BACKLOG, BODY_IN, CLOSED, CLOSING, DATA, DIRECT, END, END_STREAM, ENHANCE_YOUR_CALM
 cdef unsigned int FLOW_CONTROL_ERROR, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HIGH, INTERNAL_ERROR
 cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, OVER, PADDED, PROTOCOL_ERROR, REFUSED, RST_STREAM, STREAM_CLOSED
 cdef int64_t TICKS
 cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR
 cdef unsigned int FIN, WS_PONG
-cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, READ_HEAD, CLOSE_TIMER, HANDSHAKE_TIMER
+cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, READ_HEAD, CLOSE_TIMER, GO_ON_TIMER, HANDSHAKE_TIMER
 cdef int IDLE_TIMER, KEEPALIVE_TIMER, PONG_TIMER
 
 cdef Layer DISCARDED
@@ -100,6 +100,9 @@ cdef class Carrier(FrameReader):
     cdef int grant(self, Stream stream, int64_t n) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
     cdef int keep(self, Stream stream, int64_t n) except -1
+    cdef int hold_back(self, Stream stream, int64_t n) except -1
+    cdef int let_go(self, Stream stream, int64_t n) except -1
+    cdef int go_on_soon(self, Stream stream) except -1
     @cython.locals(sink=Sink, layer=Layer)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
     @cython.locals(n=int64_t)

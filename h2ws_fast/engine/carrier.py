@@ -14,6 +14,7 @@ from .arrivals import bytes_message, data_event, text_message
 from .closed import ENDED, RESET_BY_PEER, RESET_BY_US
 from .constants import (
     ANSWERED,
+    BACKLOG,
     BODY_IN,
     CLOSE_TIMER,
     CLOSED,
@@ -26,6 +27,7 @@ from .constants import (
     ENHANCE_YOUR_CALM,
     FIN,
     FLOW_CONTROL_ERROR,
+    GO_ON_TIMER,
     HALF_CLOSED_LOCAL,
     HALF_CLOSED_REMOTE,
     HANDSHAKE_TIMER,
@@ -356,6 +358,22 @@ class Carrier(FrameReader):
             self._shed()
         return 0
 
+    def hold_back(self, stream, n):
+        if self.auto_credit:
+            stream.due -= n
+        return self.keep(stream, n)
+
+    def let_go(self, stream, n):
+        if n > stream.held:
+            n = stream.held  # the stream was forgotten, with all that it held
+        stream.held -= n
+        self.buffered -= n
+        return self.grant(stream, n) if self.auto_credit else 0
+
+    def go_on_soon(self, stream):
+        self.timers.mark(GO_ON_TIMER, stream.id)
+        return 0
+
     def deliver(self, stream, data, credit, early):
         self.messages_received += 1
         if self.auto_credit:
@@ -465,7 +483,12 @@ class Carrier(FrameReader):
         self.buffered -= n
         if self.buffered < self.limits.max_buffered:
             self.shed_at = self.limits.max_buffered
-        return 0 if stream.flags & CLOSING else self.credit(stream, n)
+        if stream.flags & (CLOSING | BACKLOG):
+            if stream.flags & BACKLOG:
+                self.go_on_soon(stream)
+            if stream.flags & CLOSING:
+                return 0
+        return self.credit(stream, n)
 
     def over(self, stream):
         stream.flags |= OVER

@@ -14,7 +14,7 @@ from .stream cimport Layer, Stream
 from .timers cimport Timers
 from .window cimport Window
 
-cdef unsigned int CLOSED, DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, END, GOAWAY
+cdef unsigned int BACKLOG, CLOSED, DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, END, GOAWAY
 cdef unsigned int HIGH, LATE_PONG, MAX_STREAM_ID, NO_ERROR, OVER, PING
 cdef unsigned int SETTINGS, SETTINGS_ENABLE_CONNECT_PROTOCOL, SETTINGS_HEADER_TABLE_SIZE
 cdef unsigned int SETTINGS_INITIAL_WINDOW_SIZE, SETTINGS_MAX_CONCURRENT_STREAMS, SETTINGS_MAX_FRAME_SIZE
@@ -36,6 +36,8 @@ cdef class Connection(Deadlines):
     cdef int _greet(self) except -1
     @cython.locals(control=Buffer)
     cdef int _write_settings(self, list entries) except -1
+    @cython.locals(stream=Stream, layer=Layer)
+    cdef int _drain_backlogs(self) except -1
     @cython.locals(n="Py_ssize_t", events=list)
     cpdef list receive_data(self, data, double now=*)
     @cython.locals(buffers=list, outbox=Outbox, out=OutBuffer, n="Py_ssize_t")

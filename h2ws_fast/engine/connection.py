@@ -16,6 +16,7 @@ from .buffers import Pool
 from .closed import ClosedStreams
 from .constants import (
     AWAIT_PREFACE,
+    BACKLOG,
     CLOSED,
     DEAD,
     DEFAULT_FRAME_SIZE,
@@ -201,6 +202,7 @@ class Connection(Deadlines):
         self.round_trip = -1
         self._greeted_at = -1.0
         self.buffered = 0
+        self.expanded = 0
         self.shed_at = limits.max_buffered
         # the rest
         self.outbox = Outbox(limits.write_low)
@@ -271,6 +273,7 @@ class Connection(Deadlines):
         self.now = now + 0.0  # TypeError where it is no number, which C finds by itself
         n = len(data)
         self.octets_received += n
+        self.expanded = 0
         self._receiving = True
         try:
             self.read(address(data), n)
@@ -292,8 +295,23 @@ class Connection(Deadlines):
     def receive_eof(self, now=0.0):
         """The transport is gone, or the peer closed it: return the last events of everything."""
         self.now = now + 0.0
+        if not self._receiving:
+            self._drain_backlogs()
         self.terminate(NO_ERROR, "the transport was closed", True)
         return self.events()
+
+    def _drain_backlogs(self):
+        # What came is not lost because the peer has gone.
+        self.expanded = 0
+        self._receiving = True
+        try:
+            for stream in self.streams.values():
+                if stream.flags & BACKLOG:
+                    layer = stream.layer
+                    layer.drain(self, stream)
+        finally:
+            self._receiving = False
+        return 0
 
     def data_to_send(self, max_bytes=65536, now=0.0):
         """Return what is to be written now, as a list of buffers of at most `max_bytes` in all.

@@ -87,9 +87,15 @@ FIN = 0x80  # in a frame's first octet
 RSV1 = 0x40  # there: the message is compressed (RFC 7692 section 6)
 OPCODE = 0x0F  # there: the rest of it, but for RSV2 and RSV3
 DEFLATES = 0x80  # in MessageLayer.sending: the WebSocket has permessage-deflate
-# MessageLayer.bits: which Close frames are on their way
+# MessageLayer.bits: which Close frames are on their way, and what the application knows
 CLOSE_SENT = 0x2
 CLOSE_RECEIVED = 0x4
+REPORTED = 0x10  # Closed was delivered
+# MessageLayer.phase
+HEAD = 0
+PAYLOAD = 1
+DISCARD = 2
+BEHIND = 3  # octets wait, and what comes goes behind them: see `deflate`
 
 # WebSocket close codes: RFC 6455 section 7.4
 NORMAL_CLOSURE = 1000
@@ -129,6 +135,7 @@ BODY_IN = 0x1000  # content in small DATA frames costs: a request's body
 REFUSED = 0x2000  # our answer to its CONNECT was no
 DIRECT = 0x4000  # its sink takes messages by `_direct`
 STALLED = 0x8000  # octets wait, and none has left since `Deadlines` looked
+BACKLOG = 0x10000  # its layer keeps octets of the peer's that it has not looked at
 OWED = HIGH | END | TRAILED | LATE_PONG  # something follows once its queue has run low
 
 # FrameReader.phase: see the head of `frames.py`.
@@ -155,6 +162,7 @@ KINDS = 10
 # ... then those of a stream.
 HANDSHAKE_TIMER = 10
 CLOSE_TIMER = 11
+GO_ON_TIMER = 12  # a BACKLOG is looked at once others had their turn
 
 MIN_PULL = 64  # octets asked of `data_to_send`: a frame's head and something to show for it
 PULL = 65536  # as many as a transport asks for at a time ...

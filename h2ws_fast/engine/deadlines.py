@@ -17,6 +17,7 @@ from .constants import (
     DEAD,
     FIRST_REQUEST_TIMER,
     FRAME_TIMER,
+    GO_ON_TIMER,
     HALF_CLOSED_LOCAL,
     HALF_CLOSED_REMOTE,
     HANDSHAKE_TIMER,
@@ -83,6 +84,7 @@ class Deadlines(Sender):
             self.heard_mark = self.octets_received
             self.heard_at = self.now
         self.now = now
+        self.expanded = 0
         for kind, stream_id in self.timers.expired(now):
             if self.phase != DEAD:
                 self._on_timeout(kind, stream_id)
@@ -118,14 +120,20 @@ class Deadlines(Sender):
                 self._on_stream_timeout(kind, stream)
 
     def _on_stream_timeout(self, kind, stream):
-        if kind == HANDSHAKE_TIMER:
+        layer = stream.layer
+        if kind == GO_ON_TIMER:
+            self._receiving = True
+            try:
+                layer.go_on(self, stream)
+            finally:
+                self._receiving = False
+        elif kind == HANDSHAKE_TIMER:
             if stream.flags & ANSWERED:
                 return  # by a sink, when another's deadline came
             self.guard.hit("handshake_timeout_s")
             if stream.flags & LOCAL:
                 self.break_stream(stream, CANCEL, "no answer in time")
                 return
-            layer = stream.layer
             self.write_headers(stream, [(b":status", b"408")], True)
             stream.state |= HALF_CLOSED_LOCAL
             stream.flags |= ANSWERED | OVER

@@ -12,31 +12,40 @@ the context is taken over (RFC 7692 section 7.1.1). Between two messages a WebSo
 takeover holds nothing but this layer. At any time our compressor may be forgotten, since the peer
 does not know whether we refer to what went before; its decompressor never.
 
-Octets that come count twice: those of the wire are credited at once, and what they expand to
-counts as held (`Limits.max_buffered`) and must be consumed before the peer's window opens again.
-So neither a small message that grows a thousandfold nor many of them outrun their reader.
+Octets that come count twice: those of the wire are credited when they are looked at, and what they
+expand to counts as held (`Limits.max_buffered`) and must be consumed before the peer's window opens
+again. A window of 64 KiB may still expand to 64 MiB. So no more is expanded while messages of 1 MiB
+wait for the application, nor, in one read, once 2 MiB were: what comes then waits as it came, in a
+Backlog, uncredited, until messages were taken or the loop has had its turn (`go_on`).
 """
 
 import zlib
 
 from ..errors import LocalProtocolError
 from .assembly import new_assembly
+from .backlog import new_backlog
 from .codec import decompressor
 from .constants import (
+    BACKLOG,
+    BEHIND,
     BINARY,
     CLOSE_RECEIVED,
     CLOSE_SENT,
     CONTINUATION_FRAME,
     DEFLATES,
+    DISCARD,
     FIN,
+    HEAD,
     INVALID_DATA,
     MESSAGE_TOO_BIG,
     OPCODE,
+    PAYLOAD,
     POLICY_VIOLATION,
+    REPORTED,
     RSV1,
     TEXT,
 )
-from .kernels import address, rotate, unmask, unmask_text
+from .kernels import address, rotate, take, unmask, unmask_text
 from .messages import MessageLayer, begin, payload
 
 SYNC_FLUSH = zlib.Z_SYNC_FLUSH
@@ -49,6 +58,12 @@ EMPTY_BLOCK = b"\x00" + TAIL
 LAST_BLOCK = b"\x01" + TAIL
 
 WINDOW = 32768
+# Octets of whole messages that wait for the application: beyond them no more is expanded ...
+MAX_WAITING = 1048576
+# ... nor beyond so many in one read, which are some 2 ms.
+MAX_AT_ONCE = 2097152
+# Octets grow 1032-fold at most: so many of a message are looked at together, where it may be large.
+SLICE = 4096
 # Pieces of the window, before they are joined.
 MAX_PIECES = 64
 
@@ -85,8 +100,8 @@ class Window:
 class DeflateLayer(MessageLayer):
     """The messages of one WebSocket with permessage-deflate."""
 
-    # 40 octets more than a MessageLayer when compiled.
-    __slots__ = ("agreed", "compressor", "decompressor", "window", "finals", "fresh")
+    # 48 octets more than a MessageLayer when compiled.
+    __slots__ = ("agreed", "backlog", "compressor", "decompressor", "window", "finals", "fresh")
 
     # -- octets in -----------------------------------------------------------------------------
 
@@ -111,6 +126,22 @@ class DeflateLayer(MessageLayer):
             self._count(channel, stream, size, assembly.buffer.size(), channel.limits.max_message)
 
     def expand(self, channel, stream, p, pos, n):
+        rest = self.left
+        if channel.limits.max_message > MAX_AT_ONCE:
+            while n > SLICE:
+                self.left = rest + n - SLICE
+                self._expand_piece(channel, stream, p, pos, SLICE)
+                pos += SLICE
+                n -= SLICE
+                if self._wait(channel, stream):
+                    self.left = rest + n
+                    return self.keep_back(channel, stream, p, pos, pos + n)
+            self.left = rest
+        self._expand_piece(channel, stream, p, pos, n)
+        self._wait(channel, stream)
+        return 0
+
+    def _expand_piece(self, channel, stream, p, pos, n):
         channel.credit(stream, n)
         if self.bits & CLOSE_SENT:
             return 0
@@ -204,6 +235,7 @@ class DeflateLayer(MessageLayer):
                 most = channel.limits.max_final_blocks
                 expanded = self._after_final_block(expanded, final and alone, room, most)
                 engine = self.decompressor
+            channel.expanded += len(expanded)
             if len(expanded) > room:
                 channel.count_hit("max_message")
                 self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
@@ -260,6 +292,114 @@ class DeflateLayer(MessageLayer):
             pieces.append(more)
             size += len(more)
         return b"".join(pieces)
+
+    # -- octets that wait ----------------------------------------------------------------------
+
+    def _wait(self, channel, stream):
+        # Has enough been expanded for now? Then what follows goes into the backlog.
+        if self.phase == DISCARD or self.bits & (CLOSE_SENT | CLOSE_RECEIVED | REPORTED):
+            return False
+        full = self._is_full(channel, stream)
+        if not full and channel.expanded <= MAX_AT_ONCE:
+            return False
+        self.phase = BEHIND
+        stream.flags |= BACKLOG
+        if self.backlog is None:
+            self.backlog = new_backlog()
+        if not full:
+            channel.go_on_soon(stream)
+        return True
+
+    def _is_full(self, channel, stream):
+        # Does so much wait for the application that it must come first? Then it will make room.
+        waiting = stream.held
+        if self.backlog is not None:
+            waiting -= self.backlog.counted
+        if self.assembly is not None:
+            waiting -= self.assembly.buffer.size()
+        return waiting > MAX_WAITING or (
+            waiting > 0 and channel.buffered > channel.limits.max_buffered >> 1
+        )
+
+    def keep_back(self, channel, stream, p, pos, end):
+        backlog = self.backlog
+        if backlog.reading:
+            backlog.read_to(pos)
+        else:
+            backlog.add(take(p, pos, end - pos))
+        if not self.bits & CLOSE_SENT:
+            backlog.counted += end - pos
+            channel.hold_back(stream, end - pos)
+        return 0
+
+    def go_on(self, channel, stream):
+        if self.backlog is not None and (
+            self.bits & CLOSE_SENT or not self._is_full(channel, stream)
+        ):
+            self._read_on(channel, stream)
+        return 0
+
+    def drain(self, channel, stream):
+        # Up to half of what may be buffered; what is more is lost with the transport.
+        most = channel.limits.max_buffered >> 1
+        while self.backlog is not None and channel.expanded < most and channel.buffered < most:
+            self._read_on(channel, stream)
+        self._drop_backlog(channel, stream)
+        return 0
+
+    def _read_on(self, channel, stream):
+        # Look at the backlog, until it is to wait again.
+        backlog = self.backlog
+        self.phase = PAYLOAD if self.left else HEAD
+        stream.flags &= ~BACKLOG
+        while backlog.pieces and self.phase != BEHIND:
+            data = backlog.pieces[0]
+            at = backlog.at
+            n = len(data) - at
+            if backlog.counted:
+                backlog.counted -= n
+                channel.let_go(stream, n)
+            backlog.at += n
+            backlog.reading = True
+            self.receive(channel, stream, address(data), at, n)
+            backlog.reading = False
+            if self.backlog is not backlog:
+                return 0  # it is over
+            if backlog.at == at + n:
+                del backlog.pieces[0]
+                backlog.at = 0
+        if self.phase != BEHIND:
+            self.backlog = None
+            if backlog.ended:
+                self.ended(channel, stream)
+        return 0
+
+    def _drop_backlog(self, channel, stream):
+        backlog = self.backlog
+        if backlog is not None:
+            self.backlog = None
+            stream.flags &= ~BACKLOG
+            channel.let_go(stream, backlog.counted)
+        return 0
+
+    def _drop_assembly(self, channel, stream):
+        MessageLayer._drop_assembly(self, channel, stream)
+        backlog = self.backlog
+        if self.bits & REPORTED:
+            self._drop_backlog(channel, stream)
+        elif backlog is not None:
+            # Only the peer's Close is looked for now: nothing of it waits for anybody.
+            n = backlog.counted
+            backlog.counted = 0
+            channel.let_go(stream, n)
+            channel.go_on_soon(stream)
+        return 0
+
+    def ended(self, channel, stream):
+        if self.backlog is not None and not self.bits & REPORTED:
+            self.backlog.ended = True
+            return 0
+        return MessageLayer.ended(self, channel, stream)
 
     # -- messages out --------------------------------------------------------------------------
 
@@ -360,6 +500,7 @@ def new_deflate_layer(client, agreed):
     begin(layer, client)
     layer.sending = DEFLATES
     layer.agreed = agreed
+    layer.backlog = None
     layer.compressor = None
     layer.decompressor = None
     layer.window = None

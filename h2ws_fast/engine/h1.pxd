@@ -16,12 +16,12 @@ from .sink cimport Sink
 from .stream cimport Layer, Stream, new_stream
 from .timers cimport Timers
 
-cdef unsigned int BINARY, CLOSED, CLOSING, DIRECT, FIN, GOING_AWAY, HALF_CLOSED_LOCAL
+cdef unsigned int BACKLOG, BINARY, CLOSED, CLOSING, DIRECT, FIN, GOING_AWAY, HALF_CLOSED_LOCAL
 cdef unsigned int HALF_CLOSED_REMOTE, HIGH
 cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, NO_STATUS_RCVD, NONE, OPCODE, OVER, TEXT
 cdef unsigned int TRY_AGAIN_LATER, WS_INTERNAL_ERROR, WS_PING, WS_PONG
 cdef unsigned int STREAM_ID
-cdef int CLOSE_TIMER, SWEEP_TIMER
+cdef int CLOSE_TIMER, GO_ON_TIMER, SWEEP_TIMER
 cdef double NEVER, ROUNDING_S
 cdef Layer DISCARDED
 cdef Limits DEFAULTS
@@ -53,6 +53,8 @@ cdef class Upgraded(Delivery):
     cpdef list data_to_send(self, int64_t max_bytes=*, double now=*)
     @cython.locals(stream=Stream)
     cdef int _drained(self) except -1
+    @cython.locals(stream=Stream, layer=Layer)
+    cdef void _go_on(self) except *
     cdef void _sweep(self, double now) except *
     @cython.locals(stream=Stream, layer=Layer)
     cdef int _abort(self, str reason) except -1
@@ -87,6 +89,10 @@ cdef class Upgraded(Delivery):
     cdef int late_pong(self, Stream stream) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
     cdef int keep(self, Stream stream, int64_t n) except -1
+    cdef void _shed(self, Stream stream) except *
+    cdef int hold_back(self, Stream stream, int64_t n) except -1
+    cdef int let_go(self, Stream stream, int64_t n) except -1
+    cdef int go_on_soon(self, Stream stream) except -1
     @cython.locals(sink=Sink)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
     @cython.locals(n=int64_t)

@@ -10,12 +10,14 @@ from .buffers import Pool
 from .chunks import NONE, Chunks
 from .closing import check_close
 from .constants import (
+    BACKLOG,
     BINARY,
     CLOSE_TIMER,
     CLOSED,
     CLOSING,
     DIRECT,
     FIN,
+    GO_ON_TIMER,
     GOING_AWAY,
     HALF_CLOSED_LOCAL,
     HALF_CLOSED_REMOTE,
@@ -102,6 +104,7 @@ class Upgraded(Delivery):
         self.limits = limits
         self.auto_credit = auto_credit
         self.buffered = 0
+        self.expanded = 0
         self.terminated = False
         if agreed is None:
             self._messages = new_message_layer(client)
@@ -135,6 +138,7 @@ class Upgraded(Delivery):
         data = flat(data)
         n = len(data)
         self.octets_received += n
+        self.expanded = 0
         self._receiving = True
         try:
             self._read(address(data), n)
@@ -157,8 +161,17 @@ class Upgraded(Delivery):
         stream = self._stream
         if self.terminated or stream.state & HALF_CLOSED_REMOTE:
             return
-        stream.state |= HALF_CLOSED_REMOTE
         layer = stream.layer
+        if stream.flags & BACKLOG and not self._receiving:
+            # What came is not lost because the peer has gone.
+            self.expanded = 0
+            self._receiving = True
+            try:
+                layer.drain(self, stream)
+            finally:
+                self._receiving = False
+            layer = stream.layer
+        stream.state |= HALF_CLOSED_REMOTE
         layer.ended(self, stream)
         self._finish(True)
 
@@ -220,14 +233,26 @@ class Upgraded(Delivery):
 
     def handle_timeout(self, now):
         """See `Connection.handle_timeout`."""
+        self.expanded = 0
         for kind, _ in self._timers.expired(now):
             if self.terminated:
                 return
             if kind == SWEEP_TIMER:
                 self._sweep(now)
+            elif kind == GO_ON_TIMER:
+                self._go_on()
             else:
                 self._guard.hit("close_timeout_s")
                 self._abort("the peer did not close in time")
+
+    def _go_on(self):
+        stream = self._stream
+        layer = stream.layer
+        self._receiving = True
+        try:
+            layer.go_on(self, stream)
+        finally:
+            self._receiving = False
 
     def _sweep(self, now):
         # As of a connection of HTTP/2: octets wait, and none left since an earlier look.
@@ -370,6 +395,8 @@ class Upgraded(Delivery):
             credit = stream.held
         stream.held -= credit
         self.buffered -= credit
+        if stream.flags & BACKLOG:
+            self.go_on_soon(stream)
 
     def reset(self, stream_id, error_code=0):
         """End at once: what is queued is dropped, `Closed` and `Terminated` follow."""
@@ -500,12 +527,33 @@ class Upgraded(Delivery):
     def keep(self, stream, n):
         self.hold(stream, n)
         if self.buffered > self.limits.max_buffered:
-            # As of HTTP/2, where many streams share the limit: here little grew to too much.
-            self._guard.hit("max_buffered")
-            self._messages.fail(self, stream, TRY_AGAIN_LATER, "too much is waiting to be read")
-            self.buffered -= stream.held
-            stream.held = 0
-            self.emit(stream, Shed(STREAM_ID))
+            self._shed(stream)
+        return 0
+
+    def _shed(self, stream):
+        # As of HTTP/2, where many streams share the limit: here little grew to too much.
+        self._guard.hit("max_buffered")
+        self._messages.fail(self, stream, TRY_AGAIN_LATER, "too much is waiting to be read")
+        self.buffered -= stream.held
+        stream.held = 0
+        self.emit(stream, Shed(STREAM_ID))
+
+    def hold_back(self, stream, n):
+        stream.held += n
+        self.buffered += n
+        if self.buffered > self.limits.max_buffered:
+            self._shed(stream)
+        return 0
+
+    def let_go(self, stream, n):
+        if n > stream.held:
+            n = stream.held  # it was shed
+        stream.held -= n
+        self.buffered -= n
+        return 0
+
+    def go_on_soon(self, stream):
+        self._timers.mark(GO_ON_TIMER, STREAM_ID)
         return 0
 
     def deliver(self, stream, data, credit, early):

@@ -11,7 +11,7 @@ from .stream cimport Channel, Layer, Stream
 cdef int TEXT, BINARY, CLOSE, CONTINUATION_FRAME, WS_PING, WS_PONG
 cdef int ABNORMAL_CLOSURE, INVALID_DATA, MESSAGE_TOO_BIG, NO_STATUS_RCVD, POLICY_VIOLATION
 cdef int WS_PROTOCOL_ERROR
-cdef int HEAD, PAYLOAD, DISCARD
+cdef int HEAD, PAYLOAD, DISCARD, BEHIND
 cdef int CLIENT, CLOSE_SENT, CLOSE_RECEIVED, FAILED, REPORTED, OURS_FIRST
 cdef unsigned int LATE_PONG
 cdef int FIN, OPCODE, RSV1, WHOLE_TEXT, WHOLE_BINARY
@@ -40,6 +40,7 @@ cdef class MessageLayer(Layer):
     cdef int _begin(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, int first, int second, Py_ssize_t head) except -1
     @cython.final
     cdef int _drain_head(self, Channel channel, Stream stream, int first, int64_t size) except -1
+    cdef int keep_back(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t end) except -1
     cdef bint understands(self, int first) except -1
     cdef bint may_fit(self, Channel channel, int first, int64_t size) except -1
     @cython.locals(assembly=Assembly, have=int64_t)

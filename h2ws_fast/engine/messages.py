@@ -25,18 +25,23 @@ from .assembly import new_assembly
 from .closing import is_close_code, new_closing
 from .constants import (
     ABNORMAL_CLOSURE,
+    BEHIND,
     BINARY,
     CLOSE,
     CLOSE_RECEIVED,
     CLOSE_SENT,
     CONTINUATION_FRAME,
+    DISCARD,
     FIN,
+    HEAD,
     INVALID_DATA,
     LATE_PONG,
     MESSAGE_TOO_BIG,
     NO_STATUS_RCVD,
     OPCODE,
+    PAYLOAD,
     POLICY_VIOLATION,
+    REPORTED,
     RSV1,
     TEXT,
     WS_PING,
@@ -47,19 +52,13 @@ from .events import Closed, Pinged, Ponged
 from .kernels import address, encoded, mask_key, rotate, take, u16, u64, unmask, unmask_text
 from .stream import Layer
 
-# MessageLayer.phase
-HEAD = 0
-PAYLOAD = 1
-DISCARD = 2
-
 # First octets of the usual frames.
 WHOLE_TEXT = FIN | TEXT
 WHOLE_BINARY = FIN | BINARY
 
-# MessageLayer.bits, beside CLOSE_SENT and CLOSE_RECEIVED
+# MessageLayer.bits, beside CLOSE_SENT, CLOSE_RECEIVED and REPORTED
 CLIENT = 0x1  # this end is the client of the WebSocket: it masks, the peer must not
 FAILED = 0x8  # we failed the WebSocket: the application sees our code
-REPORTED = 0x10  # Closed was delivered
 OURS_FIRST = 0x20  # our Close went out before theirs came
 
 
@@ -159,9 +158,15 @@ class MessageLayer(Layer):
                             pos += head
                         continue
                 pos = self._partial_head(channel, stream, p, pos, end)
+            elif self.phase == BEHIND:
+                return self.keep_back(channel, stream, p, pos, end)
             else:
                 channel.credit(stream, end - pos)
                 return 0
+        return 0
+
+    def keep_back(self, channel, stream, p, pos, end):
+        """Octets that are not looked at now."""
         return 0
 
     def _partial_head(self, channel, stream, p, pos, end):

@@ -15,15 +15,15 @@ cdef class Channel
 
 cdef class Stream(Window):
     cdef readonly unsigned int id
-    cdef unsigned short flags
+    cdef unsigned int flags
     cdef unsigned char state
     cdef unsigned char doublings
+    cdef unsigned char rank
     cdef unsigned int first
     cdef unsigned int last
     cdef unsigned int pace
     cdef unsigned int stamp
     cdef int extra
-    cdef unsigned char rank
     cdef int64_t queued
     cdef int64_t held
     cdef Layer layer
@@ -41,6 +41,8 @@ cdef class Layer:
     cdef bint is_plain(self) noexcept
     cdef object answer(self, Channel channel, Stream stream, object data)
     cdef int64_t missing(self) except -1
+    cdef int go_on(self, Channel channel, Stream stream) except -1
+    cdef int drain(self, Channel channel, Stream stream) except -1
     cdef int fail(self, Channel channel, Stream stream, int code, str reason) except -1
     cdef int broken(self, Channel channel, Stream stream, unsigned int error_code, str reason, bint remote, bint retryable) except -1
     cdef int lost(self, Channel channel, Stream stream, unsigned int error_code, str reason, bint remote, bint retryable) except -1
@@ -51,6 +53,7 @@ cdef class Channel(Endpoint):
     cdef readonly bint auto_credit
     cdef int64_t messages_sent
     cdef int64_t buffered  # undelivered octets: incomplete messages and what nobody consumed yet
+    cdef int64_t expanded
 
     cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
     cdef bint push_message(self, Stream stream, int first_octet, object data, int64_t n) except -1
@@ -63,6 +66,9 @@ cdef class Channel(Endpoint):
     cdef int deliver_data(self, Stream stream, bytes data) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
     cdef int keep(self, Stream stream, int64_t n) except -1
+    cdef int hold_back(self, Stream stream, int64_t n) except -1
+    cdef int let_go(self, Stream stream, int64_t n) except -1
+    cdef int go_on_soon(self, Stream stream) except -1
     cdef int emit(self, Stream stream, object event) except -1
     cdef int end(self, Stream stream) except -1
     cdef int over(self, Stream stream) except -1

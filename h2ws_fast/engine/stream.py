@@ -79,6 +79,12 @@ class Layer:
         """Octets that must come before the peer may end its side."""
         return 0
 
+    def go_on(self, channel, stream):
+        """Time, or the application, has made room for what was kept back: see BACKLOG."""
+
+    def drain(self, channel, stream):
+        """The same, where nothing more will come, neither octets nor time."""
+
     def is_plain(self):
         """Is it an open WebSocket whose messages leave as they are, and may one leave now?"""
         return False
@@ -100,7 +106,8 @@ class Layer:
 class Channel(Endpoint):
     """What a layer may ask of the connection that carries its stream."""
 
-    __slots__ = ("auto_credit", "buffered", "limits", "messages_sent")
+    # `expanded`: octets that came of compressed ones since the last read, or the last deadline.
+    __slots__ = ("auto_credit", "buffered", "expanded", "limits", "messages_sent")
 
     def write_frame(self, stream, first_octet, data):
         """Queue one WebSocket frame, masked where this end is the client of the stream."""
@@ -135,6 +142,15 @@ class Channel(Endpoint):
 
     def keep(self, stream, n):
         """n octets stay here that nobody may have yet: count them as buffered, and credit nothing."""
+
+    def hold_back(self, stream, n):
+        """n octets stay as they came: count them as buffered. The peer gets no credit for them ..."""
+
+    def let_go(self, stream, n):
+        """... until they are looked at: from here on they are received as any others."""
+
+    def go_on_soon(self, stream):
+        """Call the layer's `go_on` as soon as others had their turn."""
 
     def emit(self, stream, event):
         """Hand over any other event."""

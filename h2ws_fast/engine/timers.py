@@ -1,7 +1,7 @@
 """Deadlines of one connection. Time comes in as an argument.
 
 Verbs only mark; `arm` gives what was marked its deadline, so that a verb needs no clock. Most kinds
-are the connection's own, and a number each. The two that streams have fall in the order in which
+are the connection's own, and a number each. Those that streams have fall in the order in which
 they were armed, since each kind has one duration: a queue for each, and every operation takes
 constant time. There is none for a stream that waits for nothing.
 """
@@ -13,6 +13,7 @@ from .constants import (
     CLOSE_TIMER,
     FIRST_REQUEST_TIMER,
     FRAME_TIMER,
+    GO_ON_TIMER,
     HANDSHAKE_TIMER,
     HEADER_BLOCK_TIMER,
     IDLE_TIMER,
@@ -125,6 +126,8 @@ class Timers:
             return limits.handshake_timeout_s
         if kind == CLOSE_TIMER:
             return limits.close_timeout_s
+        if kind == GO_ON_TIMER:
+            return 0.0
         return limits.shutdown_timeout_s
 
     def arm(self, now):

@@ -604,12 +604,24 @@ def test_what_is_inflated_must_be_consumed(twin, transport, role):
         socket.conn.consumed(1, credit)
     assert socket.conn.octets_held == 0
     socket.sent()
+    socket.tick(0)
     packed = [reference.pack(bytes(100_000)) for _ in range(6)]
     socket.feed(*[compressed(socket, BINARY, one) for one in packed])
+    # Half of the limit is full: the rest waits as it came.
+    assert socket.conn.octets_held < 301_000
+    for event in of(socket.events, "BytesMessage")[3:]:
+        socket.conn.consumed(1, event.credit)
+        assert socket.sent() == []
+        socket.tick(0)
+    for event in of(socket.events, "BytesMessage")[6:]:
+        socket.conn.consumed(1, event.credit)
+    assert len(socket.messages) == 9
+    socket.sent()
+    socket.tick(0)
+    # What is not whole cannot be taken.
+    socket.feed(compressed(socket, BINARY, reference.pack(bytes(600_000)), fin=False))
     assert of(socket.events, "Shed")
     assert socket.sent() == [("close", 1013)]
-    for event in of(socket.events, "BytesMessage"):
-        socket.conn.consumed(1, event.credit)
     assert socket.conn.octets_held == 0
 
 
