@@ -48,6 +48,7 @@ SHARES = {
     "frames": 2,
     "misuse": 1.5,
     "upgraded": 1.5,
+    "agreement": 0.25,
     "hpack_decoder": 0.5,
     "hpack_round_trip": 0.5,
     "kernels": 0.5,

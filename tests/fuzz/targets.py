@@ -5,7 +5,7 @@ A target returns what could be seen, which is the same on both twins.
 
 from h2ws_fast import _twins
 
-from . import compression, misuse, octets, primitives, priorities
+from . import compression, deflate, misuse, octets, primitives, priorities
 from .choices import Choices
 from .play import ROLES, play, play_upgraded
 
@@ -57,6 +57,8 @@ TARGETS = {
     "http1": octets.http1,
     "hpack_decoder": compression.decoder,
     "hpack_round_trip": compression.round_trip,
+    "deflate": deflate.messages,
+    "agreement": deflate.agreement,
     "priority": priorities.run,
     "kernels": primitives.run,
     "connection": connection,
@@ -64,4 +66,12 @@ TARGETS = {
     "misuse": misuse.run,
     "equivalence": equivalence,
 }
-COMPARED = ("frames", "websocket", "hpack_decoder", "hpack_round_trip", "connection", "upgraded")
+COMPARED = (
+    "frames",
+    "websocket",
+    "hpack_decoder",
+    "hpack_round_trip",
+    "connection",
+    "upgraded",
+    "deflate",
+)
