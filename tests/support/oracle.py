@@ -21,11 +21,22 @@ REQUEST = [
 ]
 
 
-class Oracle:
-    """`role` is the oracle's own: "client" or "server"."""
+EXTENSIONS = "sec-websocket-extensions"
 
-    def __init__(self, role, transport, window=65535):
+
+def accepted(extension, offer):
+    """What an extension of wsproto's answers."""
+    parameters = extension.accept(offer)
+    return f"{extension.name}; {parameters}" if parameters else extension.name
+
+
+class Oracle:
+    """`role` is the oracle's own: "client" or "server". `extension` is one of wsproto's, or None;
+    over HTTP/2 it is negotiated here, otherwise by whoever makes the oracle."""
+
+    def __init__(self, role, transport, window=65535, extension=None):
         self.transport = transport
+        self.extension = extension
         self.stream_id = 1
         self.h2 = None
         self._reset(role)
@@ -36,6 +47,7 @@ class Oracle:
         """Another WebSocket on the same connection."""
         oracle = Oracle.__new__(Oracle)
         oracle.transport = self.transport
+        oracle.extension = None
         oracle.stream_id = stream_id
         oracle.h2 = self.h2
         oracle._reset(self.role)
@@ -43,11 +55,7 @@ class Oracle:
 
     def _reset(self, role):
         self.role = role
-        self.framing = wsproto.connection.Connection(
-            wsproto.connection.ConnectionType.CLIENT
-            if role == "client"
-            else wsproto.connection.ConnectionType.SERVER
-        )
+        self._frame()
         self.messages = []  # str and bytes, whole
         self.pings = []
         self.pongs = []
@@ -59,6 +67,15 @@ class Oracle:
         self._waiting = b""  # WebSocket octets for which there is no window
         self._end = False  # END_STREAM is to follow them
         self._out = b""
+
+    def _frame(self):
+        # wsproto looks only here whether an extension was agreed on.
+        self.framing = wsproto.connection.Connection(
+            wsproto.connection.ConnectionType.CLIENT
+            if self.role == "client"
+            else wsproto.connection.ConnectionType.SERVER,
+            extensions=[] if self.extension is None else [self.extension],
+        )
 
     def _connection(self, window):
         client = self.role == "client"
@@ -76,7 +93,10 @@ class Oracle:
 
     def connect(self):
         """Ask for the WebSocket."""
-        self.h2.send_headers(self.stream_id, REQUEST)
+        more = []
+        if self.extension is not None:
+            more.append((EXTENSIONS, f"{self.extension.name}; {self.extension.offer()}"))
+        self.h2.send_headers(self.stream_id, REQUEST + more)
 
     def send(self, data, final=True):
         """Send a message, or a fragment of one."""
@@ -129,10 +149,19 @@ class Oracle:
             return
         for event in self.h2.receive_data(octets):
             if isinstance(event, h2.events.RequestReceived):
-                self.h2.send_headers(self.stream_id, [(":status", "200")])
+                more = []
+                if self.extension is not None:
+                    offer = dict(event.headers)[EXTENSIONS]
+                    more.append((EXTENSIONS, accepted(self.extension, offer)))
+                    self._frame()
+                self.h2.send_headers(self.stream_id, [(":status", "200"), *more])
                 self.opened = True
             elif isinstance(event, h2.events.ResponseReceived):
-                assert dict(event.headers)[":status"] == "200"
+                fields = dict(event.headers)
+                assert fields[":status"] == "200"
+                if self.extension is not None:
+                    self.extension.finalize(fields[EXTENSIONS])
+                    self._frame()
                 self.opened = True
             elif isinstance(event, h2.events.DataReceived):
                 self._frames(event.data)
