@@ -69,7 +69,7 @@ async def test_a_reader_who_sleeps_holds_little_and_loses_nothing(clear, http):
         await ws.send("done")
 
 
-@pytest.mark.row("7692-x-2")
+@pytest.mark.row("SEC-5-2")
 async def test_callbacks_let_the_loop_go_on(clear, http):
     """Between two turns of the loop, no more than so much comes of what one peer has compressed."""
     turn = 0
