@@ -89,7 +89,7 @@ cdef class Upgraded(Delivery):
     cdef int late_pong(self, Stream stream) except -1
     cdef int hold(self, Stream stream, int64_t n) except -1
     cdef int keep(self, Stream stream, int64_t n) except -1
-    cdef void _shed(self, Stream stream) except *
+    cdef int _check_buffered(self, Stream stream) except -1
     cdef int hold_back(self, Stream stream, int64_t n) except -1
     cdef int let_go(self, Stream stream, int64_t n) except -1
     cdef int go_on_soon(self, Stream stream) except -1

@@ -526,24 +526,23 @@ class Upgraded(Delivery):
 
     def keep(self, stream, n):
         self.hold(stream, n)
-        if self.buffered > self.limits.max_buffered:
-            self._shed(stream)
-        return 0
+        return self._check_buffered(stream)
 
-    def _shed(self, stream):
-        # As of HTTP/2, where many streams share the limit: here little grew to too much.
-        self._guard.hit("max_buffered")
-        self._messages.fail(self, stream, TRY_AGAIN_LATER, "too much is waiting to be read")
-        self.buffered -= stream.held
-        stream.held = 0
-        self.emit(stream, Shed(STREAM_ID))
+    def _check_buffered(self, stream):
+        if self.buffered > self.limits.max_buffered:
+            # As of HTTP/2, where many streams share the limit: here little grew to too much, or
+            # too much came behind what nobody reads.
+            self._guard.hit("max_buffered")
+            self._messages.fail(self, stream, TRY_AGAIN_LATER, "too much is waiting to be read")
+            self.buffered -= stream.held
+            stream.held = 0
+            self.emit(stream, Shed(STREAM_ID))
+        return 0
 
     def hold_back(self, stream, n):
         stream.held += n
         self.buffered += n
-        if self.buffered > self.limits.max_buffered:
-            self._shed(stream)
-        return 0
+        return self._check_buffered(stream)
 
     def let_go(self, stream, n):
         if n > stream.held:

@@ -1,5 +1,6 @@
 """Compressed octets that wait: no more is expanded than is read, and no read takes long."""
 
+import random
 from functools import partial
 
 import pytest
@@ -100,6 +101,26 @@ def test_nothing_is_expanded_that_nobody_reads(waiting):
     socket.conn.consumed(1, first[1].credit)
     assert len(read_all(socket, 2)) == len(sizes) - 2
     assert socket.conn.octets_held == 100_000 * (len(first) - 2) - 100_000 * (len(first) - 2)
+
+
+@row("SEC-5-2")
+def test_what_waits_is_bounded(waiting):
+    """Where nobody stops a peer who sends on, over HTTP/1.1 or through a wide window: 1013."""
+    socket = waiting(limits={"max_buffered": 50_000})
+    socket.feed(zeros(socket, [30_000]))
+    assert len(messages(socket)) == 1
+    # What cannot be compressed.
+    octets = compressed(socket, BINARY, Reference().pack(random.Random(4).randbytes(30_000)))
+    socket.feed(octets[:15_000], step=500)
+    assert not of(socket.events, "Shed")
+    assert socket.conn.octets_held == 45_000
+    socket.feed(octets[15_000:], step=500)
+    assert of(socket.events, "Shed")
+    assert socket.sent() == [("close", 1013)]
+    socket.tick(0)
+    assert socket.conn.octets_held == 0
+    socket.feed(socket.close(1013))
+    assert socket.closed.code == 1013
 
 
 @row("SEC-5-2")
