@@ -73,6 +73,9 @@ def test_compressed_conversation_with_wsproto(twin, transport, role):
         st.sampled_from([0, 128]),
     )
     def check(actions, sizes, window, theirs, ours, threshold):
+        if role == "client" and ours[3] is None:
+            # As a server it keeps to a window of ours that it has no words to tell us of.
+            theirs = (theirs[0], None, *theirs[2:])
         extension = PerMessageDeflate(*theirs)
         made = ServerPerMessageDeflateFactory
         if role == "client":
