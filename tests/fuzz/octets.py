@@ -201,7 +201,7 @@ def http1(twin, data):
             twin.Limits(max_header_fields=20) if how & 1 else twin.Limits(),
             "https" if how & 2 else "http",
             lambda key, upgraded, rest, taken=taken: taken.append((key, rest)),
-            websockets=how & 4 == 0,
+            upgrades=("websocket",) if how & 4 == 0 else (),
         )
         allowed = (errors(twin).H2WSError, ValueError, TypeError)
         # Each piece of a body would be a chunk of its own.
