@@ -5,6 +5,7 @@ by MARK, whatever they are: each is the payload of a message, or of a fragment. 
 makes of them is what must come out, whole and in pieces, at whatever pace it is read.
 """
 
+import importlib
 import random
 import zlib
 
@@ -13,7 +14,6 @@ from h2ws_fast.engine.agreement import (
     ServerPerMessageDeflateFactory,
 )
 from h2ws_fast.engine.headers import MalformedMessage
-from tests.support.twins import of
 from tests.support.ws_frames import BINARY, CONTINUATION, KEY, TEXT, ws_frame
 
 from .octets import MARK, exact, pieces
@@ -122,7 +122,7 @@ def messages(twin, data):
     seen = []
     for cuts in (None, random.Random(seed)):
         with same_keys(seed):
-            conn = of(twin, "h1").Upgraded(
+            conn = importlib.import_module(".h1", twin.__name__).Upgraded(
                 twin.Role.CLIENT if client else twin.Role.SERVER,
                 twin.Limits(max_message=limit),
                 auto_credit=how & 16 != 0,
