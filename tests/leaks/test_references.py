@@ -12,6 +12,7 @@ import pytest
 from h2ws_fast.errors import H2WSError
 from tests.support import frames as f
 
+from . import compressed
 from .endings import CONNECT, GET, OK, POST, TUNNEL, Lone, Pair, literal
 
 pytestmark = pytest.mark.skipif(not hasattr(sys, "getrefcount"), reason="CPython only")
@@ -98,6 +99,30 @@ def test_payloads(twin, ending):
                 else:
                     pair.client.reset(stream_id)
             pair.pump()
+
+    with Watched(**things):
+        for _ in range(ROUNDS):
+            work()
+
+
+@pytest.mark.parametrize("takeover", [True, False])
+def test_compressed_payloads(twin, takeover):
+    things = payloads()
+
+    def work():
+        pair = Pair(twin)
+        ids = compressed.websockets(pair, 3, takeover)
+        for stream_id in ids:
+            for conn in pair.ends:
+                conn.send_fragment(stream_id, "the rest", True)
+                for thing in things.values():
+                    conn.send_message(stream_id, thing)
+                    conn.send_message_as(stream_id, thing, False)
+        pair.server.send_many([*ids, 99], things["octets"])
+        pair.pump()
+        pair.client.reset(ids[0])
+        pair.server.close_websocket(ids[1])
+        pair.pump()
 
     with Watched(**things):
         for _ in range(ROUNDS):
