@@ -7,7 +7,7 @@ from .chunks cimport Chunks
 from .stream cimport Stream
 
 cdef unsigned int NONE, DATA, END, END_STREAM, OWED, PROMPT, READY, STALLED, TUNNELLED
-cdef int DEFAULT_FRAME_SIZE, DEFAULT_RANK, DEFAULT_WINDOW, QUANTUM, SWEEP, TINY, URGENCY
+cdef int DEFAULT_FRAME_SIZE, DEFAULT_RANK, DEFAULT_WINDOW, QUANTUM, SPARE_SHIFT, SWEEP, TINY, URGENCY
 
 
 @cython.final
@@ -26,6 +26,7 @@ cdef class Outbox:
     cdef int64_t nearest
     cdef int64_t round_size
     cdef int64_t round_left
+    cdef int64_t spare
     cdef int64_t stale
     cdef int64_t sweep_at
     cdef int64_t data_frames

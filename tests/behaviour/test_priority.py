@@ -500,6 +500,44 @@ def test_a_message_waits_for_no_other_tunnel(make, tunnels):
         assert websocket in runs
 
 
+def busy(peer, tunnels):
+    """So many WebSockets with much to send, beside one."""
+    websocket, *others = (peer.websocket() for _ in range(1 + tunnels))
+    much = bytes(1 << 20)
+    for stream_id in others:
+        peer.conn.send_message(stream_id, much)
+    peer.sent((tunnels + 4) * QUANTUM)  # each has been at the front
+    peer.frames.clear()
+    return websocket
+
+
+@row("9218-10-1")
+def test_messages_wait_for_no_round_of_busy_tunnels(make):
+    """One every few turns of a round of forty: each leaves behind the turn under way."""
+    peer = connection(make)
+    websocket = busy(peer, 40)
+    for _ in range(40):
+        peer.conn.send_message(websocket, b"x" * 125)
+        assert websocket in order(peer.sent(3 * QUANTUM))
+
+
+@row("9218-10-1")
+@pytest.mark.parametrize("size", [2000, QUANTUM // 2, QUANTUM - 10])
+def test_who_always_has_something_new_takes_a_fifth(make, size):
+    peer = connection(make)
+    websocket = busy(peer, 10)
+    for _ in range(100):
+        while peer.conn.waiting(websocket) == 0:
+            peer.conn.send_message(websocket, bytes(size))
+            peer.sent(size + 13)
+        peer.sent(QUANTUM + 9)
+    got = amounts(peer.frames)
+    mine = got.pop(websocket)
+    # And the turn of each round that is its own.
+    assert 0 < mine < (0.25 + 0.1) * sum(got.values()) + 2 * QUANTUM, (mine, sum(got.values()))
+    assert min(got.values()) > 0.8 * max(got.values())
+
+
 @row("9218-10-1")
 def test_every_tunnel_has_a_quantum_a_round(make):
     peer = connection(make)
