@@ -51,7 +51,7 @@ test-sanitized:  ## the tests on extensions built under ASan and UBSan
 	    LD_PRELOAD=$$($(CLANG) -print-file-name=libclang_rt.asan-$$(uname -m).so) PYTHONMALLOC=malloc \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	    $(ELSEWHERE) -m pytest -q -n 2 -m "not slow and not measures" -k "not pure" \
-	    --hypothesis-profile=ci $(addprefix --ignore tests/,interop compliance leaks)
+	    --hypothesis-profile=ci $(addprefix --ignore tests/,interop compliance)
 
 fuzz:  ## every parser and the whole connection under libFuzzer, ASan and UBSan
 	CLANG="$(CLANG)" $(PYTHON) -m tests.fuzz.guided --seconds $(SECONDS)
