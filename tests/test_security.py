@@ -68,7 +68,8 @@ def test_every_limit_of_a_server_stands_there_with_its_default():
 
 def counted():
     """Every name under which the sources count."""
-    calls = r'\b(?:hit|_hit|count|reached|count_hit|_on_idle|refuse)\(\s*(?:[\w.]+,\s*)?"(\w+)"'
+    verbs = "hit|_hit|count|reached|count_hit|too_big|_on_idle|refuse"
+    calls = rf'\b(?:{verbs})\(\s*(?:[\w.]+,\s*)?"(\w+)"'
     names = set()
     for path in [*SOURCES.glob("*.py"), *(SOURCES.parent / "aio").rglob("*.py")]:
         names.update(re.findall(calls, path.read_text("utf-8")))

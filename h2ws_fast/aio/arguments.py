@@ -20,8 +20,11 @@ __all__ = [
     "check_unmixed",
     "deflate_from",
     "limits_from",
+    "marks_from",
 ]
 
+
+MOST = 2**31 - 1  # messages that `max_queue` may name
 
 Deflate = TypeVar("Deflate", bound=Factory)
 
@@ -35,6 +38,26 @@ def deflate_from(compression: Any, factory: type[Deflate]) -> Deflate | None:
         made: Deflate = default()
         return made
     raise ValueError(f'compression is "deflate", a {factory.__name__}, or None: {compression!r}')
+
+
+def marks_from(max_queue: int | tuple[int | None, int | None] | None) -> tuple[int, int]:
+    """The high and the low mark of messages that wait, from `max_queue`; 0, 0: there are none.
+
+    Where one of a pair is None it is a quarter of the other, or four times as much. Raises TypeError
+    or ValueError for what makes no sense.
+    """
+    high, low = max_queue if isinstance(max_queue, tuple) else (max_queue, None)
+    for mark in (high, low):
+        if mark is not None and (not isinstance(mark, int) or isinstance(mark, bool)):
+            raise TypeError(f"max_queue is a number of messages, a pair, or None: {max_queue!r}")
+    if high is None and low is None:
+        return 0, 0
+    low = high // 4 if low is None else low
+    high = low * 4 if high is None else high
+    if not 0 <= low <= high:
+        raise ValueError(f"max_queue is high and low, and high is the larger: {max_queue!r}")
+    # A message is counted when it is the second that waits: 0 is as 1.
+    return min(max(high, 1), MOST), min(max(low, 1), MOST)
 
 
 def check_callables(**given: Any) -> None:
@@ -153,10 +176,10 @@ def limits_from(
     high, low = write_limit if isinstance(write_limit, tuple) else (write_limit, None)
     if low is None:
         low = high // 4
-    if isinstance(max_size, tuple):
-        max_size = max_size[0]
+    max_size, max_fragment = max_size if isinstance(max_size, tuple) else (max_size, None)
     return Limits(
         max_message=max_size,
+        max_fragment=max_fragment,
         write_high=high,
         write_low=low,
         close_timeout_s=close_timeout,

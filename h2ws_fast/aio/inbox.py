@@ -155,6 +155,9 @@ class Inbox(Sink):
             self._first = None
         else:
             at = self._rest_at
+            if len(rest) - at == self.wire.queue_low * 2:
+                self.wire.conn.hold_back(self.stream_id, False)
+                self.wire._touch()
             self._first = rest[at]
             self._credit = rest[at + 1]
             at += 2
@@ -182,6 +185,8 @@ class Inbox(Sink):
                 self._rest = rest
             rest.append(data)
             rest.append(credit)
+            if len(rest) - self._rest_at == self.wire.queue_high * 2:
+                self.wire.conn.hold_back(self.stream_id, True)
         if not credit:
             self._empty += 1
             if self._empty > MAX_EMPTY:

@@ -64,6 +64,8 @@ cdef class Wire:
     cdef public object observer
     cdef public double keep_due
     cdef readonly Py_ssize_t write_high
+    cdef public int queue_high
+    cdef public int queue_low
     cdef bint touched
     cdef readonly bint paused
     cdef bint slow

@@ -273,6 +273,8 @@ class Wire:
         "patient",
         "paused",
         "plain",
+        "queue_high",
+        "queue_low",
         "routes",
         "slow",
         "spare",
@@ -293,6 +295,8 @@ class Wire:
         self.websockets = []
         self.routes = None  # where events go that came in one read with their stream's opening
         self.write_high = write_high
+        self.queue_high = 0  # unread messages of a WebSocket beyond which its peer is held back ...
+        self.queue_low = 0  # ... until so many are left
         self.observer = None
         self.due = NEVER  # when the engine is to be called, by `timer` or by the keeper
         self.keeper = None  # who pings the WebSockets of this connection

@@ -30,6 +30,8 @@ class Wire:
     websockets: list[WebSocket]
     routes: dict[int, Callable[[Any], None]] | None
     write_high: int
+    queue_high: int
+    queue_low: int
     keeper: Keeper | None
     keep_due: float
     closing: bool

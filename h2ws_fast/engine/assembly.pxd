@@ -13,6 +13,7 @@ cdef class Assembly:
     cdef int64_t empty_frames
     cdef int64_t passed
     cdef int64_t packed
+    cdef int64_t mark
     cdef bint streaming
 
     cdef void begin(self, int opcode) noexcept

@@ -8,7 +8,8 @@ class Assembly:
 
     Where messages are handed over in pieces (`streaming`) it stays from then on: `buffer` is empty,
     `passed` counts what went on, and between messages `opcode` is 0. A compressed message has RSV1
-    in `opcode`; of what came of it, `packed` octets, the buffer holds what they expand to.
+    in `opcode`; of what came of it, `packed` octets, the buffer holds what they expand to,
+    `mark` octets of it before the frame that is arriving.
     """
 
     __slots__ = (
@@ -19,6 +20,7 @@ class Assembly:
         "empty_frames",
         "passed",
         "packed",
+        "mark",
         "streaming",
     )
 
@@ -30,6 +32,7 @@ class Assembly:
         self.empty_frames = 0
         self.passed = 0
         self.packed = 0
+        self.mark = 0
 
 
 def new_assembly(opcode):

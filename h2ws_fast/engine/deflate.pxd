@@ -8,7 +8,7 @@ from .kernels cimport address, octets, rotate, take, unmask, unmask_text
 from .messages cimport MessageLayer, begin, payload
 from .stream cimport Channel, Stream
 
-cdef int BINARY, CONTINUATION_FRAME, DEFLATES, FIN, INVALID_DATA, MESSAGE_TOO_BIG, OPCODE
+cdef int BINARY, CONTINUATION_FRAME, DEFLATES, FIN, INVALID_DATA, OPCODE
 cdef int POLICY_VIOLATION, RSV1, TEXT
 cdef unsigned int BACKLOG
 cdef int BEHIND, CLOSE_RECEIVED, CLOSE_SENT, DISCARD, HEAD, PAYLOAD, REPORTED
@@ -40,11 +40,11 @@ cdef class DeflateLayer(MessageLayer):
     cdef int finals  # blocks of a message that were marked as final
     cdef bint fresh  # nothing came since the last of them
 
-    @cython.locals(most=int64_t)
-    cdef int64_t _most(self, Channel channel) except -1
     @cython.locals(assembly=Assembly)
+    cdef int64_t _came(self) except -1
+    @cython.locals(assembly=Assembly, most=int64_t)
     cdef void _count_fragment(self, Channel channel, Stream stream, int64_t size) except *
-    @cython.locals(assembly=Assembly, buffer=Buffer, data=bytes, final=bint, text=bint, size="Py_ssize_t", have=int64_t)
+    @cython.locals(assembly=Assembly, buffer=Buffer, data=bytes, final=bint, text=bint, size="Py_ssize_t", have=int64_t, room=int64_t)
     cdef int _expand_piece(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.locals(rest=int64_t)
     cdef int expand(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
@@ -82,6 +82,7 @@ cdef class DeflateLayer(MessageLayer):
     cdef bytes _compress(self, object data)
 
 
+cdef int64_t grown(int64_t most) noexcept
 cdef bytes ending(bytes compressed)
 @cython.locals(layer=DeflateLayer)
 cpdef MessageLayer new_deflate_layer(bint client, object agreed)

@@ -37,7 +37,6 @@ from .constants import (
     FIN,
     HEAD,
     INVALID_DATA,
-    MESSAGE_TOO_BIG,
     OPCODE,
     PAYLOAD,
     POLICY_VIOLATION,
@@ -111,19 +110,22 @@ class DeflateLayer(MessageLayer):
         return first & 0x70 == RSV1 and (first & OPCODE == TEXT or first & OPCODE == BINARY)
 
     def may_fit(self, channel, first, size):
-        return first & RSV1 != 0 and size <= self._most(channel)
-
-    def _most(self, channel):
-        # What cannot be compressed grows, by 5 octets in 16 KiB and less.
-        most = channel.limits.max_message
-        return most + (most >> 8) + 64
+        return first & RSV1 != 0 and size <= grown(channel.limits.whole_message)
 
     def _count_fragment(self, channel, stream, size):
         assembly = self.assembly
         if assembly.opcode & RSV1:
-            self._count(channel, stream, size, assembly.packed, self._most(channel))
+            assembly.mark = self._came()
+            # Each frame may end with a flush of its own.
+            most = grown(channel.limits.max_message) + assembly.frames * 16
+            self._count(channel, stream, size, assembly.packed, most)
         else:
             self._count(channel, stream, size, assembly.buffer.size(), channel.limits.max_message)
+
+    def _came(self):
+        # What the octets of the message so far expanded to.
+        assembly = self.assembly
+        return 0 if assembly is None else assembly.passed + assembly.buffer.size()
 
     def expand(self, channel, stream, p, pos, n):
         rest = self.left
@@ -161,8 +163,11 @@ class DeflateLayer(MessageLayer):
         assembly.packed += n
         buffer = assembly.buffer
         if assembly.packed:
-            have = assembly.passed + buffer.size()
-            data = self._expand(channel, stream, data, final, channel.limits.max_message - have)
+            have = self._came()
+            room = channel.limits.max_message - have
+            if channel.limits.max_fragment < room + have - assembly.mark:
+                room = channel.limits.max_fragment - (have - assembly.mark)
+            data = self._expand(channel, stream, data, final, room)
             if data is None:
                 return 0
         size = len(data)
@@ -195,7 +200,7 @@ class DeflateLayer(MessageLayer):
         # A message that came in one piece.
         if data:
             # An empty payload is no DEFLATE at all: it would leave the decompressor within a block.
-            data = self._expand(channel, stream, data, True, channel.limits.max_message)
+            data = self._expand(channel, stream, data, True, channel.limits.whole_message)
             if data is None:
                 return 0
         size = len(data)
@@ -236,9 +241,11 @@ class DeflateLayer(MessageLayer):
                 expanded = self._after_final_block(expanded, final and alone, room, most)
                 engine = self.decompressor
             channel.expanded += len(expanded)
+            if self._came() + len(expanded) > channel.limits.max_message:
+                self.too_big("max_message", channel, stream)
+                return None
             if len(expanded) > room:
-                channel.count_hit("max_message")
-                self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
+                self.too_big("max_fragment", channel, stream)
                 return None
             if self.finals > channel.limits.max_final_blocks:
                 channel.count_hit("max_final_blocks")
@@ -484,6 +491,11 @@ class DeflateLayer(MessageLayer):
         compressed += engine.flush(SYNC_FLUSH)
         self.compressor = engine
         return compressed
+
+
+def grown(most):
+    """The most octets that so many are compressed to: what cannot be grows by 5 in 16 KiB and less."""
+    return most + (most >> 8) + 64
 
 
 def ending(compressed):

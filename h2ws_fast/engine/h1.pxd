@@ -25,6 +25,7 @@ cdef int CLOSE_TIMER, GO_ON_TIMER, SWEEP_TIMER
 cdef double NEVER, ROUNDING_S
 cdef Layer DISCARDED
 cdef Limits DEFAULTS
+cdef int64_t UNLIMITED
 
 
 cdef class Upgraded(Delivery):
@@ -39,6 +40,7 @@ cdef class Upgraded(Delivery):
     cdef Timers _timers
     cdef int64_t _partial
     cdef bytes _pong
+    cdef bint _held_back
     cdef bint _receiving, _sending
     cdef int64_t _sent_mark
     cdef double _sent_since

@@ -42,7 +42,7 @@ from .events import Drained, MessagePart, Shed, Terminated
 from .guard import Guard
 from .kernels import address, flat, whole
 from .layers import DISCARDED
-from .limits import Limits
+from .limits import UNLIMITED, Limits
 from .masking import MaskKeys
 from .messages import new_message_layer, payload
 from .raised import Raised
@@ -64,6 +64,7 @@ class Upgraded(Delivery):
     __slots__ = (
         "_chunks",
         "_guard",
+        "_held_back",
         "_keys",
         "_messages",
         "_partial",
@@ -118,6 +119,7 @@ class Upgraded(Delivery):
         self._timers = Timers(limits)
         self.queue = []
         self._partial = 0  # octets held of messages that are not complete
+        self._held_back = False
         self._pong = None
         self.interrupt = None
         self._receiving = False
@@ -363,6 +365,10 @@ class Upgraded(Delivery):
         self._check_open()
         self._messages.stream_parts(self, self._stream)
 
+    def hold_back(self, stream_id, held):
+        """See `Connection.hold_back`; here `unread` says it to whoever reads the transport."""
+        self._held_back = held
+
     def ping(self, stream_id, data=b""):
         """Send a WebSocket ping of at most 125 octets."""
         self._send_control(WS_PING, bytes(memoryview(data)))
@@ -426,13 +432,14 @@ class Upgraded(Delivery):
 
     @property
     def unread(self):
-        """Octets of whole messages that wait for `consumed`; 0 once it is closing.
+        """Octets of whole messages that wait for `consumed`; 0 once it is closing, and more than
+        there can be while the peer is held back.
 
         There are no windows here: whoever reads the transport stops while this is too much.
         """
         if self._stream.flags & (CLOSING | OVER):
             return 0
-        return self._stream.held - self._partial
+        return UNLIMITED if self._held_back else self._stream.held - self._partial
 
     def stats(self):
         """See `Connection.stats`."""

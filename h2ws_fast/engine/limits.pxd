@@ -3,6 +3,8 @@ from libc.stdint cimport int64_t
 
 cdef class Limits:
     cdef readonly int64_t max_message
+    cdef readonly int64_t max_fragment
+    cdef int64_t whole_message
     cdef readonly int64_t max_fragments
     cdef readonly int64_t max_empty_fragments
     cdef readonly int64_t max_final_blocks

@@ -31,6 +31,8 @@ class Limits:
 
     __slots__ = (
         "max_message",
+        "max_fragment",
+        "whole_message",
         "max_fragments",
         "max_empty_fragments",
         "max_final_blocks",
@@ -85,6 +87,9 @@ class Limits:
         *,
         # Octets in one WebSocket message, checked before allocation (websockets: 1 MiB). None: 2**62.
         max_message=1048576,
+        # Octets in one frame of a message, and in what a compressed one expands to: for those who take
+        # messages in pieces and want none larger. Closed with 1009.
+        max_fragment=None,
         # Frames in one message, or a sixteenth of its octets where that is more: fragment floods.
         max_fragments=1024,
         # Empty frames in one message.
@@ -202,6 +207,9 @@ class Limits:
         shutdown_timeout_s=10.0,
     ):
         self.max_message = _number("max_message", max_message, 1)
+        self.max_fragment = _number("max_fragment", max_fragment, 1)
+        # What a message of one frame may have.
+        self.whole_message = min(self.max_message, self.max_fragment)
         self.max_fragments = _number("max_fragments", max_fragments, 1)
         self.max_empty_fragments = _number("max_empty_fragments", max_empty_fragments, 1)
         self.max_final_blocks = _number("max_final_blocks", max_final_blocks, 1)

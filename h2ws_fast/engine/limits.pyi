@@ -1,5 +1,6 @@
 class Limits:
     max_message: int
+    max_fragment: int
     max_fragments: int
     max_empty_fragments: int
     max_final_blocks: int
@@ -51,6 +52,7 @@ class Limits:
         self,
         *,
         max_message: int | None = 1048576,
+        max_fragment: int | None = None,
         max_fragments: int | None = 1024,
         max_empty_fragments: int | None = 64,
         max_final_blocks: int | None = 128,

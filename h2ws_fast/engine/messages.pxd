@@ -48,6 +48,7 @@ cdef class MessageLayer(Layer):
     @cython.final
     @cython.locals(limits=Limits, assembly=Assembly)
     cdef void _count(self, Channel channel, Stream stream, int64_t size, int64_t have, int64_t most) except *
+    cdef int too_big(self, str limit, Channel channel, Stream stream) except -1
     @cython.final
     @cython.locals(opcode=int)
     cdef int _payload(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1

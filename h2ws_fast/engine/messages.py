@@ -109,7 +109,7 @@ class MessageLayer(Layer):
                             head = 8
                         else:
                             size = n
-                    if second & 0x80 and size <= n - head and size <= channel.limits.max_message:
+                    if second & 0x80 and size <= n - head and size <= channel.limits.whole_message:
                         at = pos + head
                         if first == WHOLE_BINARY:
                             pos = at + size
@@ -244,8 +244,9 @@ class MessageLayer(Layer):
             if opcode == CONTINUATION_FRAME:
                 self.fail(channel, stream, WS_PROTOCOL_ERROR, "continuation of no message")
             elif size > channel.limits.max_message and not self.may_fit(channel, first, size):
-                channel.count_hit("max_message")
-                self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
+                self.too_big("max_message", channel, stream)
+            elif size > channel.limits.max_fragment and not self.may_fit(channel, first, size):
+                self.too_big("max_fragment", channel, stream)
         elif opcode != CONTINUATION_FRAME:
             self.fail(channel, stream, WS_PROTOCOL_ERROR, "message inside a message")
         else:
@@ -281,8 +282,10 @@ class MessageLayer(Layer):
         limits = channel.limits
         assembly = self.assembly
         if size > most - have:
-            channel.count_hit("max_message")
-            self.fail(channel, stream, MESSAGE_TOO_BIG, "message is too big")
+            self.too_big("max_message", channel, stream)
+            return
+        if size > limits.max_fragment and not self.may_fit(channel, assembly.opcode, size):
+            self.too_big("max_fragment", channel, stream)
             return
         if size == 0 and not self.opcode & FIN:
             assembly.empty_frames += 1
@@ -294,6 +297,11 @@ class MessageLayer(Layer):
             if assembly.frames > limits.max_fragments and assembly.frames > have >> 4:
                 channel.count_hit("max_fragments")
                 self.fail(channel, stream, POLICY_VIOLATION, "too many fragments")
+
+    def too_big(self, limit, channel, stream):
+        """Fail the WebSocket for a message, or a fragment of one, that is longer than its limit."""
+        channel.count_hit(limit)
+        return self.fail(channel, stream, MESSAGE_TOO_BIG, limit[4:] + " is too big")
 
     def _payload(self, channel, stream, p, pos, n):
         # n octets of the current frame, unmasked by `key`; the frame is whole where left is 0.

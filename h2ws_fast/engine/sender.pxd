@@ -63,6 +63,8 @@ cdef class Sender(Fanout):
     cpdef send_many(self, stream_ids, data, dict packed=*)
     @cython.locals(stream=Stream, messages=MessageLayer)
     cpdef stream_messages(self, int64_t stream_id)
+    @cython.locals(stream=Stream)
+    cpdef hold_back(self, int64_t stream_id, bint held)
     @cython.final
     cdef Stream _find(self, int64_t stream_id)
     cdef object _is_none(self, int64_t stream_id)

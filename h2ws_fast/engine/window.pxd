@@ -1,9 +1,13 @@
 from libc.stdint cimport int64_t
 
 
+cdef int64_t HELD_BACK
+
+
 cdef class Window:
     cdef int64_t left
     cdef int64_t due
 
     cdef bint spend(self, int64_t n) noexcept
     cdef int64_t earn(self, int64_t n, int64_t size) noexcept
+    cdef void hold_back(self, bint held) noexcept

@@ -2,8 +2,11 @@
 
 `left` is what the peer may still send, `due` what it will be granted again with the next
 WINDOW_UPDATE. `due` may be negative: octets of an incomplete message are granted at once, since a
-message larger than the window could not arrive otherwise, and are charged when it is complete.
+message larger than the window could not arrive otherwise, and are charged when it is complete. It is also
+lowered, by more than any window has, where the peer is to get nothing for a while.
 """
+
+HELD_BACK = 1 << 40
 
 
 class Window:
@@ -30,3 +33,8 @@ class Window:
         self.due = 0
         self.left += increment
         return increment
+
+    def hold_back(self, held):
+        """Grant nothing from now on, or all that is due. To do again what is so does nothing."""
+        if held != (self.due < -(HELD_BACK >> 1)):
+            self.due += -HELD_BACK if held else HELD_BACK

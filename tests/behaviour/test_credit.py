@@ -24,6 +24,7 @@ class Sender:
         self.streams = {}
         self.initial = stream_window
         self.frames = []
+        self.sent = 0
         self.key = KEY if peer.role == "server" else None
 
     def listen(self):
@@ -50,6 +51,7 @@ class Sender:
             events += self.peer.feed(f.data(stream_id, octets[at : at + n], pad=pad))
             self.streams[stream_id] = self.window(stream_id) - n - extra
             self.connection -= n + extra
+            self.sent += n + extra
             at += n
             self.listen()
         return at, events
@@ -85,6 +87,48 @@ def test_messages_nobody_takes_stop_the_peer(make, role):
         peer.conn.consumed(stream_id, credit)
     sender.listen()
     assert sender.window(stream_id) >= STREAM_WINDOW // 2
+
+
+def test_a_peer_that_is_held_back_gets_nothing_until_it_is_not(make, role):
+    peer = make(role)
+    stream_id = peer.websocket()
+    sender = Sender(peer)
+    peer.conn.hold_back(stream_id, True)
+    peer.conn.hold_back(stream_id, True)
+    credits, went = [], True
+    while went:
+        went, events = sender.message(stream_id, bytes(1000))
+        credits += [e.credit for e in events]
+    # Not even for heads. The connection's window, which is everybody's, is never held back.
+    assert sum(credits) <= STREAM_WINDOW
+    for credit in credits[:-1]:
+        peer.conn.consumed(stream_id, credit)
+    sender.listen()
+    left = sender.window(stream_id)
+    assert left < 1016
+    assert sender.connection > CONNECTION_WINDOW // 2
+    peer.conn.hold_back(stream_id, False)
+    peer.conn.hold_back(stream_id, False)
+    sender.listen()
+    assert sender.window(stream_id) > STREAM_WINDOW - 2500
+
+
+def test_the_close_of_a_peer_that_is_held_back_comes_through(make, role):
+    peer = make(role)
+    stream_id = peer.websocket()
+    sender = Sender(peer)
+    peer.conn.hold_back(stream_id, True)
+    while sender.message(stream_id, bytes(1000))[0]:
+        pass
+    peer.conn.close_websocket(stream_id, 1000)
+    sender.listen()
+    assert sender.window(stream_id) > STREAM_WINDOW // 2
+    peer.conn.hold_back(stream_id, True)  # too late
+    while sender.message(stream_id, bytes(1000))[0] and sender.sent < 3 * STREAM_WINDOW:
+        pass
+    assert sender.sent >= 3 * STREAM_WINDOW
+    peer.conn.hold_back(7, True)  # nobody
+    peer.conn.hold_back(7, False)
 
 
 @pytest.mark.row("9113-6.9.1-5")

@@ -964,6 +964,26 @@ def test_max_message_in_fragments(make):
     failed(peer, stream_id, 1009)
 
 
+@row("SEC-5-1")
+@pytest.mark.parametrize("frame", ["whole", "first", "later", "last"])
+def test_max_fragment(make, frame):
+    peer = make("server", limits={"max_message": 1000, "max_fragment": 100}, auto_credit=True)
+    stream_id = peer.websocket()
+    most, final = bytes(100), frame in ("whole", "last")
+    begin = ws_frame(BINARY, most, fin=False, key=KEY)
+    more = ws_frame(CONTINUATION, most, fin=False, key=KEY)
+    peer.feed(f.data(stream_id, begin + more + ws_frame(CONTINUATION, most, key=KEY)))
+    peer.feed(f.data(stream_id, ws_frame(BINARY, most, key=KEY)))
+    assert [len(e.data) for e in of(peer.events, "BytesMessage")] == [300, 100]
+    if frame in ("later", "last"):
+        peer.feed(f.data(stream_id, begin + more))
+    opcode = BINARY if frame in ("whole", "first") else CONTINUATION
+    head = ws_frame(opcode, b"", fin=final, key=KEY, length=101)
+    peer.feed(f.data(stream_id, head))
+    reached(peer, "max_fragment")
+    failed(peer, stream_id, 1009)
+
+
 @row("SEC-5-3")
 @pytest.mark.parametrize(
     ("name", "payload", "more"),

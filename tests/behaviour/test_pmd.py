@@ -538,6 +538,28 @@ def test_inflated_text_is_checked_as_it_comes(either, takeover):
 # -- limits ------------------------------------------------------------------------------------
 
 
+@row("SEC-5-1")
+@pytest.mark.parametrize("step", [None, 7])
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("size", [1000, 1001])
+def test_what_a_fragment_expands_to_is_bounded(either, step, frames, size):
+    socket = either(limits={"max_message": 5000, "max_fragment": 1000})
+    out = zlib.compressobj(6, zlib.DEFLATED, -15)
+    pieces = [out.compress(b"a" * size) + out.flush(zlib.Z_SYNC_FLUSH) for _ in range(frames)]
+    pieces[-1] = pieces[-1][:-4]
+    octets = [compressed(socket, BINARY, pieces[0], fin=frames == 1)]
+    octets += [
+        socket.frame(CONTINUATION, piece, fin=at == frames)
+        for at, piece in enumerate(pieces[1:], start=2)
+    ]
+    if size == 1000:
+        socket.feed(*octets, step=step)
+        assert socket.messages == [b"a" * size * frames]
+    else:
+        fails(socket, 1009, *octets, step=step)
+        assert socket.conn.stats()["limits"] == {"max_fragment": 1}
+
+
 @row("7692-x-1", "SEC-5-2")
 @pytest.mark.parametrize("step", [1, 500, None])
 def test_a_bomb_is_1009_before_it_goes_off(either, step):
@@ -574,6 +596,23 @@ def test_the_limit_counts_inflated_octets(either, takeover):
                 assert socket.messages == [data]
             else:
                 fails(socket, 1009, *octets)
+
+
+def test_flushes_between_fragments_do_not_count(either):
+    noise = random.Random(3).randbytes(1000)
+    out = zlib.compressobj(6, zlib.DEFLATED, -15)
+    pieces = [
+        out.compress(noise[at : at + 10]) + out.flush(zlib.Z_SYNC_FLUSH)
+        for at in range(0, 1000, 10)
+    ]
+    pieces[-1] = pieces[-1][:-4]
+    socket = either(limits={"max_message": 1000})
+    socket.feed(
+        compressed(socket, BINARY, pieces[0], fin=False),
+        *(socket.frame(CONTINUATION, piece, fin=False) for piece in pieces[1:-1]),
+        socket.frame(CONTINUATION, pieces[-1]),
+    )
+    assert socket.messages == [noise]
 
 
 @row("7692-x-1")

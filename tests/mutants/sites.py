@@ -28,6 +28,7 @@ SIGNALS = {
     "hit",
     "count_hit",
     "reached",
+    "too_big",
     "_malformed",
     "_refuse",
     "_write_reset",
@@ -151,6 +152,7 @@ LIMITS = {
     "max_empty_fragments": ["SEC-5-3"],
     "max_final_blocks": ["SEC-5-2"],
     "max_empty_frames": ["SEC-1-9"],
+    "max_fragment": ["SEC-5-1"],
     "max_fragments": ["SEC-5-3"],
     "max_header_list_size": ["SEC-2-1", "SEC-3-1"],
     "max_local_resets": ["SEC-1-2"],
@@ -171,7 +173,7 @@ def _limit(signal):
     for node in ast.walk(signal):
         match node:
             case ast.Call(func=func, args=[ast.Constant(value=str() as name), *_]):
-                if _call_name(func) in ("hit", "count_hit", "reached"):
+                if _call_name(func) in ("hit", "count_hit", "reached", "too_big"):
                     return LIMITS.get(name, [])
     return []
 

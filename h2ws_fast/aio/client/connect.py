@@ -47,8 +47,7 @@ class connect:  # used as a function, as in `websockets`
     SecurityError (redirects), StreamReset, ConnectionTerminated, and TimeoutError when it takes
     longer than `open_timeout` seconds, redirects included. `additional_headers`, `subprotocols`,
     `origin` and `user_agent_header` go into the request; a user and password in the URI are sent as
-    basic authentication. `max_queue` is accepted and not needed: what is not received waits with
-    the server. Other keyword arguments are those of `Session`, `proxy` and `sock` among them.
+    basic authentication. Other keyword arguments are those of `Session`, `proxy` and `sock` among them.
     """
 
     def __init__(
@@ -71,9 +70,9 @@ class connect:  # used as a function, as in `websockets`
         write_timeout: float | None = 60,
         keepalive_interval: float | None = 30,
         keepalive_timeout: float | None = 20,
-        max_size: int | None = 2**20,
-        max_queue: int | tuple[int, int] | None = 16,
-        write_limit: int | tuple[int, int] = 2**15,
+        max_size: int | tuple[int | None, int | None] | None = 2**20,
+        max_queue: int | tuple[int | None, int | None] | None = None,
+        write_limit: int | tuple[int, int | None] = 2**15,
         compression: str | ClientPerMessageDeflateFactory | None = "deflate",
         settings: Settings | None = None,
         limits: Limits | None = None,

@@ -83,6 +83,7 @@ async def open_upgraded(session: Session, wanted: Wanted) -> WebSocket:
     )
     wire.log = session.logger
     wire.observer = session._observer
+    wire.queue_high, wire.queue_low = session._queue
     wanted.make(wire, 1, request)
     if session._keeper is not None:
         session._keeper.add(wire)

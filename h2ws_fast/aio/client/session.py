@@ -23,7 +23,7 @@ from ...errors import (
     StreamReset,
 )
 from .. import tls, uri
-from ..arguments import check_kinds, check_seconds, deflate_from, limits_from
+from ..arguments import check_kinds, check_seconds, deflate_from, limits_from, marks_from
 from ..http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
 from ..keeper import Keeper
 from ..observer import Observer, check_observer
@@ -64,6 +64,8 @@ class Session:
     server does not take them over HTTP/2 or does not speak it; `http="h1"` has them begin there.
     Requests and tunnels need HTTP/2. The session serves the origin of `uri` and no other.
 
+    `max_size`, `max_queue` and `write_limit` are as `serve` has them.
+
     WebSockets offer compression as `compression` says: "deflate", a
     `ClientPerMessageDeflateFactory`, or None for none.
 
@@ -99,9 +101,9 @@ class Session:
         write_timeout: float | None = 60,
         keepalive_interval: float | None = 30,
         keepalive_timeout: float | None = 20,
-        max_size: int | None = 2**20,
-        max_queue: int | tuple[int, int] | None = 16,
-        write_limit: int | tuple[int, int] = 2**15,
+        max_size: int | tuple[int | None, int | None] | None = 2**20,
+        max_queue: int | tuple[int | None, int | None] | None = None,
+        write_limit: int | tuple[int, int | None] = 2**15,
         compression: str | ClientPerMessageDeflateFactory | None = "deflate",
         settings: Settings | None = None,
         limits: Limits | None = None,
@@ -144,6 +146,7 @@ class Session:
             keepalive_interval=keepalive_interval,
             keepalive_timeout=keepalive_timeout,
         )
+        self._queue = marks_from(max_queue)
         self._user_agent = _named(user_agent_header)
         self._way = Way(self.target, proxy, self._user_agent, kwargs)
         self._wire: ClientWire | None = None

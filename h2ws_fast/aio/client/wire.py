@@ -39,6 +39,7 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
     def __init__(self, session: Session, hub: Hub) -> None:
         conn = Connection(Role.CLIENT, session._settings, session._limits, pool=hub.pool)
         super().__init__(hub, conn, session._limits.write_high)
+        self.queue_high, self.queue_low = session._queue
         self.session = session
         self.observer = session._observer
         self.retired = False

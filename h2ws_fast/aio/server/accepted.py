@@ -38,6 +38,7 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
 
     def __init__(self, server: Roster, hub: Hub) -> None:
         super().__init__(hub, NOBODY, server.options.limits.write_high)
+        self.queue_high, self.queue_low = server.options.queue
         self.server = server
         self.arrival: Arrival | None = None  # whose place it takes, in `connection_made`
         self._refusal: str | None = None  # why this newcomer may not come in

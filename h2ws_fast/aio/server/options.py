@@ -39,6 +39,7 @@ class CommonOptions:
     logger: Any
     websockets: bool  # is there anybody to take them?
     observer: Observer | None = None
+    queue: tuple[int, int] = (0, 0)  # high and low mark of messages that wait
     ignoring = False  # an upgrade that is not asked for as it must be is ignored, not refused
 
     @property

@@ -18,6 +18,7 @@ from ..arguments import (
     check_tunnels,
     deflate_from,
     limits_from,
+    marks_from,
 )
 from ..http import Request, Response
 from ..observer import Observer, check_observer
@@ -85,7 +86,7 @@ def serve(
     keepalive_interval: float | None = 30,
     keepalive_timeout: float | None = 20,
     max_size: int | tuple[int | None, int | None] | None = 2**20,
-    max_queue: int | tuple[int | None, int | None] | None = 16,
+    max_queue: int | tuple[int | None, int | None] | None = None,
     write_limit: int | tuple[int, int | None] = 2**15,
     settings: Settings | None = None,
     limits: Limits | None = None,
@@ -126,11 +127,13 @@ def serve(
     `compression` answers the client's offers of permessage-deflate: "deflate" with defaults that
     keep nothing between messages, a `ServerPerMessageDeflateFactory` as it says, None never.
 
-    `max_size` limits a message, `write_limit` (or a pair, high and low) is where `send` begins to
-    wait. What arrives and is not received waits with the peer, by flow control: the window in
-    `settings` bounds it in octets, so `max_queue` of `websockets` is accepted and not needed.
-    `limits` replaces what the timeouts, `max_size` and `write_limit` say, but for the pings and
-    TLS: give one or the others.
+    `max_size` limits a message, or a pair a message and each of its fragments; `write_limit` (or a
+    pair, high and low) is where `send` begins to wait. What arrives and is not received waits with
+    the peer, by flow control: the window in `settings` bounds it in octets. `max_queue` (or a pair,
+    high and low) bounds it in messages, too: the peer of a WebSocket for which more than `high` wait
+    gets no further window until `low` are left, a quarter of that; what its window allowed before
+    still comes. Over HTTP/1.1 the transport is not read meanwhile. `limits` replaces what the
+    timeouts, `max_size` and `write_limit` say, but for the pings and TLS: give one or the others.
 
     Each WebSocket is pinged every `ping_interval` seconds and closed with 1011 where no pong comes
     within `ping_timeout`. A connection with open streams that is silent for `keepalive_interval`
@@ -203,6 +206,7 @@ def serve(
         keepalive_interval=keepalive_interval,
         keepalive_timeout=keepalive_timeout,
     )
+    options.queue = marks_from(max_queue)
     options.logger = logging.getLogger(LOGGER) if logger is None else logger
     options.observer = check_observer(observer)
     options.websockets = bool(handler or on_message)
