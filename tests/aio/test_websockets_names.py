@@ -1,5 +1,6 @@
 """docs/websockets.md names everything that the installed websockets has, and speaks the truth."""
 
+import asyncio
 import importlib
 import inspect
 import re
@@ -102,11 +103,83 @@ def test_close_codes_are_theirs():
     }
 
 
-@pytest.mark.parametrize("name", ["create_connection", "extensions"])
-def test_what_has_no_counterpart_is_refused(name):
-    with pytest.raises(TypeError, match=name):
-        ours.connect("ws://localhost/", **{name: [object]})
-    with pytest.raises(TypeError, match=name):
-        ours.serve(print, **{name: [object]})
-    ours.connect("ws://localhost/", **{name: None})
-    ours.serve(print, **{name: None}, compression=None)
+def test_what_has_no_counterpart_is_refused():
+    with pytest.raises(TypeError, match="create_connection"):
+        ours.connect("ws://localhost/", create_connection=object)
+    with pytest.raises(TypeError, match="create_connection"):
+        ours.serve(print, create_connection=object)
+    ours.connect("ws://localhost/", create_connection=None, extensions=None)
+    ours.serve(print, create_connection=None, extensions=[], compression=None)
+
+
+def factories(kind):
+    """That of this package, and that of websockets, with the same arguments."""
+    name = f"{kind}PerMessageDeflateFactory"
+    for package in ("h2ws_fast.websockets", "websockets"):
+        module = importlib.import_module(f"{package}.extensions.permessage_deflate")
+        yield getattr(module, name)
+
+
+@pytest.mark.parametrize("http", ["h2", "h1"])
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+async def test_extensions_are_factories_of_compression(clear, http, whose):
+    client, server = (list(factories(kind))[whose == "theirs"] for kind in ("Client", "Server"))
+    offered = client(server_max_window_bits=11, compress_settings={"memLevel": 4, "level": 9})
+    answered = server(
+        client_max_window_bits=10,
+        require_client_max_window_bits=True,
+        compress_settings={"level": -1},
+    )
+    seen = asyncio.get_running_loop().create_future()
+
+    async def handler(ws):
+        seen.set_result(ws.compression)
+        async for message in ws:
+            await ws.send(message)
+
+    server = ours.serve(handler, "127.0.0.1", 0, extensions=[answered], compression=None)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        uri = f"ws://127.0.0.1:{port}/"
+        async with ours.connect(uri, http=http, extensions=[offered], proxy=None) as ws:
+            await ws.send("a" * 10)
+            assert await ws.recv() == "a" * 10
+            here, there = ws.compression, await seen
+            assert (here.bits, here.mem_level, here.level, here.threshold) == (10, 4, 9, 0)
+            assert (there.bits, there.mem_level, there.level, there.threshold) == (11, 8, 6, 0)
+            assert here.sends and here.receives and there.sends and there.receives
+
+
+@pytest.mark.parametrize("kind", ["Client", "Server"])
+def test_factories_have_the_arguments_of_their_counterparts(kind):
+    mine, other = factories(kind)
+    theirs_, mine_ = inspect.signature(other).parameters, inspect.signature(mine).parameters
+    assert {name: each.default for name, each in mine_.items()} == {
+        name: each.default for name, each in theirs_.items()
+    }
+    assert mine.name == other.name
+    for wrong in ({"compress_settings": {"wbits": 9}}, {"server_max_window_bits": 16}):
+        with pytest.raises(ValueError):
+            other(**wrong)
+        with pytest.raises(ValueError):
+            mine(**wrong)
+
+
+def test_other_extensions_are_refused():
+    mine, there = factories("Client")
+    server, _ = factories("Server")
+
+    class Another:
+        name = "x-another"
+
+        def get_request_params(self):
+            return []
+
+    for wrong in ([Another()], [server()], [mine(), mine()], [object()]):
+        with pytest.raises(TypeError, match="extensions"):
+            ours.connect("ws://localhost/", extensions=wrong)
+    for wrong in ([mine()], [there()]):
+        with pytest.raises(TypeError, match="extensions"):
+            ours.serve(print, extensions=wrong)
+    with pytest.raises(ValueError, match="method"):
+        mine(compress_settings={"method": 9})

@@ -7,20 +7,21 @@ from typing import Any
 
 from ...aio.client import connect as native
 from ...aio.websocket import WebSocket as ClientConnection
-from ..arguments import dropped
+from ..arguments import adapted
+from ..extensions.permessage_deflate import client_factory
 
 __all__ = ["ClientConnection", "connect", "unix_connect"]
 
 
 class connect(native.connect):
-    """`h2ws_fast.connect`; `extensions` and `create_connection` raise TypeError unless None."""
+    """`h2ws_fast.connect`, with `extensions`; `create_connection` raises TypeError unless None."""
 
     def __init__(self, uri: str, **kwargs: Any) -> None:
-        super().__init__(uri, **dropped(kwargs))
+        super().__init__(uri, **adapted(kwargs, client_factory))
 
 
 def unix_connect(
     path: str | os.PathLike[str] | None = None, uri: str | None = None, **kwargs: Any
 ) -> native.connect:
     """As `connect`, over a Unix socket."""
-    return native.unix_connect(path, uri, **dropped(kwargs))
+    return native.unix_connect(path, uri, **adapted(kwargs, client_factory))

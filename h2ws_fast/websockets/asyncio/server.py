@@ -13,18 +13,19 @@ from ...aio.server.basic_auth import basic_auth
 from ...aio.server.server import Server
 from ...aio.websocket import WebSocket
 from ...aio.websocket import WebSocket as ServerConnection
-from ..arguments import dropped
+from .. import arguments
+from ..extensions.permessage_deflate import server_factory
 
 __all__ = ["Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
 
 
-def adapted(arguments: dict[str, Any]) -> dict[str, Any]:
+def adapted(given: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `serve` as `h2ws_fast.serve` takes them."""
-    dropped(arguments)
+    arguments.adapted(given, server_factory)
     # Who wants to know whose pages ask says so: https://www.rfc-editor.org/rfc/rfc6455#section-10.2
-    arguments.setdefault("origins", None)
-    arguments["process_request"] = _with_host(arguments.get("process_request"))
-    return arguments
+    given.setdefault("origins", None)
+    given["process_request"] = _with_host(given.get("process_request"))
+    return given
 
 
 def _with_host(process_request: Callable[[Any, Request], Any] | None) -> Any:
@@ -45,8 +46,8 @@ def serve(
 ) -> Server:
     """`h2ws_fast.serve` with the defaults of `websockets`: every Origin may ask (`origins=None`).
 
-    `request.headers` has Host over HTTP/2, too. `extensions` and `create_connection` raise
-    TypeError unless they are None.
+    `request.headers` has Host over HTTP/2, too. `extensions` takes one factory of permessage-deflate;
+    `create_connection` raises TypeError unless it is None.
     """
     return server.serve(handler, host, port, **adapted(kwargs))
 
