@@ -1,20 +1,22 @@
-"""Says in words what goes over an HTTP/2 connection, frame by frame.
+"""Says in words what goes over a connection: HTTP/2 frame by frame, HTTP/1.1 head by head.
 
 A `Tracer` is fed the octets of both directions as they pass and writes lines. It is a reader of
 its own, so that it shows what really is on the wire: the engine has no part in it but for header
-compression. Inside of a stream that was opened for it, WebSocket frames are told too.
+compression. Inside of a stream that was opened for it, or behind a 101, WebSocket frames are told
+too. What a peer wrote is escaped, and cut where it is long.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections.abc import Callable
 from typing import Any
 
-from ..engine import constants as c
-from ..engine.hpack import CompressionError, Decoder, HeaderListTooLarge
-from ..printable import printable
+from .engine import constants as c
+from .engine.hpack import CompressionError, Decoder, HeaderListTooLarge
+from .printable import printable
 
 __all__ = ["Tracer"]
 
@@ -70,6 +72,9 @@ FIELD = 4096  # characters of a field's value
 INDENT = " " * 12
 
 SEND, RECV = "send", "recv"
+
+HEAD = re.compile(rb"[!-~]+ [^\r\n]* HTTP/1\.|HTTP/1\.")
+MAX_HEAD = 65536  # octets of a head of HTTP/1.1; what is longer is told as octets
 
 _new_decoder: Any = Decoder  # the engine's inner modules are not typed
 
@@ -147,18 +152,26 @@ class _Direction:
         # As large as any the encoder may use: what it has evicted is not asked for again.
         self.decoder: Any = _new_decoder(2**24, 2**16, 2**30)
         self.block = b""
+        self.upgraded: _WebSocket | None = None
+        self.began = False  # a head of HTTP/1.1 was told
         self.websockets: dict[int, _WebSocket] = {}
 
 
 class Tracer:
-    """Writes lines about a client's connection: `sent` and `received` are fed its octets."""
+    """Writes lines about a connection: `sent` and `received` are fed the octets of this end.
 
-    def __init__(self, write: Callable[[str], object], *, color: bool = False) -> None:
+    `server`: this end is the server.
+    """
+
+    def __init__(
+        self, write: Callable[[str], object], *, color: bool = False, server: bool = False
+    ) -> None:
         self._write = write
         self._color = color
         self._begun = time.monotonic()
-        self._directions = {SEND: _Direction(SEND, True), RECV: _Direction(RECV, False)}
-        self.buffer: Any = b""  # what a traced connection is reading into
+        self._directions = {SEND: _Direction(SEND, not server), RECV: _Direction(RECV, server)}
+        self._client = self._directions[RECV if server else SEND]
+        self._h1 = False  # the client's first octets are no preface of HTTP/2
         self._asked: set[int] = set()  # streams of extended CONNECTs for a WebSocket
 
     def sent(self, data: bytes) -> None:
@@ -182,6 +195,12 @@ class Tracer:
     def _feed(self, direction: _Direction, data: bytes) -> None:
         octets = direction.octets
         octets += data
+        if direction.preface and not c.PREFACE.startswith(octets[: len(c.PREFACE)]):
+            direction.preface = False
+            self._h1 = True
+        if self._h1:
+            self._http1(direction)
+            return
         if direction.preface:
             if len(octets) < len(c.PREFACE):
                 return
@@ -197,6 +216,36 @@ class Tracer:
             payload = bytes(octets[9 : 9 + length])
             del octets[: 9 + length]
             self._frame(direction, kind, flags, stream_id, payload)
+
+    def _http1(self, direction: _Direction) -> None:
+        octets = direction.octets
+        while octets:
+            if direction.upgraded is not None:
+                data = bytes(octets)
+                octets.clear()
+                for line in direction.upgraded.feed(data):
+                    self._line(f"{direction.name} {line}")
+                return
+            end = octets.find(b"\r\n\r\n")
+            first_part = not direction.began and b"\r\n" not in octets
+            if end < 0 and len(octets) <= MAX_HEAD and first_part:
+                return
+            if not HEAD.match(octets) or (end < 0 and len(octets) > MAX_HEAD):
+                self._line(f"{direction.name} {len(octets)} octets over HTTP/1.1")
+                octets.clear()
+                return
+            if end < 0:
+                return
+            first, *fields = bytes(octets[:end]).split(b"\r\n")
+            del octets[: end + 4]
+            direction.began = True
+            self._line(f"{direction.name} {printable(first, FIELD)}")
+            for field in fields:
+                self._detail(printable(field, FIELD))
+            if direction is not self._client and first[8:12] == b" 101":
+                for each in self._directions.values():
+                    each.upgraded = _WebSocket()
+                self._http1(self._client)
 
     def _frame(
         self, direction: _Direction, kind: int, flags: int, stream_id: int, payload: bytes

@@ -50,10 +50,12 @@ def marks_from(max_queue: int | tuple[int | None, int | None] | None) -> tuple[i
     for mark in (high, low):
         if mark is not None and (not isinstance(mark, int) or isinstance(mark, bool)):
             raise TypeError(f"max_queue is a number of messages, a pair, or None: {max_queue!r}")
-    if high is None and low is None:
-        return 0, 0
-    low = high // 4 if low is None else low
-    high = low * 4 if high is None else high
+    if high is None:
+        if low is None:
+            return 0, 0
+        high = low * 4
+    elif low is None:
+        low = high // 4
     if not 0 <= low <= high:
         raise ValueError(f"max_queue is high and low, and high is the larger: {max_queue!r}")
     # A message is counted when it is the second that waits: 0 is as 1.

@@ -62,6 +62,7 @@ cdef class Wire:
     cdef public bint patient
     cdef public object keeper
     cdef public object observer
+    cdef public bint logs
     cdef public double keep_due
     cdef readonly Py_ssize_t write_high
     cdef public int queue_high

@@ -267,6 +267,7 @@ class Wire:
         "keep_due",
         "keeper",
         "lingering",
+        "logs",
         "lost",
         "observer",
         "over",
@@ -298,6 +299,7 @@ class Wire:
         self.queue_high = 0  # unread messages of a WebSocket beyond which its peer is held back ...
         self.queue_low = 0  # ... until so many are left
         self.observer = None
+        self.logs = False  # is the log told of WebSockets that open and close?
         self.due = NEVER  # when the engine is to be called, by `timer` or by the keeper
         self.keeper = None  # who pings the WebSockets of this connection
         self.keep_due = 0.0

@@ -30,6 +30,7 @@ class Wire:
     websockets: list[WebSocket]
     routes: dict[int, Callable[[Any], None]] | None
     write_high: int
+    logs: bool
     queue_high: int
     queue_low: int
     keeper: Keeper | None

@@ -31,8 +31,6 @@ from .parts import Parts, Pieces, invalid_reason
 from .protocol import _raise
 from .state import CLOSED, CONNECTING, OPEN, State
 
-logger = logging.getLogger("h2ws_fast.aio.websocket")
-
 _STATES = tuple(State)
 
 
@@ -150,7 +148,7 @@ class WebSocket(Outgoing):
         if isinstance(error, SystemExit | KeyboardInterrupt):
             self.wire.hub.loop.call_soon(_raise, error)
         else:
-            logger.error("a callback of %r failed", self, exc_info=error)
+            self.logger.error("a callback of %r failed", self, exc_info=error)
         self._start_closing(WS_INTERNAL_ERROR, "")
 
     # -- ping and pong ----------------------------------------------------------------------------
@@ -308,6 +306,8 @@ class WebSocket(Outgoing):
             self._index = -1
             if self.wire.observer is not None:
                 tell(self.wire.observer, "websocket_closed", self)
+            if self.wire.logs:
+                self.logger.info("connection closed")
         extra = self._extra
         if extra is not None:
             if extra.drainers:
@@ -386,10 +386,10 @@ class WebSocket(Outgoing):
             error = task.exception()
             if isinstance(error, ConnectionClosed):
                 code = WS_INTERNAL_ERROR
-                logger.debug("the handler of %r ended with its connection: %s", self, error)
+                self.logger.debug("the handler of %r ended with its connection: %s", self, error)
             elif error is not None:
                 code = WS_INTERNAL_ERROR
-                logger.error("the handler of %r failed", self, exc_info=error)
+                self.logger.error("connection handler failed", exc_info=error)
         self._abandon(code)
 
     def _abandon(self, code):
@@ -533,3 +533,5 @@ def open_websocket(ws):
         keeper._opened(ws)
     if wire.observer is not None:
         tell(wire.observer, "websocket_opened", ws)
+    if wire.logs:
+        ws.logger.info("connection open")

@@ -16,6 +16,7 @@ from typing import Any
 from .. import H2WSError, InvalidStatus, InvalidURI, Session
 from ..aio import tls, uri
 from ..printable import printable
+from ..trace import Tracer
 from . import CommandError, loops, version
 from .examination import CHECKS, Examination
 from .field import field
@@ -24,7 +25,6 @@ from .probe import Probe
 from .reach import Streams, reach, reconnect
 from .remedies import status_remedy
 from .report import Report
-from .trace import Tracer
 
 __all__ = ["add_parser", "check", "run"]
 

@@ -28,12 +28,10 @@ from .. import (
     WebSocket,
 )
 from ..aio import tls
-from ..aio.client.wire import ClientWire
-from ..aio.protocol import Hub
 from ..printable import printable
+from ..trace import Tracer
 from . import CommandError, loops, twin, version
 from .field import field
-from .trace import Tracer
 
 __all__ = ["add_parser", "run"]
 
@@ -145,55 +143,11 @@ def _reason(error: OSError) -> str:
     return str(error.strerror or error)
 
 
-class _TracedTransport:
-    """A transport that tells what is written to it."""
-
-    def __init__(self, transport: Any, tracer: Tracer) -> None:
-        self._transport = transport
-        self._tracer = tracer
-
-    def write(self, data: Any) -> None:
-        """Tell and write."""
-        self._tracer.sent(bytes(data))
-        self._transport.write(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-class _TracedWire(ClientWire):
-    """A connection that tells what goes over it."""
-
-    __slots__ = ("tracer",)
-
-    tracer: Tracer
-
-    def connection_made(self, transport: Any) -> None:
-        """The transport is there."""
-        traced: Any = _TracedTransport(transport, self.tracer)
-        super().connection_made(traced)
-
-    def get_buffer(self, sizehint: int) -> Any:
-        """Where to read into: a buffer that is kept until `buffer_updated` has told of it."""
-        buffer = super().get_buffer(sizehint)
-        self.tracer.buffer = buffer
-        return buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Octets came."""
-        self.tracer.received(bytes(self.tracer.buffer[:nbytes]))
-        super().buffer_updated(nbytes)
-
-
 class _TracedSession(Session):
-    """A session whose connection is traced."""
+    """A session whose connections are traced."""
 
-    tracer: Tracer
-
-    def _make_wire(self, hub: Hub) -> ClientWire:
-        wire = _TracedWire(self, hub)
-        wire.tracer = self.tracer
-        return wire
+    def _tracer(self) -> Tracer:
+        return Tracer(_note, color=sys.stderr.isatty())
 
 
 def _harmless(text: str) -> str:
@@ -228,14 +182,8 @@ async def _talk(arguments: argparse.Namespace) -> int:
         raise CommandError("--insecure and --cafile are for wss:// and https://")
     if arguments.trace:
         session_type = _TracedSession
-    http = arguments.http
-    if arguments.trace:
-        if http == "h1":
-            raise CommandError("--trace shows frames of HTTP/2: leave out --http h1")
-        http = "h2"
+    http = "h2" if arguments.trace and arguments.http == "auto" else arguments.http
     session = session_type(url, ssl=context, http=http, max_size=MAX_MESSAGE, close_timeout=5)
-    if isinstance(session, _TracedSession):
-        session.tracer = Tracer(_note, color=sys.stderr.isatty())
     async with session:
         ws = await session.websocket(
             session.target.path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -89,6 +90,7 @@ def add_parser(commands: Any) -> None:
         metavar="OCTETS",
         help="refuse newcomers while all connections keep more than this (no limit)",
     )
+    add("--trace", action="store_true", help="print every frame both ways, to stderr")
     add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
     parser.set_defaults(run=run)
 
@@ -134,6 +136,12 @@ def _context(arguments: argparse.Namespace) -> tuple[Any, str]:
         raise CommandError(f"cannot load {files}: {error.strerror or error}") from error
 
 
+def _trace_log() -> logging.Logger:
+    log = logging.Logger("trace", logging.DEBUG)
+    log.addHandler(logging.StreamHandler())
+    return log
+
+
 def _run_one(
     arguments: argparse.Namespace,
     context: Any,
@@ -165,6 +173,7 @@ def _run_one(
             server_header=f"h2ws-fast/{version()}",
             limits=Limits(max_message=MAX_MESSAGE, max_queued=MAX_QUEUED, close_timeout_s=3.0),
             backlog=BACKLOG,
+            logger=_trace_log() if arguments.trace else None,
             max_connections=arguments.max_connections,
             max_connections_per_address=arguments.max_connections_per_address,
             memory_budget=arguments.memory_budget,

@@ -14,12 +14,12 @@ from ..aio.uri import Target
 from ..engine import constants as c
 from ..errors import H2WSError
 from ..printable import printable
+from ..trace import SETTINGS
 from .conversations import AFTER_OPENING, Conversations
 from .handshakes import Asked
 from .probe import Fields, Probe
 from .remedies import NO_SETTING, reset_remedy, status_remedy
 from .report import Report
-from .trace import SETTINGS
 
 __all__ = ["CHECKS", "Examination"]
 

@@ -14,8 +14,8 @@ from ..engine.agreement import ClientPerMessageDeflateFactory
 from ..engine.constants import CANCEL, ERROR_NAMES, NORMAL_CLOSURE
 from ..errors import StreamClosed
 from ..printable import printable
+from ..trace import Tracer
 from .seen import Seen
-from .trace import Tracer
 
 __all__ = ["Exchange", "Probe", "error_name"]
 

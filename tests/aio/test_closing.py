@@ -133,7 +133,7 @@ async def test_a_handler_that_raises_closes_with_1011_and_is_logged(clear, caplo
         assert caught.value.rcvd.code == 1011
     records = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert len(records) == 1
-    assert records[0].name.startswith("h2ws_fast.aio")
+    assert records[0].name.startswith("h2ws_fast.server")
     assert "the handler's own" in caplog.text
 
 

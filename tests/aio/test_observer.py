@@ -147,10 +147,10 @@ async def test_each_websocket_has_a_logger(clear, caplog):
         async with clear.serve(handler), connect(clear.ws()) as ws:
             ws.logger.warning("from the client")
     record = next(record for record in caplog.records if record.message.startswith("from "))
-    assert record.name == "h2ws_fast.aio.server"
+    assert record.name == "h2ws_fast.server"
     assert isinstance(uuid.UUID(record.message[5:]), uuid.UUID)
     client = next(r for r in caplog.records if r.message == "from the client")
-    assert client.name == "h2ws_fast.aio.session"
+    assert client.name == "h2ws_fast.client"
 
 
 async def test_a_logger_of_ones_own(clear, caplog):

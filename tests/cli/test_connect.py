@@ -260,9 +260,14 @@ def test_a_version_that_is_not_served_is_an_error(served, asked, cleartext):
         assert done.returncode == 1 and "Traceback" not in done.stderr
 
 
-def test_trace_is_of_http_2(server):
-    done = talk(server.uri, "", "--insecure", "--trace", "--http", "h1")
-    assert done.returncode == 1 and "leave out --http h1" in done.stderr
+def test_trace_of_http_1_1(server):
+    done = talk(server.uri, "hello\n", "--insecure", "--trace", "--http", "h1")
+    assert done.returncode == 0 and done.stdout == "hello\n"
+    lines = [re.sub(r"^(\[ *\d+\.\d+\]|) +", "", line) for line in done.stderr.splitlines()]
+    assert "send GET / HTTP/1.1" in lines and "sec-websocket-version: 13" in map(str.lower, lines)
+    assert "recv HTTP/1.1 101 Switching Protocols" in lines
+    assert "send WebSocket text, masked, 5 octets: 'hello'" in lines
+    assert "recv WebSocket text, 5 octets: 'hello'" in lines
 
 
 @pytest.mark.parametrize("option", ["--trace", "--http=h2"])

@@ -533,3 +533,19 @@ def test_a_number_that_is_none_is_told_in_words(option, words):
     done = subprocess.run([*COMMAND, "echo", option], capture_output=True, text=True, timeout=30)
     name = option.partition("=")[0]
     assert done.returncode == 2 and done.stderr.endswith(f"argument {name}: {words}\n")
+
+
+def test_trace_shows_what_goes_over_each_connection():
+    with Echo("--trace", "--cleartext") as echo:
+
+        async def main():
+            for http in ("h2", "h1"):
+                async with connect(echo.uri, http=http, compression=None) as ws:
+                    await ws.send("hello")
+                    assert await ws.recv() == "hello"
+
+        run(main())
+        *_, told = echo.stop()
+    assert "recv connection preface" in told and ":protocol: websocket" in told
+    assert "recv GET / HTTP/1.1" in told
+    assert told.count("WebSocket text, masked, 5 octets: 'hello'") == 2

@@ -5,7 +5,7 @@ import re
 import hpack
 import pytest
 
-from h2ws_fast.cli.trace import Tracer
+from h2ws_fast.trace import Tracer
 from tests.support import frames as f
 from tests.support import ws_frames as w
 
@@ -169,3 +169,52 @@ def test_times_and_colors():
     tracer.received(f.ping())
     assert re.fullmatch(r"\[ *\d+\.\d{3}\] connected", written[0])
     assert "\x1b[35;1mPING\x1b[0m" in written[1]
+
+
+def test_the_end_of_a_server(lines):
+    tracer = Tracer(lambda line: lines.append(line.split("] ")[-1].strip()), server=True)
+    for at in range(len(f.MAGIC)):
+        tracer.received(f.MAGIC[at : at + 1])
+    tracer.sent(f.settings())
+    assert lines == [
+        "recv connection preface",
+        "send SETTINGS frame <length=0, flags=0x00, stream_id=0>",
+    ]
+
+
+def test_http_1_1_in_any_split(lines):
+    asked = b"GET /a HTTP/1.1\r\nHost: b\x1b\r\n\r\n"
+    answered = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+    message = w.ws_frame(w.TEXT, b"hi")
+    early = w.ws_frame(w.TEXT, b"early")
+    tracer = Tracer(lambda line: lines.append(line.split("] ")[-1].strip()), server=True)
+    for octet in asked + early:
+        tracer.received(bytes((octet,)))
+    for octet in answered:
+        tracer.sent(bytes((octet,)))
+    for octet in message:
+        tracer.received(bytes((octet,)))
+    lines[:] = [line for line in lines if not line.endswith("octets over HTTP/1.1")]
+    assert lines == [
+        "recv GET /a HTTP/1.1",
+        r"Host: b\x1b",
+        "send HTTP/1.1 101 Switching Protocols",
+        "Upgrade: websocket",
+        "recv WebSocket text, masked, 2 octets: 'hi'",
+    ]
+
+
+def test_bodies_over_http_1_1_are_counted(lines):
+    tracer = Tracer(lambda line: lines.append(line.split("] ")[-1].strip()))
+    tracer.sent(b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc")
+    tracer.received(b"HTTP/1.1 200 OK\r\n\r\n")
+    tracer.received(b"no head at all")
+    tracer.received(b"HTTP/1.1 " + b"x" * 70_000)
+    assert lines == [
+        "send POST / HTTP/1.1",
+        "content-length: 3",
+        "send 3 octets over HTTP/1.1",
+        "recv HTTP/1.1 200 OK",
+        "recv 14 octets over HTTP/1.1",
+        "recv 70009 octets over HTTP/1.1",
+    ]

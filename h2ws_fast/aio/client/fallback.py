@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConnectionTerminated, LocalProtocolError
 from ..h1.upgrade import UpgradeWire, dialling
 from ..protocol import Hub
+from ..traced import traced
 from ..uri import Target
 from ..websocket import WebSocket
 from .opening import Wanted
@@ -72,7 +73,9 @@ async def open_upgraded(session: Session, wanted: Wanted) -> WebSocket:
     if hub is None:
         raise LocalProtocolError("the session is not connected: use async with, or connect()")
     request = session._make_request("GET", wanted.path, wanted.headers, "websocket")
-    wire = UpgradeWire(
+    wire = traced(
+        UpgradeWire,
+        session._tracer(),
         hub,
         session._limits,
         request,

@@ -7,7 +7,7 @@ import logging
 import ssl as ssl_module
 import weakref
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..._twins import warn_if_pure
 from ...engine import Limits, Settings
@@ -28,6 +28,7 @@ from ..http import Body, Headers, HeadersLike, Request, Response, fields_of, oct
 from ..keeper import Keeper
 from ..observer import Observer, check_observer
 from ..protocol import Hub, Wire, running_hub
+from ..traced import log_tracer, traced
 from ..tunnel import Tunnel, reset
 from ..websocket import WebSocket
 from .agent import user_agent
@@ -37,9 +38,12 @@ from .opening import Opening, Wanted, in_time
 from .way import Way
 from .wire import ClientWire
 
+if TYPE_CHECKING:
+    from ...trace import Tracer
+
 __all__ = ["Session", "own_fields"]
 
-LOGGER = "h2ws_fast.aio.session"
+LOGGER = "h2ws_fast.client"
 logger = logging.getLogger(LOGGER)
 
 # What tunnels and unread responses have to end by themselves in, when the session is closed.
@@ -245,7 +249,11 @@ class Session:
             wire.leave()
 
     def _make_wire(self, hub: Hub) -> ClientWire:
-        return ClientWire(self, hub)
+        return traced(ClientWire, self._tracer(), self, hub)
+
+    def _tracer(self) -> Tracer | None:
+        # Who is to tell what goes over a connection that is about to be made.
+        return log_tracer(self.logger, server=False)
 
     def __await__(self) -> Generator[Any, None, Session]:
         return self.connect().__await__()

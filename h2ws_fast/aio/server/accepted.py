@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,7 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
 
     def _opened(self) -> bool:
         server = self.server
+        self.logs = server.logger.isEnabledFor(logging.INFO)
         limit = server._admit(self)
         if limit is not None:
             if not server.admission.hear(self):

@@ -23,6 +23,7 @@ from ..arguments import (
 from ..http import Request, Response
 from ..observer import Observer, check_observer
 from ..protocol import Hub
+from ..traced import log_tracer, traced
 from ..websocket import WebSocket
 from .accepted import AcceptedWire
 from .admission import Admission
@@ -41,7 +42,7 @@ from .wire import ServerWire
 
 __all__ = ["SAME_ORIGIN", "SameOrigin", "Server", "serve", "unix_serve"]
 
-LOGGER = "h2ws_fast.aio.server"
+LOGGER = "h2ws_fast.server"
 
 
 class Server(Listener):
@@ -54,7 +55,7 @@ class Server(Listener):
     options: Options
 
     def _wire(self, hub: Hub) -> AcceptedWire:
-        return ServerWire(self, hub)
+        return traced(ServerWire, log_tracer(self.logger, server=True), self, hub)
 
 
 def serve(

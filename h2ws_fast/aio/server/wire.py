@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .server import Server
 
 __all__ = ["ServerWire"]
+
+PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 
 
 class ServerWire(AcceptedWire):
@@ -157,14 +160,18 @@ class ServerWire(AcceptedWire):
 
     def _turn_away(self, stream_id: int, status: int, reason: str) -> None:
         # Without a body: Firefox leaves a connection where a refused WebSocket came with one.
+        self._rejected(stream_id, status, reason)
+        answer(self, stream_id, Response(status), "CONNECT")
+
+    def _rejected(self, stream_id: int, status: int, reason: str) -> None:
         self.server.admission.note(
-            "stream %d of %s was refused with %d: %s",
+            "connection rejected (%d %s): stream %d of %s, %s",
+            status,
+            PHRASES.get(status, "no name"),
             stream_id,
             peer_of(self),
-            status,
             printable(reason),
         )
-        answer(self, stream_id, Response(status), "CONNECT")
 
     def _refuse(self, what: Any, response: Any) -> None:
         if not isinstance(response, Response):
@@ -172,6 +179,11 @@ class ServerWire(AcceptedWire):
         opens = what.request.protocol is not None or what.request.method == "CONNECT"
         if opens and 200 <= response.status <= 299:
             raise ValueError("a refusal needs a status other than 2xx")
+        if opens:
+            self._rejected(what.stream_id, response.status, "as the application answered")
+        elif self.logs:
+            phrase = PHRASES.get(response.status, "no name")
+            self.log.info("HTTP response sent (%d %s)", response.status, phrase)
         answer(self, what.stream_id, response, what.request.method)
 
     def _plain(self, event: Any) -> None:
