@@ -30,15 +30,20 @@ backend ours
 @contextlib.contextmanager
 def haproxy(port, folder, *, settings="", bind="", server="proto h2"):
     """Yield two ports: of `bind`, which tells versions apart, and of HTTP/2 alone in cleartext."""
+    command, h1, h2 = haproxy_of(port, folder, settings=settings, bind=bind, server=server)
+    with running(command, stderr=subprocess.DEVNULL) as process:
+        wait_for_port(h1, process)
+        yield h1, h2
+
+
+def haproxy_of(port, folder, *, settings="", bind="", server="proto h2"):
+    """The command that runs it, and its two ports."""
     h1, h2 = free_port(), free_port()
     config = folder / "haproxy.cfg"
     config.write_text(
         HAPROXY.format(h1=h1, h2=h2, port=port, settings=settings, bind=bind, server=server)
     )
-    command = [program("haproxy"), "-db", "-q", "-f", str(config)]
-    with running(command, stderr=subprocess.DEVNULL) as process:
-        wait_for_port(h1, process)
-        yield h1, h2
+    return [program("haproxy"), "-db", "-q", "-f", str(config)], h1, h2
 
 
 @contextlib.contextmanager
@@ -47,6 +52,14 @@ def nghttpx(port, folder, *, backend="proto=h2", trusting=False):
 
     `trusting`: any certificate of the backend will do.
     """
+    command, front = nghttpx_of(port, folder, backend=backend, trusting=trusting)
+    with running(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        wait_for_port(front, process)
+        yield front, front
+
+
+def nghttpx_of(port, folder, *, backend="proto=h2", trusting=False):
+    """The command that runs it, and its port."""
     front = free_port()
     command = [
         program("nghttpx", "nghttp2-proxy"),
@@ -57,6 +70,4 @@ def nghttpx(port, folder, *, backend="proto=h2", trusting=False):
         f"--pid-file={folder}/pid",
         *(["--insecure"] if trusting else []),
     ]
-    with running(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        wait_for_port(front, process)
-        yield front, front
+    return command, front

@@ -33,6 +33,14 @@ class Link(Session):
         # Both are offered, so that a server of HTTP/1.1 says so: RFC 7301 lets it fail otherwise.
         return super()._secured(("h2", "h1") if http == ("h2",) else http)
 
+    def _goaway(self) -> None:
+        # It ends with its last stream, even where the server only announces that it will leave:
+        # HAProxy says no more, and waits for its clients.
+        wire = self._wire
+        if wire is not None:
+            wire.on_idle = self._shutdown
+            wire.watched = True
+
     def _forget(self, wire: Any) -> None:
         super()._forget(wire)
         # Over HTTP/1.1 a WebSocket that was misdirected (421) has another connection by now.

@@ -347,6 +347,10 @@ class Session:
                 wire.pull()
                 wire.abort()
 
+    def _goaway(self) -> None:
+        # The server takes no new streams. Who made this session sees it and decides.
+        pass
+
     def _forget(self, wire: Any) -> None:
         # A connection is gone.
         self._others.discard(wire)

@@ -93,6 +93,7 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
         elif type(event) is GoawayReceived:
             if not self.retired:
                 self.wake_all()
+            self.session._goaway()
         elif type(event) is SinkFailed:
             self.session.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
 
