@@ -70,13 +70,13 @@ class NoAvailableStreams(LocalProtocolError):
 
 
 class PoolFull(H2WSError):
-    """A limit of a `Pool` is reached: `limit` is its name. Nothing was sent."""
+    """A limit of a `Pool` or `Session` is reached: `limit` is its name. Nothing was sent."""
 
     error_code = REFUSED_STREAM
     retryable = True
 
     def __init__(self, limit: str) -> None:
-        super().__init__(f"the pool has reached its {limit}")
+        super().__init__(f"{limit} is reached: try again later")
         self.limit = limit
 
 

@@ -111,10 +111,11 @@ def test_limits_of_http_1_1_stand_there():
 
 
 def test_limits_of_a_client_stand_there_with_their_defaults():
-    from h2ws_fast import Pool
+    from h2ws_fast import Pool, Session
     from h2ws_fast.aio.client.pool import MAX_TRIES
     from h2ws_fast.aio.client.race import MAX_ADDRESSES
     from h2ws_fast.aio.client.redirect import MAX_REDIRECTS
+    from h2ws_fast.aio.client.session import MAX_WAITING
     from h2ws_fast.aio.h1.answer import MAX_INFORMED, MAX_REFUSAL
     from h2ws_fast.aio.h1.head import MAX_FIELDS, MAX_HEAD, MAX_LINE
 
@@ -129,6 +130,7 @@ def test_limits_of_a_client_stand_there_with_their_defaults():
     parameters = inspect.signature(Pool).parameters
     for name in ("max_connections", "max_idle", "max_waiting", "open_timeout"):
         assert told.pop(name) == [parameters[name].default], name
+    assert inspect.signature(Session).parameters["max_waiting"].default == MAX_WAITING
     assert told.pop("attempts for one stream") == [MAX_TRIES]
     assert told.pop("redirects") == [MAX_REDIRECTS]
     assert told.pop("addresses of a name") == [MAX_ADDRESSES]

@@ -13,6 +13,7 @@ from ..engine.handshake import is_token
 
 __all__ = [
     "check_callables",
+    "check_count",
     "check_kinds",
     "check_seconds",
     "check_subprotocols",
@@ -85,6 +86,17 @@ def check_seconds(**given: Any) -> None:
             raise TypeError(f"{name} must be a number of seconds, or None: {value!r}")
         if not 0 < value < math.inf:
             raise ValueError(f"{name} must be above 0, or None for never: {value!r}")
+
+
+def check_count(*, least: int = 1, none: bool = False, **given: Any) -> None:
+    """Raise TypeError or ValueError for what is no number of things, nor None where that is one."""
+    for name, value in given.items():
+        if value is None and none:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name} must be a whole number: {value!r}")
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}: {value!r}")
 
 
 def check_unmixed(taker: Callable[..., Any], limits: Limits | None, **given: Any) -> None:

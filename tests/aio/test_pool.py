@@ -9,11 +9,13 @@ from h2ws_fast import (
     AlpnError,
     ConnectionClosed,
     ExtendedConnectUnsupported,
+    InvalidStatus,
     InvalidURI,
     LocalProtocolError,
     Pool,
     PoolFull,
     Response,
+    Session,
     StreamReset,
     connect,
 )
@@ -399,6 +401,68 @@ async def test_what_waits_is_bounded(clear):
         assert pool.stats()["waiting"] == 0
         await check(ws)
     assert MAX_WAITING == 10_000
+
+
+async def test_what_waits_on_a_session_is_bounded(clear):
+    settings = Settings(max_concurrent_streams=1)
+    async with clear.serve(echo, settings=settings, on_request=say):
+        async with Session(clear.http, max_waiting=2) as session:
+            ws = await session.websocket("/")
+            waiting = [asyncio.ensure_future(session.websocket("/")) for _ in range(2)]
+            await until(lambda: session.stats()["waiting"] == 2)
+            for ask in (session.websocket("/"), session.request("GET", "/")):
+                with pytest.raises(PoolFull, match="max_waiting is reached"):
+                    await ask
+            assert session.stats()["refused"] == {"max_waiting": 2}
+            await check(ws)
+            for task in waiting:  # one after the other has the one stream
+                await ws.close()
+                ws = await task
+                await check(ws)
+            assert session.stats()["waiting"] == 0
+    assert Session("http://a.example")._max_waiting == MAX_WAITING
+    assert Session("http://a.example", max_waiting=None)._max_waiting > 2**62
+    for wrong, error in ((-1, ValueError), (1.5, TypeError)):
+        with pytest.raises(error, match="max_waiting"):
+            Session("http://a.example", max_waiting=wrong)
+
+
+async def test_what_waits_for_settings_is_bounded():
+    async def script(peer):
+        await peer.until_eof()
+
+    async with RawServer(script, greet=False) as server:
+        session = Session(f"http://127.0.0.1:{server.port}", max_waiting=1)
+        await session.connect()
+        waiting = asyncio.ensure_future(session.websocket("/"))
+        await until(lambda: session.stats()["waiting"] == 1)
+        with pytest.raises(PoolFull):
+            await session.websocket("/")
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        session._abort()
+        await session.wait_closed()
+
+
+async def test_tunnels_share_the_connection(place):
+    async def shout(tunnel):
+        async for data in tunnel:
+            await tunnel.send(data.upper())
+
+    options = {"handler": echo, "tunnels": {"shout": shout}}
+    async with place.serve(**options), Pool(ssl=place.client_ssl) as pool:
+        ws = await pool.websocket(place.ws())
+        tunnel = await pool.tunnel("shout", place.http.replace("//", "//user:secret@") + "/path?x")
+        assert tunnel._sending.wire is ws.wire
+        assert tunnel.request.path == "/path?x"
+        assert "authorization" in tunnel.request.headers
+        await tunnel.send(b"hello")
+        assert await anext(aiter(tunnel)) == b"HELLO"
+        assert pool.stats()["streams"] == 2
+        await tunnel.close()
+        with pytest.raises(InvalidStatus):
+            await pool.tunnel("unknown", place.http)
+        await check(ws)
 
 
 async def test_what_waits_for_a_connection_is_bounded(clear):

@@ -13,12 +13,9 @@ from typing import Any, Generic, TypeVar
 
 from ...errors import H2WSError, LocalProtocolError, PoolFull
 from .link import Link
+from .session import MAX_WAITING
 
 __all__ = ["MAX_WAITING", "Connections", "NoRoom", "PoolClosed"]
-
-# Streams that wait, of all origins together: a server that stops taking streams must not make its
-# client collect callers without end. Some 2 KB each.
-MAX_WAITING = 10_000
 
 L = TypeVar("L", bound=Link)
 

@@ -24,6 +24,7 @@ class Link(Session):
         self, uri: str, origin: Any, gone: Callable[[Any], None], **arguments: Any
     ) -> None:
         super().__init__(uri, **arguments)
+        self._max_waiting = math.inf  # who leads streams here counts all that wait
         self.origin = origin
         self.reserved = 0  # streams that are led here, or may be, and are not opened yet
         self.opened = 0  # streams so far

@@ -18,8 +18,10 @@ from ...errors import (
     StreamReset,
 )
 from .. import tls, uri
+from ..arguments import check_count
 from ..http import Body, HeadersLike, Response, fields_of, octets_of
 from ..protocol import running_hub
+from ..tunnel import Tunnel
 from ..websocket import WebSocket
 from .connections import MAX_WAITING, Connections
 from .fallback import is_remembered, probe, remember
@@ -85,7 +87,7 @@ class PoolLink(Link):
 
 
 class Pool:
-    """Connections to any number of origins, each shared by WebSockets and requests.
+    """Connections to any number of origins, each shared by WebSockets, requests and tunnels.
 
         async with Pool() as pool:
             ws = await pool.websocket("wss://host/chat")
@@ -255,6 +257,27 @@ class Pool:
             self._connections.gone(link)
             raise
 
+    async def tunnel(
+        self,
+        protocol: str,
+        uri_: str,
+        *,
+        headers: HeadersLike | None = None,
+        open_timeout: float | None = None,
+    ) -> Tunnel:
+        """Open a tunnel of octets over HTTP/2: see `Session.tunnel`. Raises PoolFull too."""
+        self._check_open()
+        target = uri.parse(uri_)
+        origin = Origin(target.scheme, target.host, target.port)
+        fields = own_fields(target, fields_of(headers))
+        patience = self._open_timeout if open_timeout is None else open_timeout
+
+        async def act(link: Link) -> Tunnel:
+            return await link.tunnel(protocol, target.path, headers=fields, open_timeout=patience)
+
+        async with in_time(patience):
+            return await self._on_link(origin, act, True)
+
     async def request(
         self,
         method: str,
@@ -324,14 +347,3 @@ class Pool:
 
     def __repr__(self) -> str:
         return f"<Pool {len(self._connections.links())} connections>"
-
-
-def check_count(*, least: int = 1, none: bool = False, **given: Any) -> None:
-    """Raise TypeError or ValueError for what is no number of things, nor None where that is one."""
-    for name, value in given.items():
-        if value is None and none:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{name} must be a whole number: {value!r}")
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}: {value!r}")

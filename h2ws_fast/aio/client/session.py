@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl as ssl_module
 import weakref
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
@@ -20,10 +21,18 @@ from ...errors import (
     InvalidStatus,
     LocalProtocolError,
     NoAvailableStreams,
+    PoolFull,
     StreamReset,
 )
 from .. import tls, uri
-from ..arguments import check_kinds, check_seconds, deflate_from, limits_from, marks_from
+from ..arguments import (
+    check_count,
+    check_kinds,
+    check_seconds,
+    deflate_from,
+    limits_from,
+    marks_from,
+)
 from ..http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
 from ..keeper import Keeper
 from ..observer import Observer, check_observer
@@ -49,6 +58,10 @@ logger = logging.getLogger(LOGGER)
 # What tunnels and unread responses have to end by themselves in, when the session is closed.
 FAREWELL_S = 1.0
 
+# Streams that wait for one of a server that stops taking them, or that says nothing: a client must
+# not collect callers without end. Some 2 KB each.
+MAX_WAITING = 10_000
+
 MISDIRECTED = 421  # this connection cannot answer for the origin: RFC 9110 section 15.5.20
 
 
@@ -73,7 +86,8 @@ class Session:
     WebSockets offer compression as `compression` says: "deflate", a
     `ClientPerMessageDeflateFactory`, or None for none.
 
-    Where the server's limit on concurrent streams is reached, opening waits for a free stream.
+    Where the server's limit on concurrent streams is reached, opening waits for a free stream;
+    `max_waiting` bounds how many wait, beyond which PoolFull is raised at once.
     Connecting raises OSError, AlpnError where the server does not speak HTTP/2, TimeoutError after
     `open_timeout` seconds, ConnectionTerminated where the server ends it at once, ProxyError.
 
@@ -109,6 +123,7 @@ class Session:
         max_queue: int | tuple[int | None, int | None] | None = None,
         write_limit: int | tuple[int, int | None] = 2**15,
         compression: str | ClientPerMessageDeflateFactory | None = "deflate",
+        max_waiting: int | None = MAX_WAITING,
         settings: Settings | None = None,
         limits: Limits | None = None,
         observer: Observer | None = None,
@@ -151,6 +166,9 @@ class Session:
             keepalive_timeout=keepalive_timeout,
         )
         self._queue = marks_from(max_queue)
+        check_count(least=0, none=True, max_waiting=max_waiting)
+        self._max_waiting = math.inf if max_waiting is None else max_waiting
+        self._refused = 0
         self._user_agent = _named(user_agent_header)
         self._way = Way(self.target, proxy, self._user_agent, kwargs)
         self._wire: ClientWire | None = None
@@ -272,8 +290,12 @@ class Session:
 
     def stats(self) -> dict[str, Any]:
         """Counters of its HTTP/2 connection by name, as `Connection.stats()` has them, and
-        `websockets`: those that are open. {} before it is connected."""
-        return {} if self._wire is None else self._wire.stats()
+        `websockets`: those that are open; streams that are `waiting`, and `refused` by the name of
+        the limit. {} before it is connected."""
+        if self._wire is None:
+            return {}
+        refused = {"max_waiting": self._refused}
+        return {**self._wire.stats(), "waiting": self._waiting(), "refused": refused}
 
     @property
     def websockets(self) -> list[WebSocket]:
@@ -376,6 +398,7 @@ class Session:
         wire = self._live()
         waited = self._led
         if wire.waiting and not waited:
+            self._check_waiting()
             waited = True
             await wire.wait()
         while True:
@@ -388,8 +411,19 @@ class Session:
             except BaseException:
                 wire._settled()  # it takes no stream: a free one is for the next who waits
                 raise
+            if not waited:
+                self._check_waiting()
             await wire.wait(first=waited)
             waited = True
+
+    def _waiting(self) -> int:
+        wire = self._wire
+        return 0 if wire is None else len(wire.waiting) + len(wire.ungreeted)
+
+    def _check_waiting(self) -> None:
+        if self._waiting() >= self._max_waiting:
+            self._refused += 1
+            raise PoolFull("max_waiting")
 
     def _make_request(
         self,
@@ -410,6 +444,7 @@ class Session:
     async def _extended(self) -> None:
         # RFC 8441 section 3: no `:protocol` before the server has sent the setting.
         while not (wire := self._live()).conn.settings_received:
+            self._check_waiting()
             await wire.greeted()
         if not wire.conn.can_connect:
             raise ExtendedConnectUnsupported(
