@@ -340,16 +340,18 @@ async def test_a_server_that_resets_the_stream():
         assert caught.value.error_code == f.CANCEL and not caught.value.retryable
 
 
-async def test_a_refusal_whose_body_never_ends():
-    async def script(peer):
-        await peer.expect(f.HEADERS, 1)
-        peer.headers(1, [(":status", "503")])
-        peer.send(f.data(1, b"one moment"))
-        await peer.expect(f.RST_STREAM, 1, skip=(f.WINDOW_UPDATE, f.SETTINGS, f.DATA))
-        await peer.until_eof()
+async def never_ends(peer):
+    """A refusal whose body does not end."""
+    await peer.expect(f.HEADERS, 1)
+    peer.headers(1, [(":status", "503")])
+    peer.send(f.data(1, b"one moment"))
+    await peer.expect(f.RST_STREAM, 1, skip=(f.WINDOW_UPDATE, f.SETTINGS, f.DATA))
+    await peer.until_eof()
 
+
+async def test_a_refusal_whose_body_never_ends():
     async with (
-        RawServer(script, ENABLED) as server,
+        RawServer(never_ends, ENABLED) as server,
         Session(f"http://127.0.0.1:{server.port}") as session,
     ):
         uri = f"http://127.0.0.1:{server.port}"
@@ -367,15 +369,8 @@ async def test_a_refusal_whose_body_never_ends():
 
 @pytest.mark.parametrize("kind", ["websocket", "tunnel"])
 async def test_cancelling_is_not_lost_where_a_refusal_has_begun(kind):
-    async def script(peer):
-        await peer.expect(f.HEADERS, 1)
-        peer.headers(1, [(":status", "503")])
-        peer.send(f.data(1, b"one moment"))
-        await peer.expect(f.RST_STREAM, 1, skip=(f.WINDOW_UPDATE, f.SETTINGS, f.DATA))
-        await peer.until_eof()
-
     async with (
-        RawServer(script, ENABLED) as server,
+        RawServer(never_ends, ENABLED) as server,
         Session(f"http://127.0.0.1:{server.port}") as session,
     ):
         opening = session.websocket() if kind == "websocket" else session.tunnel("token")
