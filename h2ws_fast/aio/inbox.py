@@ -156,7 +156,7 @@ class Inbox(Sink):
         else:
             at = self._rest_at
             if len(rest) - at == self.wire.queue_low * 2:
-                self.wire.conn.hold_back(self.stream_id, False)
+                self.wire.conn.withhold(self.stream_id, False)
                 self.wire._touch()
             self._first = rest[at]
             self._credit = rest[at + 1]
@@ -186,7 +186,7 @@ class Inbox(Sink):
             rest.append(data)
             rest.append(credit)
             if len(rest) - self._rest_at == self.wire.queue_high * 2:
-                self.wire.conn.hold_back(self.stream_id, True)
+                self.wire.conn.withhold(self.stream_id, True)
         if not credit:
             self._empty += 1
             if self._empty > MAX_EMPTY:

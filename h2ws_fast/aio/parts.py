@@ -43,7 +43,7 @@ class Parts:
         self._queue.append(part)
         wire = self._ws.wire
         if wire.queue_high and len(self._queue) == wire.queue_high + 1:
-            wire.conn.hold_back(self._ws.stream_id, True)
+            wire.conn.withhold(self._ws.stream_id, True)
         self.wake()
 
     def wake(self) -> None:
@@ -88,7 +88,7 @@ class Parts:
                 self._future = None
         part = self._queue.popleft()
         if ws.wire.queue_low and len(self._queue) == ws.wire.queue_low:
-            ws.wire.conn.hold_back(ws.stream_id, False)
+            ws.wire.conn.withhold(ws.stream_id, False)
             ws.wire.touch()
         if part.credit:
             ws.wire.conn.consumed(ws.stream_id, part.credit)

@@ -498,7 +498,7 @@ class Carrier(FrameReader):
     def start_closing(self, stream):
         if not stream.flags & CLOSING:
             stream.flags |= CLOSING
-            stream.hold_back(False)
+            stream.withhold(False)
             # What comes from now on is discarded and credited; with what the application still
             # holds, since the peer's Close must not wait for a reader who has gone.
             self.credit(stream, stream.held)

@@ -365,8 +365,8 @@ class Upgraded(Delivery):
         self._check_open()
         self._messages.stream_parts(self, self._stream)
 
-    def hold_back(self, stream_id, held):
-        """See `Connection.hold_back`; here `unread` says it to whoever reads the transport."""
+    def withhold(self, stream_id, held):
+        """See `Connection.withhold`; here `unread` says it to whoever reads the transport."""
         self._held_back = held
 
     def ping(self, stream_id, data=b""):

@@ -64,7 +64,7 @@ cdef class Sender(Fanout):
     @cython.locals(stream=Stream, messages=MessageLayer)
     cpdef stream_messages(self, int64_t stream_id)
     @cython.locals(stream=Stream)
-    cpdef hold_back(self, int64_t stream_id, bint held)
+    cpdef withhold(self, int64_t stream_id, bint held)
     @cython.final
     cdef Stream _find(self, int64_t stream_id)
     cdef object _is_none(self, int64_t stream_id)

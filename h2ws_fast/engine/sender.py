@@ -552,14 +552,14 @@ class Sender(Fanout):
         messages = self._open_websocket(stream)
         messages.stream_parts(self, stream)
 
-    def hold_back(self, stream_id, held):
+    def withhold(self, stream_id, held):
         """Give the peer no more credit for an open WebSocket while `held`: it sends what its window
         still allows, and stops. With False all that is due leaves at once. Does nothing where the
         WebSocket is closing, since the peer's Close must come through.
         """
         stream = self._find(stream_id)
         if stream and isinstance(stream.layer, MessageLayer) and not stream.flags & CLOSING:
-            stream.hold_back(held)
+            stream.withhold(held)
             self.grant(stream, 0)
 
     def _find(self, stream_id):

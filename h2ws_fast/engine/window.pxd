@@ -10,4 +10,4 @@ cdef class Window:
 
     cdef bint spend(self, int64_t n) noexcept
     cdef int64_t earn(self, int64_t n, int64_t size) noexcept
-    cdef void hold_back(self, bint held) noexcept
+    cdef void withhold(self, bint held) noexcept

@@ -34,7 +34,7 @@ class Window:
         self.left += increment
         return increment
 
-    def hold_back(self, held):
+    def withhold(self, held):
         """Grant nothing from now on, or all that is due. To do again what is so does nothing."""
         if held != (self.due < -(HELD_BACK >> 1)):
             self.due += -HELD_BACK if held else HELD_BACK

@@ -93,8 +93,8 @@ def test_a_peer_that_is_held_back_gets_nothing_until_it_is_not(make, role):
     peer = make(role)
     stream_id = peer.websocket()
     sender = Sender(peer)
-    peer.conn.hold_back(stream_id, True)
-    peer.conn.hold_back(stream_id, True)
+    peer.conn.withhold(stream_id, True)
+    peer.conn.withhold(stream_id, True)
     credits, went = [], True
     while went:
         went, events = sender.message(stream_id, bytes(1000))
@@ -107,8 +107,8 @@ def test_a_peer_that_is_held_back_gets_nothing_until_it_is_not(make, role):
     left = sender.window(stream_id)
     assert left < 1016
     assert sender.connection > CONNECTION_WINDOW // 2
-    peer.conn.hold_back(stream_id, False)
-    peer.conn.hold_back(stream_id, False)
+    peer.conn.withhold(stream_id, False)
+    peer.conn.withhold(stream_id, False)
     sender.listen()
     assert sender.window(stream_id) > STREAM_WINDOW - 2500
 
@@ -117,18 +117,18 @@ def test_the_close_of_a_peer_that_is_held_back_comes_through(make, role):
     peer = make(role)
     stream_id = peer.websocket()
     sender = Sender(peer)
-    peer.conn.hold_back(stream_id, True)
+    peer.conn.withhold(stream_id, True)
     while sender.message(stream_id, bytes(1000))[0]:
         pass
     peer.conn.close_websocket(stream_id, 1000)
     sender.listen()
     assert sender.window(stream_id) > STREAM_WINDOW // 2
-    peer.conn.hold_back(stream_id, True)  # too late
+    peer.conn.withhold(stream_id, True)  # too late
     while sender.message(stream_id, bytes(1000))[0] and sender.sent < 3 * STREAM_WINDOW:
         pass
     assert sender.sent >= 3 * STREAM_WINDOW
-    peer.conn.hold_back(7, True)  # nobody
-    peer.conn.hold_back(7, False)
+    peer.conn.withhold(7, True)  # nobody
+    peer.conn.withhold(7, False)
 
 
 @pytest.mark.row("9113-6.9.1-5")
