@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from .closed cimport ClosedStreams
-from .frames cimport FrameReader
+from .endings cimport Endings
 from .guard cimport Guard
 from .hpack cimport Decoder, Encoder
 from .arrivals cimport bytes_message, data_event, text_message
@@ -19,50 +19,36 @@ from .stream cimport Layer, Stream
 from .timers cimport Timers
 from .window cimport Window
 
-cdef unsigned int ANSWERED, BACKLOG, BODY_IN, CLOSED, CLOSING, DATA, DIRECT, END, END_STREAM, ENHANCE_YOUR_CALM
+cdef unsigned int ANSWERED, BACKLOG, BODY_IN, CLOSED, CLOSING, DATA, DIRECT, END, END_STREAM, FIN
 cdef unsigned int FLOW_CONTROL_ERROR, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HIGH, INTERNAL_ERROR
-cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, OVER, PADDED, PROTOCOL_ERROR, REFUSED, RST_STREAM, STREAM_CLOSED
+cdef unsigned int ENHANCE_YOUR_CALM, LATE_PONG, LOCAL, OVER, PADDED, PROTOCOL_ERROR, STREAM_CLOSED
+cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR, WS_PONG
+cdef int ENDED, RESET_BY_PEER, RESET_BY_US, READ_HEAD, CLOSE_TIMER, GO_ON_TIMER
 cdef int64_t TICKS
-cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR
-cdef unsigned int FIN, WS_PONG
-cdef int ENDED, RESET_BY_PEER, RESET_BY_US, DEAD, READ_HEAD, CLOSE_TIMER, GO_ON_TIMER, HANDSHAKE_TIMER
-cdef int IDLE_TIMER, KEEPALIVE_TIMER, PONG_TIMER
 
 cdef Layer DISCARDED
 
 
-cdef class Carrier(FrameReader):
+cdef class Carrier(Endings):
     cdef readonly bint can_connect
     cdef readonly bint client
-    cdef readonly bint draining
-    cdef bint answer_malformed, connect_enabled, greeted_settings
+    cdef bint connect_enabled, greeted_settings
     cdef bint peer_no_priorities
     cdef object secure
     cdef readonly object settings
-    cdef ClosedStreams closed
     cdef Decoder decoder
     cdef Encoder encoder
-    cdef Guard guard
     cdef MaskKeys keys
-    cdef Outbox outbox
-    cdef StreamMap streams
-    cdef Stream last_stream
     cdef str last_authority
-    cdef Timers timers
     cdef Window window
     cdef list pings
-    cdef dict pongs
-    cdef dict trailers
     cdef dict updates  # ranks of streams that are not open yet
     cdef list pending_settings
-    cdef unsigned int last_peer_id, goaway_last, peer_goaway_last
     cdef unsigned int seen_id  # last_peer_id when octets were last asked for
     cdef int64_t next_local_id
-    cdef int64_t local_initial, window_size, max_streams
-    cdef int64_t local_streams, peer_streams
+    cdef int64_t window_size, max_streams
     cdef int64_t peer_max_streams, peer_max_header_list
-    cdef int64_t shed_at
-    cdef int64_t pace_mark, widened
+    cdef int64_t pace_mark
     cdef int64_t round_trip  # in ticks; -1 until it was measured
     cdef int64_t messages_received
     cdef int64_t octets_received, octets_sent
@@ -70,7 +56,6 @@ cdef class Carrier(FrameReader):
     cdef double pinged_at  # when the last of them left
     cdef double latency_s  # how long its answer took, or -1
     cdef int shutdown_state
-    cdef double now
 
     @cython.locals(window=Window, stream=Stream, layer=Layer, length=int64_t, stream_id="unsigned int")
     cdef Py_ssize_t read_tunnels(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
@@ -117,32 +102,5 @@ cdef class Carrier(FrameReader):
     cdef int over(self, Stream stream) except -1
     cdef int start_closing(self, Stream stream) except -1
     cdef int end(self, Stream stream) except -1
-
-    @cython.locals(timers=Timers)
-    cdef int enter(self, Stream stream) except -1
-    cdef int ended_here(self, Stream stream) except -1
-    cdef int _settle(self, Stream stream) except -1
-    @cython.locals(grown=int64_t)
-    cdef int _forget(self, Stream stream, int how) except -1
-    @cython.locals(layer=Layer)
-    cdef int break_stream(self, Stream stream, unsigned int error_code, str reason) except -1
-    cdef bint _provoked(self) except -1
-    cdef int _reset_unopened(self, unsigned int stream_id, unsigned int error_code) except -1
-    cdef int fail_stream(self, Stream stream, unsigned int error_code, str reason) except -1
-    cdef int _malformed(self, Stream stream, str reason) except -1
-    cdef int _refuse(self, Stream stream, list fields) except -1
-    cdef int write_headers(self, Stream stream, list fields, bint end_stream) except -1
-    cdef int _finish_draining(self) except -1
-    cdef int _shut_down(self) except -1
-
     @cython.locals(control=Buffer)
     cdef int _write_window_update(self, unsigned int stream_id, int64_t increment) except -1
-    @cython.locals(control=Buffer)
-    cdef int _write_reset(self, unsigned int stream_id, unsigned int error_code) except -1
-    cdef bint _reached(self, object name) except -1
-    cdef int count_hit(self, str name) except -1
-    cdef int fail_connection(self, unsigned int error_code, str reason) except -1
-    cdef int write_goaway(self, unsigned int last, unsigned int error_code, object debug_data) except -1
-    cdef int terminate(self, unsigned int error_code, str reason, bint remote) except -1
-    @cython.locals(layer=Layer)
-    cdef int _terminate_stream(self, Stream stream, unsigned int error_code, str reason, bint remote) except -1
