@@ -22,6 +22,10 @@ from .roster import Roster
 
 __all__ = ["Listener"]
 
+# A stream whose own `close_timeout` ends at the same moment comes first: its handler hears of its end
+# and returns, and is not cancelled.
+AFTER_S = 0.1
+
 
 class Listener(Roster, abc.ABC):
     """A server: await it, or use it with `async with`, to start it.
@@ -115,7 +119,7 @@ class Listener(Roster, abc.ABC):
             arrival.abort()
         grace: float | None = None
         if close_connections:
-            grace = self.options.limits.close_timeout_s
+            grace = self.options.limits.close_timeout_s + AFTER_S
             for wire in list(self._wires):
                 wire.leave(code, reason)
         try:
