@@ -54,6 +54,17 @@ def accepting(heads, status="200", *fields):
     return script
 
 
+async def forwarded(door, octets):
+    """The head that a backend over HTTP/2 gets for octets of HTTP/1.1."""
+    heads = []
+    async with RawServer(accepting(heads, "404"), CONNECT_PROTOCOL) as backend:
+        async with door(backend.port, http="h2", tokens=TOKENS) as gate:
+            client = await Client.to(gate)
+            assert (await client.ask(octets)).status == 404
+            client.close()
+    return dict(heads[0])
+
+
 @pytest.mark.row("GW-h1h2-1", "GW-h1h2-5", "GW-h1h2-6")
 async def test_an_upgrade_becomes_a_connect(door):
     heads = []
@@ -99,13 +110,8 @@ async def test_an_upgrade_becomes_a_connect(door):
     ids=range(5),
 )
 async def test_an_upgrade_that_is_not_asked_for_as_it_must_be_is_ignored(door, octets):
-    heads = []
-    async with RawServer(accepting(heads, "404"), CONNECT_PROTOCOL) as backend:
-        async with door(backend.port, http="h2", tokens=TOKENS) as gate:
-            client = await Client.to(gate)
-            assert (await client.ask(octets)).status == 404
-            client.close()
-    assert dict(heads[0])[":method"] == "GET" and "upgrade" not in dict(heads[0])
+    fields = await forwarded(door, octets)
+    assert fields[":method"] == "GET" and "upgrade" not in fields
 
 
 @pytest.mark.row("GW-h1h2-3", "GW-gen-1")
@@ -119,13 +125,8 @@ async def test_an_upgrade_that_is_not_asked_for_as_it_must_be_is_ignored(door, o
     ids=range(3),
 )
 async def test_only_get_without_a_body_is_converted(door, octets):
-    heads = []
-    async with RawServer(accepting(heads, "404"), CONNECT_PROTOCOL) as backend:
-        async with door(backend.port, http="h2", tokens=TOKENS) as gate:
-            client = await Client.to(gate)
-            assert (await client.ask(octets)).status == 404
-            client.close()
-    assert dict(heads[0])[":method"] in ("GET", "POST") and "upgrade" not in dict(heads[0])
+    fields = await forwarded(door, octets)
+    assert fields[":method"] in ("GET", "POST") and "upgrade" not in fields
 
 
 @pytest.mark.row("GW-h1h2-3")

@@ -218,8 +218,8 @@ async def test_fields_of_one_hop_are_removed():
     assert fields["x-forwarded-for"] == "127.0.0.1" and "via" in fields
 
 
-@pytest.mark.row("GW-tun-6")
-async def test_te_trailers_goes_on_over_http2():
+async def sent_on(send):
+    """The HEADERS that a backend over HTTP/2 gets for a request that `send(client)` sends."""
     heads = []
 
     async def script(peer):
@@ -231,32 +231,29 @@ async def test_te_trailers_goes_on_over_http2():
     async with RawServer(script) as backend:
         async with in_front_of(Backend(f"http://127.0.0.1:{backend.port}", http="h2")) as gate:
             client = await RawClient.connect(gate.port)
-            client.headers(1, head("GET", "/", ("te", "trailers")), end_stream=True)
+            send(client)
             assert (await whole(client))[0] == "200"
             client.close()
-    assert heads[0].get("te") == "trailers"
+    (got,) = heads
+    return got
+
+
+@pytest.mark.row("GW-tun-6")
+async def test_te_trailers_goes_on_over_http2():
+    fields = head("GET", "/", ("te", "trailers"))
+    got = await sent_on(lambda client: client.headers(1, fields, end_stream=True))
+    assert got.get("te") == "trailers"
 
 
 @pytest.mark.row("GW-h2h2-2")
 async def test_never_indexed_stays_never_indexed():
     """The block of the request to the backend holds the literal of RFC 7541 section 6.2.3."""
-    blocks = []
 
-    async def script(peer):
-        got = await peer.expect(f.HEADERS)
-        blocks.append(got)
-        peer.headers(got.stream_id, [(":status", "200")], True)
-        await peer.until_eof()
+    def send(client):
+        literal = b"\x10\x08x-secret\x05value"
+        client.send(f.headers(1, client.encoder.encode(head()) + literal, True))
 
-    async with RawServer(script) as backend:
-        async with in_front_of(Backend(f"http://127.0.0.1:{backend.port}", http="h2")) as gate:
-            client = await RawClient.connect(gate.port)
-            block = client.encoder.encode(head())
-            literal = b"\x10\x08x-secret\x05value"
-            client.send(f.headers(1, block + literal, True))
-            assert (await whole(client))[0] == "200"
-            client.close()
-    (got,) = blocks
+    got = await sent_on(send)
     fields = hpack.Decoder().decode(got.content)
     assert [value for name, value in fields if name == "x-secret"] == ["value"]
     kept = {field[0]: isinstance(field, hpack.NeverIndexedHeaderTuple) for field in fields}

@@ -230,32 +230,29 @@ async def test_octets_pass_as_they_are(tunnel):
             assert await front.read(15_000) == octets[at : at + 15_000]
 
 
+async def end_one_after_the_other(first, second):
+    """Both sides of a tunnel end, and octets go the other way in between."""
+    first.send(b"last")
+    first.end()
+    assert await second.read(4) == b"last"
+    assert await second.ended()
+    second.send(b"still here")
+    assert await first.read(10) == b"still here"
+    second.end()
+    assert await first.ended()
+
+
 @pytest.mark.row("GW-tun-1")
 async def test_the_client_ends_its_side_alone(tunnel):
     async with tunnel() as (front, back, gate):
-        front.send(b"last")
-        front.end()
-        assert await back.read(4) == b"last"
-        assert await back.ended()
-        back.send(b"still here")
-        assert await front.read(10) == b"still here"
-        back.end()
-        assert await front.ended()
+        await end_one_after_the_other(front, back)
         await until(lambda: not load(gate))
 
 
 @pytest.mark.row("GW-tun-1")
 async def test_the_backend_ends_its_side_alone(tunnel):
     async with tunnel() as (front, back, gate):
-        back.send(b"last")
-        back.end()
-        assert await front.read(4) == b"last"
-        if not isinstance(front, H1Front):
-            assert await front.ended()
-        front.send(b"still here")
-        assert await back.read(10) == b"still here"
-        front.end()
-        assert await back.ended()
+        await end_one_after_the_other(back, front)
         await until(lambda: not load(gate))
 
 

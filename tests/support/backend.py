@@ -5,6 +5,8 @@ import base64
 import hashlib
 import re
 
+from tests.support.scripted import Scripted
+
 __all__ = ["Visit", "RawBackend", "accept_of"]
 
 SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -78,48 +80,22 @@ class Visit:
         self.writer.transport.abort()
 
 
-class RawBackend:
+class RawBackend(Scripted):
     """Each connection runs `script(visit)`; `visits` are all of them."""
 
+    expected = (asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError)
+
     def __init__(self, script):
+        super().__init__()
         self.script = script
         self.visits = []
-        self.failures = []
 
-    async def _connected(self, reader, writer):
+    async def serve(self, reader, writer):
         visit = Visit(reader, writer)
         self.visits.append(visit)
-        try:
-            await self.script(visit)
-        except (asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
-            pass
-        except BaseException as error:
-            self.failures.append(error)
-        finally:
-            writer.close()
+        await self.script(visit)
 
     @property
     def octets(self):
         """What came on all connections."""
         return b"".join(visit.octets for visit in self.visits)
-
-    async def __aenter__(self):
-        self.tasks = set()
-
-        def connected(reader, writer):
-            task = asyncio.get_running_loop().create_task(self._connected(reader, writer))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
-
-        self.server = await asyncio.start_server(connected, "127.0.0.1", 0)
-        self.port = self.server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, kind, error, traceback):
-        self.server.close()
-        for task in list(self.tasks):
-            task.cancel()
-        if self.tasks:
-            await asyncio.wait(self.tasks)
-        if kind is None and self.failures:
-            raise self.failures[0]

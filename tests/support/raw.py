@@ -5,6 +5,7 @@ import asyncio
 import hpack
 
 from tests.support import frames as f
+from tests.support.scripted import Scripted
 from tests.support.ws_frames import close_frame, read_ws_frames, ws_frame
 
 __all__ = ["RawClient", "RawPeer", "RawServer", "close_frame", "ws_frame"]
@@ -120,48 +121,20 @@ class RawClient(RawPeer):
         return await self.expect(f.HEADERS, stream_id)
 
 
-class RawServer:
+class RawServer(Scripted):
     """A server made of octets: each connection runs `script(peer)`."""
 
     def __init__(self, script, *pairs, greet=True):
+        super().__init__()
         self.script = script
         self.pairs = pairs
         self.greet = greet
-        self.failures = []
 
-    async def _connected(self, reader, writer):
+    async def serve(self, reader, writer):
         peer = RawPeer(reader, writer)
-        try:
-            if self.greet:
-                assert await reader.readexactly(24) == f.MAGIC
-                peer.send(f.settings(*self.pairs))
-                await peer.expect(f.SETTINGS, skip=())
-                peer.send(f.settings_ack())
-            await self.script(peer)
-        except asyncio.CancelledError:
-            pass
-        except BaseException as error:
-            self.failures.append(error)
-        finally:
-            writer.close()
-
-    async def __aenter__(self):
-        self.tasks = set()
-
-        def connected(reader, writer):
-            task = asyncio.get_running_loop().create_task(self._connected(reader, writer))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
-
-        self.server = await asyncio.start_server(connected, "127.0.0.1", 0)
-        self.port = self.server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, kind, error, traceback):
-        self.server.close()
-        for task in list(self.tasks):
-            task.cancel()
-        if self.tasks:
-            await asyncio.wait(self.tasks)
-        if kind is None and self.failures:
-            raise self.failures[0]
+        if self.greet:
+            assert await reader.readexactly(24) == f.MAGIC
+            peer.send(f.settings(*self.pairs))
+            await peer.expect(f.SETTINGS, skip=())
+            peer.send(f.settings_ack())
+        await self.script(peer)
