@@ -196,8 +196,9 @@ class Carrier(Endings):
         return stream
 
     def _measure_pace(self, stream):
-        # Three quarters of a window came within a round trip: then the window holds the peer back
-        # and not the path, so it is doubled, within the stream's and the connection's limits.
+        # Three quarters of a window came within two round trips: then the window may hold the peer
+        # back and not the path, so it is doubled, within the stream's and the connection's limits.
+        # It is announced by halves: the path stays full where each half lasts a round trip.
         size = self.local_initial << stream.doublings
         if stream.pace < size - (size >> 2):
             return 0
@@ -208,7 +209,7 @@ class Carrier(Endings):
         stream.stamp = ticks & 0xFFFFFFFF
         stream.pace = 0
         if (
-            elapsed <= self.round_trip
+            elapsed <= self.round_trip * 2
             and size <= self.limits.max_window >> 1
             and size <= self.limits.window_budget - self.widened
         ):

@@ -56,6 +56,14 @@ def test_a_window_that_holds_back_is_doubled_up_to_its_limit(make):
     assert 1024 * KIB - WINDOW // 2 <= peer.room[stream_id] <= 1024 * KIB
 
 
+def test_a_window_grows_until_each_half_lasts_a_round_trip(make):
+    """A path of 6.4 MB/s and 50 ms: a window of 320 KB, announced by halves, is used up before."""
+    peer, stream_id = peer_at(make, 0.05)
+    upload(peer, stream_id, 8192 * KIB, 8192 * KIB / 6.4e6)
+    assert peer.room[stream_id] > 2 * 0.05 * 6.4e6
+    assert peer.room[stream_id] <= 4 * WINDOW
+
+
 def test_a_window_that_suffices_stays(make):
     peer, stream_id = peer_at(make, 0.01)
     granted = upload(peer, stream_id, 4096 * KIB, 4096 / 256 * 0.04)
