@@ -110,6 +110,10 @@ async def main(arguments):
             print(f"of Autobahn's sections 9, 12 and 13: {some}", flush=True)
     await tools.prepare(names, say)
     jobs = [(name, job) for name in names for job in SUITES[name].jobs(selection)]
+    if arguments.leg:
+        jobs = [each for each in jobs if any(leg in each[1].label for leg in arguments.leg)]
+        if not jobs:
+            raise Unable("no run has such a name")
     runner = Runner(arguments.at_a_time)
     await runner.run(jobs)
     if runner.unable:
@@ -117,7 +121,7 @@ async def main(arguments):
     if runner.complaints:
         print(f"{len(runner.complaints)} complaints", flush=True)
         return 1
-    if not arguments.quick and not arguments.only:
+    if not (arguments.quick or arguments.only or arguments.leg):
         if judged is None or judged != record.commit():
             print("docs/compliance.json is not written: commit first, change nothing meanwhile")
             return 0
@@ -136,6 +140,7 @@ def parse():
     add = parser.add_argument
     add("--quick", action="store_true", help="what CI runs: some of Autobahn's 9, 12 and 13")
     add("--only", action="append", choices=SUITES, help="this suite; may be given again")
+    add("--leg", action="append", metavar="WORDS", help="only runs with these in their name")
     add("--at-a-time", type=int, default=2 * (os.cpu_count() or 1), metavar="N")
     add("--check", action="store_true", help="only see that docs/compliance.json is not too old")
     return parser.parse_args()

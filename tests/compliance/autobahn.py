@@ -2,7 +2,8 @@
 
 It speaks HTTP/1.1 only: with our server and our client directly. For HTTP/2 it talks as the client
 to nghttpx or HAProxy, which turn its Upgrade into an extended CONNECT towards our server; as the
-server it stands behind nghttpx, which turns our client's extended CONNECT into an Upgrade.
+server it stands behind nghttpx, which turns our client's extended CONNECT into an Upgrade. Our own
+gateway does both: what the suite sees then was carried over both versions, by both sides of ours.
 
 Sections 1 to 7, 9 and 10, and 12 and 13, which are about compression: a thousand messages a case.
 The server takes no context over, as is its default, behind nghttpx, and both behind HAProxy and
@@ -18,7 +19,7 @@ from pathlib import Path
 from tests.support.programs import free_port
 
 from . import tools
-from .processes import Unable, of_twin, running, served, wait_for_port
+from .processes import Unable, forwarding, of_twin, running, served, wait_for_port
 
 NAME = "autobahn"
 
@@ -39,7 +40,7 @@ DEFLATE = numbered(
     "12.1:18 12.2:18 12.3:18 12.4:18 12.5:18 "
     "13.1:18 13.2:18 13.3:18 13.4:18 13.5:18 13.6:18 13.7:18"
 )
-DIRECT = 8  # of CASES the quick selection takes one in so many over HTTP/1.1
+FEW = 8  # of CASES the quick selection takes one in so many where messages come as elsewhere
 ACCEPTED = {"OK", "NON-STRICT", "INFORMATIONAL"}
 
 HAPROXY = """
@@ -88,11 +89,18 @@ async def haproxy(back, folder):
         yield front
 
 
+def gateway(back, folder, *, client=False, twin):
+    """Our own before a port, where nghttpx may stand too."""
+    return forwarding(twin, back, "h1" if client else "h2")
+
+
 WAYS = (  # without a proxy: over HTTP/1.1
     ("server", nghttpx),
     ("server", haproxy),
+    ("server", gateway),
     ("server", None),
     ("client", nghttpx),
+    ("client", gateway),
     ("client", None),
 )
 
@@ -128,6 +136,8 @@ class Job:
         # What stands before a port; its own.
         if self.proxy is None:
             return contextlib.nullcontext(port)
+        if self.proxy is gateway:
+            how["twin"] = self.twin
         return self.proxy(port, folder, **how)
 
     def _specification(self, folder, **more):
@@ -168,6 +178,8 @@ class Job:
                 client = [sys.executable, "-m", "tests.compliance.client", str(front), "ours"]
                 if self.proxy is None:
                     client.append("--http1")
+                if self.proxy is gateway:  # which leaves Host as it is
+                    client.append(f"--named={port}")
                 async with running(client, environment=of_twin(self.twin)) as process:
                     first = (await process.stdout.readline()).decode().split()
                     if first != [str(self.expected), self.twin]:
@@ -210,16 +222,16 @@ def _counts(agent, name):
 
 
 def jobs(selection):
-    """Both roles, over HTTP/2 and over HTTP/1.1, on each twin."""
+    """Both roles, over HTTP/2 and over HTTP/1.1 and from one to the other, on each twin."""
     turn = selection.turn
     found = []
     for twin in selection.twins:
         more = chosen(turn, twin)
         for role, proxy in WAYS:
             cases = CASES + more
-            if proxy is None and turn is not None:
+            if proxy in (None, gateway) and turn is not None:
                 # The layer of messages is the same: what differs is how octets come to it.
-                cases = CASES[turn % DIRECT :: DIRECT] + more[-1:]
+                cases = CASES[turn % FEW :: FEW] + more[-1:]
             found.append(Job(role, proxy, twin, cases))
     return found
 

@@ -2,6 +2,7 @@
 
 It runs every case of the fuzzing server on a port and echoes what it gets: all over one connection
 to the HTTP/2 proxy before that server, or with `--http1` over one of its own for each.
+The server demands its own port in requests: `--named` is it, where the proxy changes nothing.
 """
 
 import argparse
@@ -23,9 +24,15 @@ async def run_case(session, path):
 
 
 async def main(arguments):
-    uri = f"http://127.0.0.1:{arguments.port}"
-    http = "h1" if arguments.http1 else "h2"
-    async with Session(uri, http=http, max_size=MAX_MESSAGE, close_timeout=3) as session:
+    options = {
+        "host": "127.0.0.1",
+        "port": arguments.port,
+        "http": "h1" if arguments.http1 else "h2",
+        "max_size": MAX_MESSAGE,
+        "close_timeout": 3,
+    }
+    uri = f"http://127.0.0.1:{arguments.named or arguments.port}"
+    async with Session(uri, **options) as session:
         counting = await session.websocket("/getCaseCount")
         count = int(await counting.recv())
         print(count, "compiled" if h2ws_fast.COMPILED else "pure", flush=True)
@@ -43,4 +50,5 @@ if __name__ == "__main__":
     parser.add_argument("port", type=int)
     parser.add_argument("agent")
     parser.add_argument("--http1", action="store_true", help="instead of HTTP/2")
+    parser.add_argument("--named", type=int, metavar="PORT", help="which requests name")
     asyncio.run(main(parser.parse_args()))

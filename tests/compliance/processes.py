@@ -114,13 +114,26 @@ async def served_by_command(twin, *options):
 
 
 @contextlib.asynccontextmanager
+async def forwarding(twin, back, http):
+    """`h2ws-fast gateway` before a port of 127.0.0.1 that speaks `http`; yields its own port."""
+    command = [sys.executable, "-m", "h2ws_fast", "gateway", "--listen", "127.0.0.1:0"]
+    command += ["--cleartext", "--upstream", f"http://127.0.0.1:{back}", "--http", http]
+    engine = "pure Python" if twin == "pure" else twin
+    pattern = rf".* gateway: {engine} engine, .*\n.*:(?P<port>\d+)\n"
+    async with _saying(command, twin, pattern) as port:
+        yield port
+
+
+@contextlib.asynccontextmanager
 async def _saying(command, twin, pattern):
     async with running(command, environment=of_twin(twin)) as process:
+        said = ""
         async with asyncio.timeout(30):
-            line = (await process.stdout.readline()).decode()
-        said = re.fullmatch(pattern, line)
-        if said is None:
-            raise Unable(f"our server did not start on the {twin} twin: {line}")
-        yield int(said["port"])
+            for _ in range(pattern.count(r"\n")):
+                said += (await process.stdout.readline()).decode()
+        found = re.fullmatch(pattern, said)
+        if found is None:
+            raise Unable(f"our server did not start on the {twin} twin: {said}")
+        yield int(found["port"])
         if process.returncode is not None:
             raise Unable(f"our server ended with {process.returncode}")
