@@ -50,6 +50,11 @@ class Page:
         assert len(connections) == count if self.http == "h1" else len(connections) <= 1
 
 
+# What a server may close with, and how a page may.
+CODES = [1000, 1001, 1003, 1008, 1011, 1012, 3000, 4999]
+CLOSES = [[], [1000], [1000, "done"], [3000], [3456, "naïve ☃"], [4999, "x" * 123]]
+
+
 def clean(page, code, reason=""):
     ends = (page["opened"], page["errors"], page["clean"], page["code"], page["reason"])
     return ends == (True, 0, True, code, reason)
@@ -132,13 +137,12 @@ def one_subprotocol_is_taken(page):
 
 
 def the_server_closes(page):
-    codes = [1000, 1001, 1003, 1008, 1011, 1012, 3000, 4999]
     # Behind the answer at once, and later. Chromium holds back for seconds what would be the
     # sixteenth handshake under way.
-    at_once = [f"/close?code={code}&reason=as%20{code}" for code in codes]
-    later = [f"/close?code={code}&after=0.1" for code in codes]
+    at_once = [f"/close?code={code}&reason=as%20{code}" for code in CODES]
+    later = [f"/close?code={code}&after=0.1" for code in CODES]
     page_saw, server_saw = page.run(
-        2 * len(codes),
+        2 * len(CODES),
         """
         const all = paths => Promise.all(paths.map(path => open(path)));
         return [...await all(args[0]), ...await all(args[1])];
@@ -146,7 +150,7 @@ def the_server_closes(page):
         at_once,
         later,
     )
-    expected = [(code, f"as {code}") for code in codes] + [(code, "") for code in codes]
+    expected = [(code, f"as {code}") for code in CODES] + [(code, "") for code in CODES]
     for seen, (code, reason) in zip(page_saw, expected, strict=True):
         assert clean(seen, code, reason), seen
     answered = [(code, reason * page.answers_with_reason) for code, reason in expected]
@@ -154,14 +158,13 @@ def the_server_closes(page):
 
 
 def the_page_closes(page):
-    asked = [[], [1000], [1000, "done"], [3000], [3456, "naïve ☃"], [4999, "x" * 123]]
     page_saw, server_saw = page.run(
-        len(asked), "return Promise.all(args[0].map(close => open('/', {close})))", asked
+        len(CLOSES), "return Promise.all(args[0].map(close => open('/', {close})))", CLOSES
     )
     # The server answers with the code alone.
-    codes = [each[0] if each else 1005 for each in asked]
+    codes = [each[0] if each else 1005 for each in CLOSES]
     assert all(clean(*each) for each in zip(page_saw, codes, strict=True)), page_saw
-    told = [(code, each[1] if each[1:] else "") for code, each in zip(codes, asked, strict=True)]
+    told = [(code, each[1] if each[1:] else "") for code, each in zip(codes, CLOSES, strict=True)]
     assert sorted(each.closed for each in server_saw) == sorted(told)
 
 

@@ -43,7 +43,7 @@ function alike(one, other) {
 function open(path, act = {}, protocols = []) {
   return new Promise(resolve => {
     const seen = {opened: false, errors: 0, messages: [], same: 0};
-    const ws = new WebSocket(`wss://${location.host}${path}`, protocols);
+    const ws = new WebSocket(location.origin.replace("http", "ws") + path, protocols);
     ws.binaryType = "arraybuffer";
     ws.onopen = () => {
       seen.opened = true;
