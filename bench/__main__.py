@@ -22,8 +22,9 @@ SECTIONS = {
     "growth": "ten million messages, a million streams",
     "instructions": "instructions a message, by valgrind (with --check and --only alone)",
     "asgi": "one ASGI application behind each server (with --check and --only alone)",
+    "gateway": "the gateway beside HAProxy and nghttpx (with --check and --only alone)",
 }
-DEFAULT = [name for name in SECTIONS if name not in ("instructions", "http1", "asgi")]
+DEFAULT = [name for name in SECTIONS if name not in ("instructions", "http1", "asgi", "gateway")]
 
 
 class Bench(Report):

@@ -101,6 +101,19 @@ DEMANDS = [
     Demand(
         "asgi idle", "asgi", "ASGI, an idle WebSocket: octets over the application's", "<=", 1536
     ),
+    Demand("gateway haproxy", "gateway", "gateway: CPU a message against HAProxy", "<=", 1, "x"),
+    Demand(
+        "gateway better",
+        "gateway",
+        "gateway: against the better of HAProxy and nghttpx",
+        "<=",
+        1.3,
+        "x",
+    ),
+    Demand(
+        "gateway by hand", "gateway", "gateway: against a proxy by h2 and wsproto", ">=", 5, "x"
+    ),
+    Demand("gateway idle", "gateway", "gateway: octets an idle tunnel", "<=", 6144),
     Demand(
         "deflate",
         "deflate",

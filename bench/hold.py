@@ -1,7 +1,8 @@
 """A client that opens many connections, has one message echoed on each, and holds them idle.
 
 `python -m bench.hold PROTOCOL PORT CONNECTIONS [STREAMS] [tls]` prints `held N` and stays until its standard
-input ends. PROTOCOL is h2 (STREAMS WebSockets on each connection, or one) or raw (the same octets, echoed).
+input ends. PROTOCOL is h2 (STREAMS WebSockets on each connection, or one), h1 or raw (the octets of
+h2, echoed).
 """
 
 import socket
@@ -35,6 +36,11 @@ def main():
             until(link, lambda got: sum(f[0] == wire.HEADERS for f in whole(got)) >= streams)
             link.sendall(message)
             until(link, lambda got: got.count(MESSAGE) >= streams)
+        elif protocol == "h1":
+            link.sendall(wire.UPGRADE)
+            until(link, lambda got: got.startswith(b"HTTP/1.1 101") and b"\r\n\r\n" in got)
+            link.sendall(framed)
+            until(link, lambda got: got.endswith(MESSAGE))
         else:
             link.sendall(opening + message)
             until(link, lambda got: len(got) == len(opening + message))

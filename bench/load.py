@@ -129,11 +129,7 @@ class Http1:
         self.echoes = Echoes(echo)
         self.head = b""
         self.open = 0
-        self.link.write(
-            b"GET /chat HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            b"Sec-WebSocket-Version: 13\r\n\r\n"
-        )
+        self.link.write(wire.UPGRADE)
 
     def start(self, in_flight):
         self.link.write(self.sent * in_flight)

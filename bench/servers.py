@@ -112,9 +112,9 @@ class Hold:
 
 def hold(server, count, tls=False, streams=1):
     """Open so many connections, with so many WebSockets on each; raises NotStarted."""
-    protocol = "raw" if server.peer is BARE else "h2"
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.hold", protocol, str(server.port), str(count), str(streams)]
+        [sys.executable, "-m", "bench.hold", server.peer.protocol, str(server.port)]
+        + [str(count), str(streams)]
         + ["tls"] * tls,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

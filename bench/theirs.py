@@ -5,19 +5,16 @@ normalisation off, wide windows, credit returned at once through h2's own batchi
 `data_to_send` for a read, pieces of a message joined once.
 """
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, WindowUpdated
-from h2.settings import SettingCodes, Settings
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, TextMessage
 
 from . import chromium, wire
 from .cases import Case, Once
+from .peers._h2 import connection as connect
 from .wire import digest_of_handshakes, digest_of_split, outgoing, refill
 
 NAME = "h2+wsproto"
-WINDOW = 1 << 24
 ACCEPTED = [(b":status", b"200")]
 
 
@@ -25,29 +22,6 @@ def versions():
     from importlib.metadata import version
 
     return {"h2": version("h2"), "hpack": version("hpack"), "wsproto": version("wsproto")}
-
-
-def connect():
-    conn = H2Connection(
-        H2Configuration(
-            client_side=False,
-            header_encoding=None,
-            validate_inbound_headers=False,
-            normalize_outbound_headers=False,
-            validate_outbound_headers=False,
-        )
-    )
-    conn.local_settings = Settings(
-        client=False,
-        initial_values={
-            SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
-            SettingCodes.MAX_CONCURRENT_STREAMS: 20000,
-            SettingCodes.INITIAL_WINDOW_SIZE: WINDOW,
-        },
-    )
-    conn.initiate_connection()
-    conn.increment_flow_control_window(WINDOW)
-    return conn
 
 
 class WebSocket:

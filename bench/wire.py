@@ -63,6 +63,13 @@ CONNECT_BLOCK = b"".join(
 )
 
 
+UPGRADE = (  # the same over HTTP/1.1
+    b"GET /chat HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
 def stream_ids(streams):
     """The first ids a client opens."""
     return range(1, 2 * streams, 2)

@@ -2,8 +2,6 @@
 
 import asyncio
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.events import (
     ConnectionTerminated,
     DataReceived,
@@ -13,13 +11,11 @@ from h2.events import (
     StreamReset,
     WindowUpdated,
 )
-from h2.settings import SettingCodes, Settings
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
 from ._common import BACKLOG, arguments, context, ready, run
-
-WINDOW = 1 << 24
+from ._h2 import connection, flush
 
 
 class WebSocket:
@@ -57,25 +53,7 @@ class Server(asyncio.Protocol):
     def connection_made(self, transport):
         self.transport = transport
         self.sockets = {}
-        self.h2 = H2Connection(
-            H2Configuration(
-                client_side=False,
-                header_encoding=None,
-                validate_inbound_headers=False,
-                normalize_outbound_headers=False,
-                validate_outbound_headers=False,
-            )
-        )
-        self.h2.local_settings = Settings(
-            client=False,
-            initial_values={
-                SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
-                SettingCodes.MAX_CONCURRENT_STREAMS: 20000,
-                SettingCodes.INITIAL_WINDOW_SIZE: WINDOW,
-            },
-        )
-        self.h2.initiate_connection()
-        self.h2.increment_flow_control_window(WINDOW)
+        self.h2 = connection()
         transport.write(self.h2.data_to_send())
 
     def data_received(self, data):
@@ -104,22 +82,10 @@ class Server(asyncio.Protocol):
                 self.transport.close()
         for stream_id in touched:
             if stream_id in sockets:
-                self.flush(stream_id, sockets[stream_id])
+                socket = sockets[stream_id]
+                flush(conn, stream_id, socket.out, socket.closing)
         if out := conn.data_to_send():
             self.transport.write(out)
-
-    def flush(self, stream_id, socket):
-        conn, out = self.h2, socket.out
-        while out:
-            room = min(conn.local_flow_control_window(stream_id), conn.max_outbound_frame_size)
-            if room <= 0:
-                return
-            if room >= len(out):
-                conn.send_data(stream_id, bytes(out), end_stream=socket.closing)
-                out.clear()
-            else:
-                conn.send_data(stream_id, bytes(out[:room]))
-                del out[:room]
 
 
 async def main():
