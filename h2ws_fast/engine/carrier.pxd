@@ -30,6 +30,9 @@ cdef Layer DISCARDED
 
 
 cdef class Carrier(Endings):
+    cdef int bidirectional  # the number of the setting that lets servers open streams; -1: it is off
+    cdef readonly bint peer_bidirectional  # the peer sent it, with 1 ...
+    cdef bint peer_connects  # ... and SETTINGS_ENABLE_CONNECT_PROTOCOL
     cdef readonly bint can_connect
     cdef readonly bint client
     cdef bint connect_enabled, greeted_settings

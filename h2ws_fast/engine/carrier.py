@@ -53,6 +53,7 @@ class Carrier(Endings):
     __slots__ = (
         "alive_answered",
         "alive_asked",
+        "bidirectional",
         "can_connect",
         "client",
         "connect_enabled",
@@ -69,6 +70,8 @@ class Carrier(Endings):
         "octets_sent",
         "next_local_id",
         "pace_mark",
+        "peer_bidirectional",
+        "peer_connects",
         "peer_max_header_list",
         "peer_max_streams",
         "peer_no_priorities",

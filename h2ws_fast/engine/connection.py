@@ -167,6 +167,11 @@ class Connection(Deadlines):
         # what the peer said
         self.peer_no_priorities = False
         self.greeted_settings = False
+        self.bidirectional = -1
+        if settings.enable_bidirectional_connect:
+            self.bidirectional = settings.bidirectional_connect_id
+        self.peer_bidirectional = False
+        self.peer_connects = False
         self.can_connect = False
         self.peer_max_streams = -1
         self.peer_max_header_list = -1
@@ -210,7 +215,7 @@ class Connection(Deadlines):
         self.encoder = Encoder()
         self.guard = Guard(limits)
         self.timers = Timers(limits, self.client)
-        self.keys = MaskKeys() if self.client else None
+        self.keys = MaskKeys() if self.client or self.bidirectional >= 0 else None
         self.queue = []
         self.now = 0.0
         self.interrupt = None
@@ -240,7 +245,8 @@ class Connection(Deadlines):
         if self.client:
             control.put(PREFACE)
         entries = self.settings.entries(self.client)
-        self.connect_enabled = (SETTINGS_ENABLE_CONNECT_PROTOCOL, 1) in entries
+        # RFC 8441 section 3 lets a client's first flight say so already; a server must wait.
+        self.connect_enabled = not self.client and (SETTINGS_ENABLE_CONNECT_PROTOCOL, 1) in entries
         self._write_settings(entries)
         increment = self.window_size - DEFAULT_WINDOW
         if increment:
@@ -423,8 +429,9 @@ class Connection(Deadlines):
         self.draining = True
         self._close_websockets()
         # A server that has not heard its client yet has nothing to wait for: browsers keep spare
-        # connections, silent, and a PING on one is answered by nobody.
-        if self.client or self.phase == AWAIT_PREFACE:
+        # connections, silent, and a PING on one is answered by nobody. Neither has a client, whose
+        # server opens nothing.
+        if (self.client and not self.connect_enabled) or self.phase == AWAIT_PREFACE:
             self.shutdown_state = 2
             self.goaway_last = 0
             self.write_goaway(0, error_code, reason)
@@ -498,6 +505,9 @@ class Connection(Deadlines):
             ):
                 # RFC 8441 section 3: "MUST NOT send [0] after previously sending [1]".
                 raise LocalProtocolError("SETTINGS_ENABLE_CONNECT_PROTOCOL cannot be withdrawn")
+            if identifier == self.bidirectional:
+                # Both of them are said in the first SETTINGS or never.
+                raise LocalProtocolError("SETTINGS_ENABLE_BIDIRECTIONAL_CONNECT cannot be changed")
         entries = list(values.items())
         for identifier, value in entries:
             if identifier == SETTINGS_INITIAL_WINDOW_SIZE and value > self.local_initial:

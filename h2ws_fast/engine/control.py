@@ -15,6 +15,7 @@ from .constants import (
     FRAME_SIZE_ERROR,
     GOAWAY,
     HALF_CLOSED_REMOTE,
+    IDLE_TIMER,
     LOCAL,
     MAX_FRAME_SIZE,
     MAX_STREAM_ID,
@@ -199,7 +200,8 @@ class Control(Heads):
             self.greeted_settings = True
             self.timers.cancel(PREFACE_TIMER, 0)
             if not self.client:
-                self.timers.mark(FIRST_REQUEST_TIMER, 0)
+                # A client that takes streams may wait for them as long as it may wait for its own.
+                self.timers.mark(IDLE_TIMER if self.can_connect else FIRST_REQUEST_TIMER, 0)
         self.queue.append(SettingsChanged(changed))
 
     def _apply_setting(self, identifier, value):
@@ -225,15 +227,28 @@ class Control(Heads):
         elif identifier == SETTINGS_MAX_HEADER_LIST_SIZE:
             self.peer_max_header_list = value
         elif identifier == SETTINGS_ENABLE_CONNECT_PROTOCOL:
-            # RFC 8441 section 3: a boolean, and never withdrawn. From a client it means nothing.
+            # RFC 8441 section 3: a boolean, and never withdrawn. From a client it means nothing,
+            # but for those who may open streams to it.
             if value > 1:
                 self.fail_connection(PROTOCOL_ERROR, "invalid SETTINGS_ENABLE_CONNECT_PROTOCOL")
-            elif self.client:
-                if self.can_connect and value == 0:
+            elif self.client or self.bidirectional >= 0:
+                if self.peer_connects and value == 0:
                     self.fail_connection(
                         PROTOCOL_ERROR, "SETTINGS_ENABLE_CONNECT_PROTOCOL withdrawn"
                     )
-                self.can_connect = value == 1
+                self.peer_connects = value == 1
+                self.can_connect = self.peer_connects and (self.client or self.peer_bidirectional)
+        elif identifier == self.bidirectional:
+            if value > 1:
+                self.fail_connection(
+                    PROTOCOL_ERROR, "invalid SETTINGS_ENABLE_BIDIRECTIONAL_CONNECT"
+                )
+            elif self.peer_bidirectional and value == 0:
+                self.fail_connection(
+                    PROTOCOL_ERROR, "SETTINGS_ENABLE_BIDIRECTIONAL_CONNECT withdrawn"
+                )
+            self.peer_bidirectional = value == 1
+            self.can_connect = self.peer_connects and (self.client or self.peer_bidirectional)
         elif identifier == SETTINGS_NO_RFC7540_PRIORITIES:
             # RFC 9218 section 2.1: a boolean that the first SETTINGS fix.
             if value > 1 or (self.greeted_settings and (value == 1) != self.peer_no_priorities):
@@ -290,6 +305,9 @@ class Control(Heads):
                 self.max_frame = value
             elif identifier == SETTINGS_MAX_CONCURRENT_STREAMS:
                 self.max_streams = value
+            elif identifier == SETTINGS_ENABLE_CONNECT_PROTOCOL:
+                # Of a client: the server has seen it before it may use it.
+                self.connect_enabled = value == 1
 
     def measure_round_trip(self):
         """Our first SETTINGS were acknowledged."""

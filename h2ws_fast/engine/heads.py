@@ -53,12 +53,12 @@ class Heads(Carrier):
 
     def begin_block(self, stream_id):
         if self.streams.get(stream_id) is None and self._is_idle(stream_id):
-            if self.client or stream_id & 1 == 0:
+            if (stream_id & 1 == 1) == self.client or (self.client and not self.connect_enabled):
                 # RFC 9113 sections 5.1 and 5.1.1: a server's streams are even, and only pushes
-                # open them.
+                # open them, but where it has heard that it may use CONNECT.
                 self.fail_connection(PROTOCOL_ERROR, "HEADERS on an idle stream")
                 return False
-        elif self.closed.is_skipped(stream_id):
+        elif (stream_id & 1 == 1) != self.client and self.closed.is_skipped(stream_id):
             self.fail_connection(PROTOCOL_ERROR, "stream identifier is not above the last one")
             return False
         return True
@@ -142,10 +142,13 @@ class Heads(Carrier):
         try:
             head = read_request(fields, self.connect_enabled)
         except MalformedMessage as error:
-            if error.refused:
+            if error.refused and not self.client:
                 self._refuse(stream, [(b":status", b"%d" % error.status)])
             else:
                 self._malformed(stream, error.reason)
+            return
+        if self.client and head.protocol is None:
+            self._malformed(stream, "a server asks for nothing but extended CONNECT")
             return
         if self.secure is not None and head.scheme in ("http", "https"):
             if (head.scheme == "https") != self.secure:

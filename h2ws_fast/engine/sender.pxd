@@ -14,7 +14,7 @@ cdef unsigned int ANSWERED, BINARY, CANCEL, CLOSED, CLOSING, CONTINUATION, DIREC
 cdef unsigned int HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HEADERS, HEAD_ONLY, HIGH, LOCAL
 cdef unsigned int MAX_STREAM_ID, NO_STATUS_RCVD, OPCODE, OVER, PING, PRIORITY_UPDATE, PROMPT, REFUSED, REFUSED_STREAM, TEXT, TRAILED
 cdef unsigned int TUNNELLED, WS_PING, WS_PONG
-cdef int FIN, HANDSHAKE_TIMER, INCREMENTAL, OWN_INCREMENTAL, OWN_URGENCY, URGENCY
+cdef int FIN, FIRST_REQUEST_TIMER, HANDSHAKE_TIMER, INCREMENTAL, OWN_INCREMENTAL, OWN_URGENCY, URGENCY
 cdef Layer REFUSAL, TUNNEL
 
 
@@ -24,6 +24,7 @@ cdef class Sender(Fanout):
 
     @cython.locals(stream=Stream, value=bytes, rank=int)
     cdef unsigned int _open(self, list fields, str protocol, bint connect, bint head_only, object subprotocols, bint end_stream, object deflate) except 0
+    cdef int _check_opens(self, str protocol) except -1
     cdef bytes _priority_field(self, list fields)
     @cython.locals(size=int64_t)
     cdef int _check_list_size(self, list fields) except -1

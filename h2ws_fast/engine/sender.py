@@ -22,6 +22,7 @@ from .constants import (
     END_HEADERS,
     END_STREAM,
     FIN,
+    FIRST_REQUEST_TIMER,
     HALF_CLOSED_LOCAL,
     HALF_CLOSED_REMOTE,
     HANDSHAKE_TIMER,
@@ -79,7 +80,10 @@ class Sender(Fanout):
     # -- requests and responses ----------------------------------------------------------------
 
     def request(self, headers, end_stream=True, *, octets=False):
-        """Open a stream with a request; return its identifier. For clients.
+        """Open a stream with a request; return its identifier.
+
+        For clients; for servers whose client takes such streams (`can_connect`), too, where it is an
+        extended CONNECT.
 
         `headers` are pairs (name, value) of `str` or `bytes` with the pseudo-headers `:method`,
         `:scheme`, `:authority`, `:path`; with `:method` CONNECT and `:protocol` it is an extended
@@ -115,7 +119,7 @@ class Sender(Fanout):
         origin=None,
         deflate=None,
     ):
-        """Ask for a WebSocket; return the stream's identifier. For clients.
+        """Ask for a WebSocket; return the stream's identifier. For those for whom `request` is.
 
         `Opened` follows, or `Responded` where the server refuses, or `Reset`. `subprotocols` in
         order of preference. With a `ClientPerMessageDeflateFactory` compression is offered. Raises
@@ -149,8 +153,8 @@ class Sender(Fanout):
 
     def _open(self, fields, protocol, connect, head_only, subprotocols, end_stream, deflate):
         if not self.client:
-            raise LocalProtocolError("only a client opens streams; a server answers with respond()")
-        if protocol is not None and not self.can_connect:
+            self._check_opens(protocol)
+        elif protocol is not None and not self.can_connect:
             if self.greeted_settings:
                 raise ExtendedConnectUnsupported(
                     "the server does not support extended CONNECT; use HTTP/1.1 instead"
@@ -164,7 +168,7 @@ class Sender(Fanout):
             raise NoAvailableStreams("all stream identifiers are used; open another connection")
         if 0 <= self.peer_max_streams <= self.local_streams:
             raise NoAvailableStreams(
-                f"the server allows {self.peer_max_streams} streams at once; wait for one to end"
+                f"the peer allows {self.peer_max_streams} streams at once; wait for one to end"
             )
         self._check_list_size(fields)
         stream_id = self.next_local_id
@@ -190,6 +194,19 @@ class Sender(Fanout):
         self.guard.streams += 1
         self.write_headers(stream, fields, end_stream)
         return stream_id
+
+    def _check_opens(self, protocol):
+        # draft-kinnear-httpbis-http2-transport-02 sections 2 and 3: what a server may open.
+        if self.bidirectional < 0:
+            raise LocalProtocolError("only a client opens streams; a server answers with respond()")
+        if protocol is None:
+            raise LocalProtocolError("a server opens streams by extended CONNECT alone")
+        if not self.can_connect:
+            raise ExtendedConnectUnsupported(
+                "the client has not sent SETTINGS_ENABLE_CONNECT_PROTOCOL and "
+                f"SETTINGS_ENABLE_BIDIRECTIONAL_CONNECT ({self.bidirectional:#x})"
+            )
+        self.timers.cancel(FIRST_REQUEST_TIMER, 0)
 
     def _priority_field(self, fields):
         for field in fields:
@@ -443,9 +460,12 @@ class Sender(Fanout):
             self.outbox.place(stream, rank | OWN_URGENCY | OWN_INCREMENTAL)
             return
         self.outbox.place(stream, rank)
-        if stream.state & HALF_CLOSED_REMOTE or (
+        if (
+            # RFC 9218 section 7.1: "Servers MUST NOT send PRIORITY_UPDATE frames."
+            not self.client
+            or stream.state & HALF_CLOSED_REMOTE
             # RFC 9218 section 2.1.1: until they come we may; a server that does not say 1 ignores it.
-            self.greeted_settings and not self.peer_no_priorities
+            or (self.greeted_settings and not self.peer_no_priorities)
         ):
             return
         value = priority_value(urgency, incremental)

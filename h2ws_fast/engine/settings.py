@@ -1,4 +1,7 @@
-"""What this end advertises: RFC 9113 section 6.5.2, RFC 8441 section 3, RFC 9218 section 2.1."""
+"""What this end advertises: RFC 9113 section 6.5.2, RFC 8441 section 3, RFC 9218 section 2.1.
+
+SETTINGS_ENABLE_BIDIRECTIONAL_CONNECT is that of draft-kinnear-httpbis-http2-transport-02, section 2.
+"""
 
 import os
 
@@ -40,6 +43,11 @@ def check_setting(identifier, value):
     _check(name, value, low, high)
 
 
+# No number was ever assigned to SETTINGS_ENABLE_BIDIRECTIONAL_CONNECT; this one is of those that are
+# registered first come, first served, and nobody has.
+BIDIRECTIONAL_CONNECT_ID = 0xFB00
+
+
 class Settings:
     """Settings of this end, by keyword.
 
@@ -47,13 +55,20 @@ class Settings:
     `H2WS_FAST_CONNECT=0`. `connection_window` is no setting on the wire: it is announced by a
     WINDOW_UPDATE right after the SETTINGS.
 
+    `enable_bidirectional_connect` lets the server open extended CONNECT streams, too: a client says
+    so with two settings, this one and SETTINGS_ENABLE_CONNECT_PROTOCOL, and takes such streams as a
+    server does; a server opens them where a client said both. `bidirectional_connect_id` is the
+    number of the setting, which both ends must agree on.
+
     `no_rfc7540_priorities` says that the old priority signals are read over (RFC 9218 section
     2.1). Without it they have no effect either, but a stream that depends on itself is then the
     error of RFC 7540 section 5.3.1.
     """
 
     __slots__ = (
+        "bidirectional_connect_id",
         "connection_window",
+        "enable_bidirectional_connect",
         "enable_connect_protocol",
         "header_table_size",
         "initial_window_size",
@@ -76,6 +91,8 @@ class Settings:
         enable_connect_protocol=None,
         connection_window=16 * 2**20,
         no_rfc7540_priorities=True,
+        enable_bidirectional_connect=False,
+        bidirectional_connect_id=BIDIRECTIONAL_CONNECT_ID,
     ):
         self.header_table_size = _check("header_table_size", header_table_size, 0, 2**16)
         self.max_concurrent_streams = _check(
@@ -94,6 +111,11 @@ class Settings:
         # RFC 9113 section 6.9.2: it starts at 65535, and only grows.
         self.connection_window = _check("connection_window", connection_window, 65535, MAX_WINDOW)
         self.no_rfc7540_priorities = bool(no_rfc7540_priorities)
+        self.enable_bidirectional_connect = bool(enable_bidirectional_connect)
+        _check("bidirectional_connect_id", bidirectional_connect_id, 1, 2**16 - 1)
+        if bidirectional_connect_id <= SETTINGS_NO_RFC7540_PRIORITIES:
+            raise ValueError(f"setting {bidirectional_connect_id:#x} means something else already")
+        self.bidirectional_connect_id = bidirectional_connect_id
 
     def entries(self, client):
         """The (identifier, value) pairs of the first SETTINGS frame, in order."""
@@ -105,10 +127,14 @@ class Settings:
         ]
         if self.no_rfc7540_priorities:
             entries.append((SETTINGS_NO_RFC7540_PRIORITIES, 1))
+        both_ways = self.enable_bidirectional_connect and self.enable_connect_protocol
+        if both_ways or not client:
+            entries.insert(1, (SETTINGS_MAX_CONCURRENT_STREAMS, self.max_concurrent_streams))
         if client:
             entries.insert(1, (SETTINGS_ENABLE_PUSH, 0))
-        else:
-            entries.insert(1, (SETTINGS_MAX_CONCURRENT_STREAMS, self.max_concurrent_streams))
-            if self.enable_connect_protocol:
-                entries.append((SETTINGS_ENABLE_CONNECT_PROTOCOL, 1))
+        if both_ways or (self.enable_connect_protocol and not client):
+            entries.append((SETTINGS_ENABLE_CONNECT_PROTOCOL, 1))
+        if both_ways:
+            # "MUST [...] also" the one before: who takes CONNECT from either end sends both.
+            entries.append((self.bidirectional_connect_id, 1))
         return entries

@@ -1,5 +1,9 @@
+BIDIRECTIONAL_CONNECT_ID: int
+
 class Settings:
+    bidirectional_connect_id: int
     connection_window: int
+    enable_bidirectional_connect: bool
     enable_connect_protocol: bool
     header_table_size: int
     initial_window_size: int
@@ -18,4 +22,6 @@ class Settings:
         enable_connect_protocol: bool | None = None,
         connection_window: int = 16777216,
         no_rfc7540_priorities: bool = True,
+        enable_bidirectional_connect: bool = False,
+        bidirectional_connect_id: int = 0xFB00,
     ) -> None: ...

@@ -351,8 +351,8 @@ def test_protocol_twice_is_malformed(server, second):
     expect_malformed(peer)
 
 
-@pytest.mark.row("8441-4-5")
-@pytest.mark.parametrize("name", ["websocket", "echo"])
+@pytest.mark.row("8441-4-5", "KIN-4-5")
+@pytest.mark.parametrize("name", ["websocket", "echo", "bytestream"])
 def test_nothing_is_dialled_for_an_extended_connect(server, name, monkeypatch):
     def refuse(*_):
         raise AssertionError("the engine went to the network")
