@@ -11,7 +11,7 @@ RECORD = ROOT / "docs" / "compliance.json"
 JUDGED = ("h2ws_fast/engine", "h2ws_fast/aio", "csrc")
 # The quick selection runs on every change; what it leaves out (nine tenths of Autobahn's large
 # messages) is to be run again before more commits than these have touched what is judged.
-COMMITS = 100
+COMMITS = 25
 
 
 def git(*arguments):
