@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,6 +14,7 @@ import h11
 from ..aio.h1.chunks import ChunkGuard
 from ..aio.h1.connection import fields_for_h1
 from ..aio.h1.head import Gathering, InvalidHead, check_framing, read_fields
+from ..aio.h1.unsent import Unsent
 from ..engine import Limits, Sink
 from ..engine.arrivals import Data
 from ..engine.constants import CANCEL, NO_ERROR
@@ -63,21 +63,18 @@ class H1Client(Endpoint):
         "_due",
         "_exchange",
         "_gathering",
-        "_high",
         "_informed",
         "_key",
         "_limits",
         "_on_idle",
         "_on_upgrade",
-        "_out",
         "_phase",
         "_queue",
-        "_queued",
         "_sink",
         "_stream_id",
         "_token",
+        "_unsent",
         "_untaken",
-        "_write_due",
         "terminated",
     )
 
@@ -102,11 +99,8 @@ class H1Client(Endpoint):
         self._informed = 0
         self._chunks: ChunkGuard | None = None
         self._untaken = 0
-        self._out: deque[bytes | memoryview] = deque()
-        self._queued = 0
-        self._high = False
+        self._unsent = Unsent(limits)
         self._due = NEVER  # until when it may be idle
-        self._write_due = NEVER  # when octets must have left
 
     # -- bytes in, bytes out, time --------------------------------------------------------------
 
@@ -152,21 +146,9 @@ class H1Client(Endpoint):
 
     def data_to_send(self, max_bytes: int = 65536, now: float = 0.0) -> list[Any]:
         """See `Connection.data_to_send`."""
-        buffers = []
-        while self._out and max_bytes > 0:
-            piece = self._out.popleft()
-            if len(piece) > max_bytes:
-                view = memoryview(piece)  # a slice of bytes would copy the rest each time
-                self._out.appendleft(view[max_bytes:])
-                piece = view[:max_bytes]
-            max_bytes -= len(piece)
-            self._queued -= len(piece)
-            buffers.append(piece)
-        if buffers:
-            self._write_due = NEVER
+        buffers = self._unsent.take(max_bytes)
         self.arm(now)
-        if self._high and self._queued <= self._limits.write_low:
-            self._high = False
+        if self._unsent.drained():
             self._emit(Drained(self._stream_id))
         return buffers
 
@@ -176,19 +158,16 @@ class H1Client(Endpoint):
             self._due = NEVER
         elif self._due == NEVER:
             self._due = now + min(IDLE_S, self._limits.idle_timeout_s)
-        if not self._out:
-            self._write_due = NEVER
-        elif self._write_due == NEVER:
-            self._write_due = now + self._limits.write_timeout_s
+        self._unsent.arm(now)
 
     def next_timeout(self) -> float | None:
         """See `Connection.next_timeout`."""
-        due = min(self._due, self._write_due)
+        due = min(self._due, self._unsent.due)
         return None if due == NEVER else due
 
     def handle_timeout(self, now: float) -> None:
         """See `Connection.handle_timeout`."""
-        if now >= self._write_due:
+        if now >= self._unsent.due:
             self._end("the server took nothing in time", False)
         elif now >= self._due and self._phase == IDLE:
             self._end("nothing was asked for long", False)
@@ -262,7 +241,7 @@ class H1Client(Endpoint):
                 self._conclude()
         except h11.LocalProtocolError as error:
             raise LocalProtocolError(str(error)) from error
-        return self._queued
+        return self._unsent.octets
 
     def send_trailers(self, stream_id: int, headers: Iterable[tuple[Any, Any]]) -> None:
         """See `Connection.send_trailers`. Where the body is not chunked they are left out."""
@@ -289,7 +268,7 @@ class H1Client(Endpoint):
 
     def waiting(self, stream_id: int) -> int:
         """See `Connection.waiting`."""
-        return self._queued if stream_id == self._stream_id else 0
+        return self._unsent.octets if stream_id == self._stream_id else 0
 
     def reset(self, stream_id: int, error_code: int = CANCEL) -> None:
         """Give the exchange up: HTTP/1.1 can do so only by closing the connection."""
@@ -308,7 +287,7 @@ class H1Client(Endpoint):
     @property
     def octets_held(self) -> int:
         """See `Connection.octets_held`."""
-        return self._untaken + self._queued + len(self._gathering)
+        return self._untaken + self._unsent.octets + len(self._gathering)
 
     # -- the answer -----------------------------------------------------------------------------
 
@@ -318,11 +297,7 @@ class H1Client(Endpoint):
         return self._exchange
 
     def _write(self, data: bytes) -> None:
-        if data:
-            self._out.append(data)
-            self._queued += len(data)
-            if self._queued > self._limits.write_high:
-                self._high = True
+        self._unsent.add(data)
 
     def _read_heads(self) -> None:
         try:
@@ -457,9 +432,8 @@ class H1Client(Endpoint):
         self.terminated = True
         untouched = self._phase == HEAD and not self._informed and not len(self._gathering)
         self._phase = OVER
-        self._out.clear()
-        self._queued = 0
-        self._due = self._write_due = NEVER
+        self._unsent.clear()
+        self._due = NEVER
         sink = self._sink
         self._sink = None
         if self._exchange is not None:

@@ -128,7 +128,7 @@ class H1Connection(H1Reader):
             raise LocalProtocolError(str(error)) from error
         if end_stream:
             self._response_ended()
-        return self._queued
+        return self._unsent.octets
 
     def send_trailers(
         self, stream_id: int, headers: Iterable[tuple[str | bytes, str | bytes]]
@@ -184,9 +184,8 @@ class H1Connection(H1Reader):
         if self._upgrading == "websocket":
             agreed.append((b"Sec-WebSocket-Accept", accept_value(self._key)))
         response = make_response(h11.InformationalResponse, 101, agreed + fields)
-        octets = b"".join(self._out) + (exchange.send(response) or b"")
-        self._out.clear()
-        self._queued = 0
+        self._write(exchange.send(response) or b"")
+        octets = b"".join(self._unsent.take(self._unsent.octets))
         early = self._gathering.rest()
         self.terminated = True
         self._phase = OVER
@@ -202,7 +201,7 @@ class H1Connection(H1Reader):
 
     def waiting(self, stream_id: int) -> int:
         """See `Connection.waiting`."""
-        return self._queued if stream_id == self._stream_id else 0
+        return self._unsent.octets if stream_id == self._stream_id else 0
 
     def reset(self, stream_id: int, error_code: int = CANCEL) -> None:
         """Give the exchange up: HTTP/1.1 can do so only by closing the connection.
@@ -233,7 +232,7 @@ class H1Connection(H1Reader):
     @property
     def octets_held(self) -> int:
         """See `Connection.octets_held`."""
-        return self._untaken + self._queued + len(self._gathering)
+        return self._untaken + self._unsent.octets + len(self._gathering)
 
     def stats(self) -> dict[str, Any]:
         """See `Connection.stats`."""
@@ -241,6 +240,6 @@ class H1Connection(H1Reader):
             "octets_received": self._received,
             "octets_sent": self._sent,
             "requests": self._stream_id,
-            "octets_queued": self._queued,
+            "octets_queued": self._unsent.octets,
             "limits": dict(self._hits),
         }

@@ -7,7 +7,6 @@ WebSocket's handshake needs is checked in the engine's `handshake`.
 from __future__ import annotations
 
 import http
-from collections import deque
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -29,6 +28,7 @@ from ...engine.handshake import (
 from ...engine.headers import MalformedMessage, read_request
 from .chunks import MAX_CHUNK_LINE, ChunkGuard
 from .head import Gathering, InvalidHead, check_framing, read_fields
+from .unsent import Unsent
 
 __all__ = ["Fields", "H1Reader", "make_response"]
 
@@ -81,7 +81,6 @@ class H1Reader(Endpoint):
         "_exchange",
         "_gathering",
         "_head_only",
-        "_high",
         "_hits",
         "_ignoring",
         "_key",
@@ -92,11 +91,9 @@ class H1Reader(Endpoint):
         "_offered",
         "_offers",
         "_on_upgrade",
-        "_out",
         "_phase",
         "_pool",
         "_queue",
-        "_queued",
         "_received",
         "_responding",
         "_scheme",
@@ -104,11 +101,11 @@ class H1Reader(Endpoint):
         "_sink",
         "_stream_id",
         "_unread",
+        "_unsent",
         "_untaken",
         "_upgrades",
         "_upgrading",
         "_wait",
-        "_write_due",
         "terminated",
     )
 
@@ -150,15 +147,12 @@ class H1Reader(Endpoint):
         self._body_since = -1.0  # what came of the body since then
         self._body_came = 0
         # what leaves
-        self._out: deque[bytes | memoryview] = deque()
-        self._queued = 0
-        self._high = False
+        self._unsent = Unsent(limits)
         self._chunked = False
         # time: seconds from the next `data_to_send` on, and when that is over
         self._now = 0.0
         self._wait: float | None = None
         self._due: float | None = None
-        self._write_due = NEVER  # when octets must have left
         self._mark(limits.handshake_timeout_s)
         self._hits: dict[str, int] = {}
         self._notify: Any = None
@@ -207,24 +201,11 @@ class H1Reader(Endpoint):
 
     def data_to_send(self, max_bytes: int = 65536, now: float = 0.0) -> list[Any]:
         """See `Connection.data_to_send`."""
-        buffers = []
-        while self._out and max_bytes > 0:
-            piece = self._out[0]
-            if len(piece) > max_bytes:
-                piece = memoryview(piece)  # a slice of bytes would copy the rest each time
-                self._out[0] = piece[max_bytes:]
-                piece = piece[:max_bytes]
-            else:
-                self._out.popleft()
-            max_bytes -= len(piece)
-            self._queued -= len(piece)
-            self._sent += len(piece)
-            buffers.append(piece)
-        if buffers:
-            self._write_due = NEVER
+        waited = self._unsent.octets
+        buffers = self._unsent.take(max_bytes)
+        self._sent += waited - self._unsent.octets
         self.arm(now)
-        if self._high and self._queued <= self._limits.write_low:
-            self._high = False
+        if self._unsent.drained():
             self._emit(Drained(self._stream_id))
         return buffers
 
@@ -232,20 +213,17 @@ class H1Reader(Endpoint):
         """See `Connection.arm`."""
         self._now = now
         self._arm()
-        if not self._out:
-            self._write_due = NEVER
-        elif self._write_due == NEVER:
-            self._write_due = now + self._limits.write_timeout_s
+        self._unsent.arm(now)
 
     def next_timeout(self) -> float | None:
         """See `Connection.next_timeout`."""
         due = NEVER if self._due is None else self._due
-        due = min(due, self._write_due)
+        due = min(due, self._unsent.due)
         return None if due == NEVER else due
 
     def handle_timeout(self, now: float) -> None:
         """See `Connection.handle_timeout`."""
-        if now >= self._write_due:
+        if now >= self._unsent.due:
             self._hit("write_timeout_s")
             self._answered = False  # what is left of it is not worth keeping
             self._end("the client took nothing in time", False)
@@ -309,11 +287,7 @@ class H1Reader(Endpoint):
         self._due = None
 
     def _write(self, data: bytes) -> None:
-        if data:
-            self._out.append(data)
-            self._queued += len(data)
-            if self._queued > self._limits.write_high:
-                self._high = True
+        self._unsent.add(data)
 
     # -- requests -------------------------------------------------------------------------------
 
@@ -321,7 +295,7 @@ class H1Reader(Endpoint):
         # The exchange is done on both sides and has left: the next, or the end.
         while not self.terminated:
             if self._phase == AHEAD and self._answered:
-                if self._out:
+                if self._unsent:
                     return
                 self._finish_exchange()
             elif self._phase == HEAD and self._gathering and not self._last:
@@ -611,11 +585,10 @@ class H1Reader(Endpoint):
         self._phase = OVER
         self._unmark()
         if not remote and not self._answered and self._exchange is not None:
-            self._out.clear()
-            self._queued = 0
+            self._unsent.clear()
         sink = self._sink
         self._sink = None
-        if self._exchange is not None and not (self._answered and not self._out):
+        if self._exchange is not None and not (self._answered and not self._unsent):
             self._tell(sink, Reset(self._stream_id, CANCEL, reason, remote, False))
         self._exchange = None
         self._queue.append(Terminated(NO_ERROR, reason, remote))
