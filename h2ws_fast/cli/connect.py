@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import codecs
-import contextlib
 import math
 import os
-import signal
 import socket
 import ssl
 import sys
@@ -32,6 +30,7 @@ from ..printable import printable
 from ..trace import Tracer
 from . import CommandError, loops, twin, version
 from .field import field
+from .signals import on_signals
 
 __all__ = ["add_parser", "run"]
 
@@ -199,9 +198,7 @@ async def _talk(arguments: argparse.Namespace) -> int:
 async def _converse(ws: WebSocket, wait_s: float, talkative: bool) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt does it
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+    on_signals(stop.set, "SIGINT", "SIGTERM")
     if talkative:
         chosen = f", subprotocol {ws.subprotocol}" if ws.subprotocol else ""
         spoken = "HTTP/2" if ws.http_version == "2" else "HTTP/1.1"

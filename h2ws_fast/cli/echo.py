@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import signal
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ from . import CommandError, loops, numbers, twin, version, workers
 from .certificate import self_signed_context
 from .listener import BACKLOG, bind, url_of
 from .paths import Paths
+from .signals import on_signals
 
 __all__ = ["add_parser", "run"]
 
@@ -121,7 +121,9 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.workers,
                 listener,
                 url,
-                lambda own, accepting: _run_one(arguments, context, own, accepting, goodbye=False),
+                lambda own, accepting: _run_one(
+                    arguments, context, own, accepting, goodbye=False
+                ),
             )
         return _run_one(arguments, context, listener, lambda: print(url, flush=True))
 
@@ -156,12 +158,7 @@ def _run_one(
 
     async def main() -> None:
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                loop.add_signal_handler(number, stop.set)
-            except NotImplementedError:  # Windows
-                signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        on_signals(stop.set, "SIGINT", "SIGTERM")
         async with serve(
             sock=listener,
             ssl=context,
