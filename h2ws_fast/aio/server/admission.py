@@ -112,28 +112,40 @@ class Admission:
             self.settle(wire, wire)
         return name
 
-    def arrive(self, guest: Any) -> str | None:
-        """As `enter`, before its TLS handshake; `settle` or `depart` follows."""
+    def arrive(self, guest: Any, *, known: bool = True) -> str | None:
+        """As `enter`, before its TLS handshake; `settle` or `depart` follows.
+
+        `known`: its address is. Otherwise `place` follows, too.
+        """
         name = None
-        key = None
         count = len(self.wires) + len(self.arriving)
         for each in self._beside:
             count += len(each.wires) + len(each.arriving)
         if self.max_connections is not None and count >= self.max_connections:
             name = "max_connections"
-        elif self.max_connections_per_address is not None:
-            key = address_of(guest.transport.get_extra_info("peername"))
-            if self._addresses.get(key, 0) >= self.max_connections_per_address:
-                name = "max_connections_per_address"
-        if name is None and self.over_budget():
+        elif self.over_budget():
             name = "memory_budget"
         if name is not None:
             self.refuse(name, guest, "a connection")
             return name
+        if known:
+            name = self.place(guest)
+        if name is None:
+            self.arriving.add(guest)
+        return name
+
+    def place(self, guest: Any) -> str | None:
+        """Count a newcomer at its address; return the name of the limit it is to be refused for."""
+        if self.max_connections_per_address is None:
+            return None
+        key = address_of(guest.remote_address)
+        count = self._addresses.get(key, 0)
+        if count >= self.max_connections_per_address:
+            self.refuse("max_connections_per_address", guest, "a connection")
+            return "max_connections_per_address"
         if key is not None:
-            self._addresses[key] = self._addresses.get(key, 0) + 1
+            self._addresses[key] = count + 1
             self._keys[guest] = key
-        self.arriving.add(guest)
         return None
 
     def settle(self, guest: Any, wire: Wire) -> None:
@@ -193,11 +205,12 @@ class Admission:
         """Octets that all connections keep now."""
         return sum(wire.conn.octets_held for wire in self.wires)
 
-    def refuse(self, name: str, wire: Wire, what: str) -> None:
+    def refuse(self, name: str, wire: Any, what: str, why: str = "") -> None:
         """Count and log that a newcomer was refused for the limit `name`."""
         self.refused[name] = self.refused.get(name, 0) + 1
         tell(self._observer, "limit_reached", wire if wire in self.wires else None, name)
-        self.warn("%s from %s was refused: %s is reached", what, peer_of(wire), name)
+        why = why or f"{name} is reached"
+        self.warn("%s from %s was refused: %s", what, peer_of(wire), why)
 
     def warn(self, text: str, *arguments: Any) -> None:
         """Log that a peer reached a limit."""
@@ -218,9 +231,9 @@ class Admission:
         return total
 
 
-def peer_of(wire: Wire) -> str:
+def peer_of(wire: Any) -> str:
     """The peer's address, for a log."""
-    peer = None if wire.transport is None else wire.transport.get_extra_info("peername")
+    peer = wire.remote_address
     if isinstance(peer, tuple):
         return f"[{peer[0]}]:{peer[1]}" if ":" in str(peer[0]) else f"{peer[0]}:{peer[1]}"
     return repr(peer) if peer else "an unknown address"

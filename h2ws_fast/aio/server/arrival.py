@@ -1,4 +1,5 @@
-"""TLS before a connection is one: it counts from the moment it was accepted.
+"""What comes before a connection is one: TLS, and first the word of a proxy. It counts from the
+moment it was accepted.
 
 asyncio's own `create_server(ssl=...)` tells of a connection once its handshake has ended, and never
 of one that failed. Whoever begins handshakes and leaves them half done would be counted by nobody,
@@ -14,6 +15,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from ..protocol import Hub
+from .introduction import Introduction
 
 if TYPE_CHECKING:
     from .accepted import AcceptedWire
@@ -39,7 +41,8 @@ def continued(coroutine: Coroutine[Any, Any, Any], first: Any) -> Generator[Any,
 class Arrival(asyncio.BufferedProtocol):
     """Stands in for a connection until its handshake is over: `make()` is it then.
 
-    What arrives with the client's last flight is kept for it. `limit` is the name of the limit that
+    Before it, where the options have it so, a proxy says whose connection it is: `introduced` is that
+    client's host and port then. What arrives with the client's last flight is kept for it. `limit` is the name of the limit that
     keeps this newcomer out, or None: it may then still learn so over TLS, in `REFUSAL_S`.
     """
 
@@ -47,13 +50,16 @@ class Arrival(asyncio.BufferedProtocol):
         "_buffer",
         "_eof",
         "_hub",
+        "_introduction",
         "_lost",
         "_make",
         "_octets",
         "_server",
         "_task",
+        "_timer",
         "_tls",
         "_wire",
+        "introduced",
         "limit",
         "transport",
     )
@@ -63,30 +69,57 @@ class Arrival(asyncio.BufferedProtocol):
         server: Roster,
         hub: Hub,
         make: Callable[[], AcceptedWire],
-        tls: dict[str, Any],
+        tls: dict[str, Any] | None,
     ) -> None:
         self._server = server
         self._hub = hub
         self._make = make
-        self._tls = tls  # the arguments of `start_tls`
+        self._tls = tls  # the arguments of `start_tls`, where there is TLS
+        self._introduction: Introduction | None = None  # while it is under way
+        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._buffer = NO_BUFFER
         self._octets: list[bytes] = []
         self._eof = False
         self._lost = False
         self._wire: AcceptedWire | None = None  # what it was handed over to
+        self.introduced: tuple[str, int] | None = None
         self.limit: str | None = None
         self.transport: Any = None
+
+    @property
+    def remote_address(self) -> Any:
+        """The client's address, as far as it is known yet."""
+        return self.introduced or self.transport.get_extra_info("peername")
 
     # -- what the transport calls, without TLS first and then with it ---------------------------
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self.limit = self._server._arrived(self)
-        if self._server.closing or (
-            self.limit is not None and not self._server.admission.hear(self)
-        ):
-            transport.close()
+        options = self._server.options
+        introduced = options.introduced
+        named = introduced is not None and introduced(self.remote_address)
+        self.limit = self._server._arrived(self, known=not named)
+        if not self._may_stay():
+            return
+        if not named:
+            self._begin()
+            return
+        self._introduction = Introduction()
+        patience = options.limits.preface_timeout_s if self.limit is None else REFUSAL_S
+        if patience != float("inf"):
+            self._timer = self._hub.loop.call_later(patience, self._late)
+
+    def _may_stay(self) -> bool:
+        if not self._server.closing and (self.limit is None or self._server.admission.hear(self)):
+            return True
+        self.transport.close()
+        return False
+
+    def _begin(self) -> None:
+        transport = self.transport
+        if self._tls is None:
+            self._hand_over(transport)
             return
         if self.limit is not None:
             patience = self._tls["ssl_handshake_timeout"]
@@ -98,12 +131,18 @@ class Arrival(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         # A view: asyncio's TLS reads into slices of it.
-        self._buffer = memoryview(bytearray(ROOM))
+        introduction = self._introduction
+        room = ROOM if introduction is None else introduction.wanted
+        self._buffer = memoryview(bytearray(room))
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._octets.append(bytes(self._buffer[:nbytes]))
+        octets = bytes(self._buffer[:nbytes])
         self._buffer = NO_BUFFER  # who holds on to us holds nothing large
+        if self._introduction is None:
+            self._octets.append(octets)
+        else:
+            self._introduce(self._introduction, octets)
 
     def eof_received(self) -> bool:
         self._eof = True
@@ -111,11 +150,49 @@ class Arrival(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
+        introduction = self._introduction
+        if introduction:  # who says nothing only wants to know whether somebody listens
+            self._decline("its PROXY head is not whole")
+        self._unset()
         if self._wire is not None:
             # asyncio's TLS had this call under way when the connection was handed over.
             self._wire.connection_lost(exc)
         elif self._task is None:
             self._server._departed(self)
+
+    # -- the introduction -------------------------------------------------------------------------
+
+    def _introduce(self, introduction: Introduction, octets: bytes) -> None:
+        try:
+            introduction.receive(octets)
+        except ValueError as error:
+            self._decline(str(error))
+            return
+        if introduction.wanted:
+            return
+        self._unset()
+        self._introduction = None
+        self.introduced = introduction.source
+        if self.limit is None:
+            self.limit = self._server.admission.place(self)
+            if not self._may_stay():
+                return
+        self._begin()
+
+    def _late(self) -> None:
+        self._timer = None
+        self._decline("its PROXY head did not come in time")
+
+    def _decline(self, why: str) -> None:
+        self._unset()
+        self._introduction = None
+        self._server.admission.refuse("proxy_protocol", self, "a connection", why)
+        self.transport.abort()
+
+    def _unset(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # -- the handshake ----------------------------------------------------------------------------
 
@@ -156,6 +233,7 @@ class Arrival(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Give the handshake up."""
+        self._introduction = None
         self.transport.abort()
         if self._task is not None:
             self._task.cancel()

@@ -178,7 +178,7 @@ class Listener(Roster, abc.ABC):
         secure = secure_from(start)
 
         def factory() -> asyncio.BaseProtocol:
-            if secure is None:
+            if secure is None and self.options.introduced is None:
                 return self._wire(hub)
             return Arrival(self, hub, functools.partial(self._wire, hub), secure)
 

@@ -41,6 +41,8 @@ class CommonOptions:
     observer: Observer | None = None
     queue: tuple[int, int] = (0, 0)  # high and low mark of messages that wait
     ignoring = False  # an upgrade that is not asked for as it must be is ignored, not refused
+    # Does who connects from this address say first for whom, by the PROXY protocol?
+    introduced: Callable[[Any], bool] | None = None
 
     @property
     def upgrades(self) -> Container[str]:

@@ -30,10 +30,10 @@ class Roster:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._quiet: asyncio.Future[None] | None = None
 
-    def _arrived(self, arrival: Arrival) -> str | None:
+    def _arrived(self, arrival: Arrival, *, known: bool) -> str | None:
         # The name of the limit that keeps a newcomer out, or None. `_departed` follows.
         self._arrivals.add(arrival)
-        return self.admission.arrive(arrival)
+        return self.admission.arrive(arrival, known=known)
 
     def _departed(self, arrival: Arrival) -> None:
         self._arrivals.discard(arrival)
