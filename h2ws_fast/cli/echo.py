@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.workers,
                 listener,
                 url,
-                lambda own, accepting: _run_one(
+                lambda own, accepting, _: _run_one(
                     arguments, context, own, accepting, goodbye=False
                 ),
             )

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import ssl
 import sys
@@ -21,7 +20,9 @@ from ..gateway.gateway import Gateway, gateway
 from ..gateway.upstream import BALANCE
 from . import CommandError, loops, numbers, twin, version, workers
 from .certificate import self_signed_context
+from .counters import counters_at
 from .listener import BACKLOG, bind, url_of
+from .signals import on_signals
 
 __all__ = ["add_parser", "run"]
 
@@ -71,9 +72,31 @@ def add_parser(commands: Any) -> None:
     )
     add("--forwarded", choices=FORWARDED, help="what backends are told of clients (x-forwarded)")
     add("--trusted", action="append", metavar="NETWORK", help="whose word on others is believed")
+    add(
+        "--proxy-protocol",
+        action="store_true",
+        help="connections begin with a PROXY head: of --trusted, where that is given",
+    )
     add("--access-log", action="store_true", help="write a line for each request to stderr")
+    add(
+        "--stats",
+        metavar="HOST:PORT",
+        help="answer GET /stats there, with counters as JSON; each worker at the next port",
+    )
     add("--drain", type=float, metavar="SECONDS", help="what is open has so long in the end (30)")
     add("--max-connections", type=numbers.limit, metavar="N", help="refuse further ones (no limit)")
+    add(
+        "--max-connections-per-address",
+        type=numbers.limit,
+        metavar="N",
+        help="refuse further ones of an address, of IPv6 a /64 (no limit)",
+    )
+    add(
+        "--memory-budget",
+        type=numbers.limit,
+        metavar="OCTETS",
+        help="refuse newcomers while all connections keep more than this (no limit)",
+    )
     add("--workers", type=numbers.workers, default=1, metavar="N", help="processes on the port")
     add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
     parser.set_defaults(run=run)
@@ -84,8 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         config = _config(arguments)
         host, port = config.address
-        config.forwarding()
-        config.routes(config.table())
+        config.check()
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error
     if arguments.cleartext and (config.certfile or config.keyfile):
@@ -99,26 +121,38 @@ def run(arguments: argparse.Namespace) -> int:
     several = arguments.workers > 1
     loop_name, _ = loops.choose(arguments.loop)
     listener = bind(host, port, share=several)
+    boxes = _boxes(config, arguments.workers)
     _log(config)
     print(
         f"h2ws-fast {version()} gateway: {twin()} engine, {loop_name}, "
         f"{arguments.workers} worker{'s' if several else ''}, {note}, "
-        f"{len(config.route)} route{'s' if len(config.route) > 1 else ''}",
+        f"{len(config.route)} route{'s' if len(config.route) > 1 else ''}"
+        + "".join(f", {url_of(box, '', secure=False)}/stats" for box in boxes),
         flush=True,
     )
     url = f"listening on {url_of(listener, host, secure=context is not None)}"
     # The same for all workers: a loop may lead from one to another.
     name = config.forwarding().name.decode()
-    serving = Serving(arguments, config, context, name)
+    serving = Serving(arguments, config, context, name, boxes)
     with listener:
         if several:
             return workers.run(arguments.workers, listener, url, serving.run, reloads=True)
-        return serving.run(listener, lambda: print(url, flush=True))
+        return serving.run(listener, lambda: print(url, flush=True), 0)
 
 
 def _config(arguments: argparse.Namespace) -> Config:
     config = Config() if arguments.config is None else Config.read(arguments.config)
-    for name in ("listen", "certfile", "keyfile", "forwarded", "drain", "max_connections"):
+    for name in (
+        "listen",
+        "certfile",
+        "keyfile",
+        "forwarded",
+        "stats",
+        "drain",
+        "max_connections",
+        "max_connections_per_address",
+        "memory_budget",
+    ):
         if getattr(arguments, name) is not None:
             setattr(config, name, getattr(arguments, name))
     if arguments.token is not None:
@@ -126,6 +160,7 @@ def _config(arguments: argparse.Namespace) -> Config:
     if arguments.trusted is not None:
         config.trusted = arguments.trusted
     config.access_log = config.access_log or arguments.access_log
+    config.proxy_protocol = config.proxy_protocol or arguments.proxy_protocol
     if arguments.upstream is not None:
         config.route.append(
             RouteConfig(
@@ -138,6 +173,14 @@ def _config(arguments: argparse.Namespace) -> Config:
             )
         )
     return config
+
+
+def _boxes(config: Config, count: int) -> list[socket.socket]:
+    # Where each worker answers how it is: they know nothing of each other.
+    if config.stats is None:
+        return []
+    host, port = config.stats_address
+    return [bind(host, port and port + worker) for worker in range(count)]
 
 
 def _context(config: Config, host: str) -> tuple[ssl.SSLContext, str]:
@@ -162,35 +205,39 @@ class Serving:
     """One process of it."""
 
     def __init__(
-        self, arguments: argparse.Namespace, config: Config, context: Any, name: str
+        self,
+        arguments: argparse.Namespace,
+        config: Config,
+        context: Any,
+        name: str,
+        boxes: list[socket.socket],
     ) -> None:
         self._arguments = arguments
         self._config = config
         self._context = context
         self._name = name
+        self._boxes = boxes
 
-    def run(self, listener: socket.socket, accepting: Callable[[], None]) -> int:
+    def run(self, listener: socket.socket, accepting: Callable[[], None], worker: int) -> int:
         """Serve on this socket until a signal comes; `accepting()` is called when it does."""
         _, factory = loops.choose(self._arguments.loop)
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(self._main(listener, accepting))
+            runner.run(self._main(listener, accepting, worker))
         return 0
 
-    async def _main(self, listener: socket.socket, accepting: Callable[[], None]) -> None:
+    async def _main(
+        self, listener: socket.socket, accepting: Callable[[], None], worker: int
+    ) -> None:
         config = self._config
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                loop.add_signal_handler(number, stop.set)
-            except NotImplementedError:  # Windows
-                signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        on_signals(stop.set, "SIGINT", "SIGTERM")
         table = config.table()
         async with gateway(
             config.routes(table),
             sock=listener,
             table=table,
             forwarding=config.forwarding(self._name),
+            proxy_protocol=config.proxy_protocol,
             answer_timeout=config.answer_timeout,
             access_log=config.access_log,
             ssl=self._context,
@@ -200,10 +247,13 @@ class Serving:
             memory_budget=config.memory_budget,
             backlog=BACKLOG,
         ) as gate:
-            with contextlib.suppress(NotImplementedError, AttributeError):  # Windows
-                loop.add_signal_handler(signal.SIGHUP, self._reload, gate)
-            accepting()
-            await stop.wait()
+            on_signals(lambda: self._reload(gate), "SIGHUP")
+            async with contextlib.AsyncExitStack() as beside:
+                if self._boxes:
+                    box = self._boxes[worker]
+                    await beside.enter_async_context(counters_at(box, gate.stats))
+                accepting()
+                await stop.wait()
 
     def _reload(self, gate: Gateway) -> None:
         try:

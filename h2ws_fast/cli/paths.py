@@ -15,6 +15,7 @@ from typing import Any
 from .. import COMPILED, ConnectionClosed, LocalProtocolError, Request, Response, Server, WebSocket
 from ..engine.closing import check_close
 from . import version
+from .counters import json_response
 
 __all__ = ["Counters", "Paths"]
 
@@ -323,9 +324,7 @@ class Paths:
             counters = self.counters.as_json(request)
             if self.server is not None:
                 counters["server"] = self.server.stats()
-            body = json.dumps(counters, indent=2) + "\n"
-            headers = {"content-type": "application/json", "cache-control": "no-store"}
-            return Response(200, headers, body)
+            return json_response(counters)
         if path == "/echo":
             headers = {
                 name: request.headers[name]

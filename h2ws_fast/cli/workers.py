@@ -27,11 +27,11 @@ def run(
     count: int,
     listener: socket.socket,
     url: str,
-    work: Callable[[socket.socket, Callable[[], None]], int],
+    work: Callable[[socket.socket, Callable[[], None], int], int],
     *,
     reloads: bool = False,
 ) -> int:
-    """Run `work(socket, accepting)` in each of `count` processes until SIGINT or SIGTERM.
+    """Run `work(socket, accepting, number)` in each of `count` processes until SIGINT or SIGTERM.
 
     `listener` holds the port. `url` is printed once all of them have called `accepting()`. With
     `reloads` each of them gets the SIGHUP that comes here. Raises CommandError where one fails.
@@ -40,7 +40,7 @@ def run(
     reading, writing = os.pipe()
     parent = os.getpid()
     workers = set()
-    for _ in range(count):
+    for worker in range(count):
         pid = os.fork()
         if pid == 0:
             code = 1
@@ -50,7 +50,7 @@ def run(
                     listener.close()
                     own.listen(BACKLOG)
                     _die_with(parent)
-                    code = work(own, lambda: _say(writing))
+                    code = work(own, lambda: _say(writing), worker)
             except BaseException as error:
                 print(f"h2ws-fast: a worker failed: {error!r}", file=sys.stderr)
             finally:

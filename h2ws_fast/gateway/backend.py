@@ -207,9 +207,10 @@ class Backend:
     def _begin(self, crossing: Crossing, wire: Any, stream_id: int) -> None:
         self.load += 1
         self.served += 1
-        crossing.begun(wire, stream_id, self._release)
+        crossing.begun(wire, stream_id, self)
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """A request or tunnel is over."""
         self.load -= 1
 
     async def _dial(self) -> H1Link:

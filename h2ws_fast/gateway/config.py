@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..aio import tls
+from ..aio.arguments import check_count, check_seconds
 from .backend import Backend
 from .fields import Forwarding
 from .routes import Route, Routes
@@ -67,7 +68,7 @@ class RouteConfig:
 
 @dataclass
 class Config:
-    """All of it. `tokens` are the protocols that pass, `listen` is `host:port`."""
+    """All of it. `tokens` are the protocols that pass, `listen` and `stats` are `host:port`."""
 
     listen: str = "127.0.0.1:8443"
     certfile: str | None = None
@@ -75,7 +76,9 @@ class Config:
     tokens: list[str] = field(default_factory=lambda: ["websocket"])
     forwarded: str = "x-forwarded"
     trusted: list[str] = field(default_factory=list)
+    proxy_protocol: bool = False
     access_log: bool = False
+    stats: str | None = None
     drain: float = 30.0
     answer_timeout: float = 60.0
     max_connections: int | None = None
@@ -100,10 +103,27 @@ class Config:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens: host and port."""
-        host, colon, port = self.listen.rpartition(":")
-        if not colon or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"listen is host:port: {self.listen!r}")
-        return host.strip("[]"), int(port)
+        return address_of(self.listen, "listen")
+
+    @property
+    def stats_address(self) -> tuple[str, int]:
+        """Where who asks for `/stats` is answered: host and port."""
+        return address_of(self.stats or "", "stats")
+
+    def check(self) -> None:
+        """Raises ValueError and OSError where something makes no sense."""
+        _ = self.address
+        if self.stats is not None:
+            _ = self.stats_address
+        check_seconds(answer_timeout=self.answer_timeout, drain=self.drain)
+        check_count(
+            none=True,
+            max_connections=self.max_connections,
+            max_connections_per_address=self.max_connections_per_address,
+            memory_budget=self.memory_budget,
+        )
+        self.forwarding()
+        self.routes(self.table())
 
     def table(self) -> Table:
         """The protocols that pass; `*` is for all that are not forbidden."""
@@ -119,6 +139,14 @@ class Config:
     def forwarding(self, name: str | None = None) -> Forwarding:
         """What backends are told of clients."""
         return Forwarding(self.forwarded, self.trusted, name)
+
+
+def address_of(text: str, name: str) -> tuple[str, int]:
+    """Host and port of what the file calls `name`. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"{name} is host:port: {text!r}")
+    return host.strip("[]"), int(port)
 
 
 def _made(kind: Any, told: Any, where: str) -> Any:

@@ -32,13 +32,15 @@ class Crossing:
 
     __slots__ = (
         "_answered",
+        "_backend",
         "_fields",
         "_method",
         "_path",
-        "_release",
         "_started",
         "_tries",
         "_upstream",
+        "address",
+        "authority",
         "back",
         "expects",
         "front",
@@ -56,7 +58,9 @@ class Crossing:
         self._path = event.path
         self._upstream: Upstream | None = upstream
         self._fields = fields
-        self._release: Any = None
+        self._backend: Any = None  # with which it counts
+        self.address = ""  # of that backend, also when it is over
+        self.authority = event.authority
         self._started = wire.hub.time()
         self._tries = 0
         self._answered = False  # the client has the head of an answer
@@ -118,12 +122,13 @@ class Crossing:
         """The request's head, with its pseudo-fields."""
         return self._fields  # type: ignore[no-any-return]
 
-    def begun(self, wire: Any, stream_id: int, release: Any) -> None:
+    def begun(self, wire: Any, stream_id: int, backend: Any) -> None:
         """The backend has the head: `wire` and `stream_id` are the other end.
 
-        `release()` is called once, when it is over.
+        `backend.release()` is called once, when it is over.
         """
-        self._release = release
+        self._backend = backend
+        self.address = backend.address
         if self.over:
             self._undo(wire, stream_id)
             return
@@ -347,9 +352,9 @@ class Crossing:
             self.timer = None
 
     def _let_go(self) -> None:
-        release, self._release = self._release, None
-        if release is not None:
-            release()
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            backend.release()
 
     def _finish(self) -> None:
         self.over = True

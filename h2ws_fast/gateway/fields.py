@@ -78,6 +78,18 @@ class Refused(H2WSError):
         self.reason = reason
 
 
+def plain_address(host: str) -> str:
+    """An address as networks and fields have it: without its zone, IPv4 where IPv6 stands for it."""
+    host = host.partition("%")[0]
+    if host[:7].lower() == "::ffff:":
+        try:
+            mapped = ipaddress.IPv6Address(host).ipv4_mapped
+        except ValueError:
+            return host
+        return host if mapped is None else str(mapped)
+    return host
+
+
 def nominated(fields: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
     """The names in lower case that Connection makes fields of this hop."""
     names = set()
@@ -126,12 +138,19 @@ class Forwarding:
         # At random: a chain of gateways is no loop.
         self.name = (f"h2ws-{secrets.token_hex(4)}" if name is None else name).encode("ascii")
 
+    def introduces(self, peer: Any) -> bool:
+        """Begins who connects from here with the PROXY protocol, where that is spoken?
+
+        `peer` as transports have it. All do, or those of the trusted networks where there are any.
+        """
+        return not self._trusted or (isinstance(peer, tuple) and self.trusts(str(peer[0])))
+
     def trusts(self, address: str) -> bool:
         """Is what this client says of others believed?"""
         if not self._trusted:
             return False
         try:
-            found = ipaddress.ip_address(address)
+            found = ipaddress.ip_address(plain_address(address))
         except ValueError:
             return False
         return any(found in network for network in self._trusted)

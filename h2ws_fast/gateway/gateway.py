@@ -24,7 +24,6 @@ from .wire import GatewayWire
 __all__ = ["Gateway", "gateway"]
 
 LOGGER = "h2ws_fast.gateway"
-access = logging.getLogger(f"{LOGGER}.access")
 
 
 class GatewayOptions(CommonOptions):
@@ -81,19 +80,6 @@ class Gateway(Listener):
         self._former = [former for former in (*self._former, self.routes) if former.load]
         self.routes = routes
 
-    def told(self, wire: GatewayWire, method: str, path: str, status: int, seconds: float) -> None:
-        """A request is over: note it in the access log."""
-        if self.access_log:
-            access.info(
-                '%s "%s %s HTTP/%s" %d %.3f',
-                wire.address or "-",
-                method,
-                path,
-                wire.http_version,
-                status,
-                seconds,
-            )
-
     def stats(self) -> dict[str, Any]:
         """Counters by name, those of a Server, `requests` by kind, and `backends` by address."""
         backends: dict[str, Any] = {}
@@ -114,6 +100,7 @@ def gateway(
     *,
     table: Table | None = None,
     forwarding: Forwarding | None = None,
+    proxy_protocol: bool = False,
     answer_timeout: float | None = 60,
     access_log: bool = False,
     ssl: ssl_module.SSLContext | None = None,
@@ -142,9 +129,12 @@ def gateway(
     is an Upgrade (RFC 9110 section 7.8) on the other wherever one of them speaks HTTP/1.1. Ordinary
     requests are forwarded with bodies, trailers and interim responses.
 
-    `forwarding` says what backends are told of clients. `answer_timeout` seconds are for the head of
+    `forwarding` says what backends are told of clients. With `proxy_protocol` a connection begins with
+    a head of the PROXY protocol, version 1 or 2, before TLS and all else: the address that it names is
+    the client's, for all purposes. Where `forwarding` trusts some networks only connections from there
+    have one. What is none, or not there in time, ends the connection. `answer_timeout` seconds are for the head of
     a backend's answer to a whole request; then the client is answered 504. With `access_log` the logger
-    `h2ws_fast.gateway.access` has a line for each request once all is over. Octets above
+    `h2ws_fast.gateway.access` has a line for each request once all is over: see `Access`. Octets above
     `write_limit` that wait for one side keep the other from sending. What is not told here is as in
     `h2ws_fast.serve`.
     """
@@ -153,6 +143,9 @@ def gateway(
     table = Table() if table is None else table
     options = GatewayOptions()
     options.table = table
+    forwarding = Forwarding() if forwarding is None else forwarding
+    if proxy_protocol:
+        options.introduced = forwarding.introduces
     options.websockets = bool(table)
     options.deflate = None
     options.http = tls.versions(http)
@@ -197,7 +190,7 @@ def gateway(
     return Gateway(
         routes,
         table,
-        Forwarding() if forwarding is None else forwarding,
+        forwarding,
         answer_timeout,
         access_log,
         options,

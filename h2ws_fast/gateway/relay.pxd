@@ -14,6 +14,7 @@ cdef class Half(Sink):
     cdef public list early
     cdef object trailers
     cdef int64_t owed
+    cdef readonly int64_t octets
     cdef public bint ended
 
     @cython.locals(other=Half, to=Wire, source=Wire, waiting=int64_t)

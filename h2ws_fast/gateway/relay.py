@@ -20,7 +20,17 @@ class Half(Sink):
     is called once the end was passed on, `crossing.failed(half, error)` where `other` takes no more.
     """
 
-    __slots__ = ("crossing", "early", "ended", "other", "owed", "stream_id", "trailers", "wire")
+    __slots__ = (
+        "crossing",
+        "early",
+        "ended",
+        "octets",
+        "other",
+        "owed",
+        "stream_id",
+        "trailers",
+        "wire",
+    )
 
     def __init__(self, crossing, wire=None, stream_id=0):
         self.crossing = crossing
@@ -30,6 +40,7 @@ class Half(Sink):
         self.early = []
         self.trailers = None
         self.owed = 0
+        self.octets = 0  # that have come
         self.ended = False
 
     def feed(self, event):
@@ -43,6 +54,7 @@ class Half(Sink):
         if self.early is not None:
             self.early.append((data, credit))
             return
+        self.octets += len(data)
         other = self.other
         to = other.wire
         source = self.wire

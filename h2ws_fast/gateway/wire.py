@@ -8,8 +8,9 @@ from ..aio.protocol import Hub
 from ..aio.server.accepted import AcceptedWire
 from ..errors import LocalProtocolError, StreamClosed
 from ..printable import printable
+from .access import Access, access_log
 from .crossing import Crossing
-from .fields import Refused
+from .fields import Refused, plain_address
 
 if TYPE_CHECKING:
     from .gateway import Gateway
@@ -21,23 +22,32 @@ __all__ = ["GatewayWire"]
 class GatewayWire(AcceptedWire):
     """One connection of a Gateway."""
 
-    __slots__ = ("address",)
+    __slots__ = ("_introduced", "address")
 
     server: Gateway
     address: str  # the client's, "" where there is none
 
     def __init__(self, server: Gateway, hub: Hub) -> None:
         super().__init__(server, hub)
+        self._introduced: tuple[str, int] | None = None  # the client for whom a proxy has connected
         self.address = ""
 
     def _opened(self) -> bool:
-        peer = self.transport.get_extra_info("peername")
+        if self.arrival is not None:
+            self._introduced = self.arrival.introduced
+        peer = self.remote_address
         if isinstance(peer, tuple):
-            self.address = str(peer[0])
+            self.address = plain_address(str(peer[0]))
         return super()._opened()
+
+    @property
+    def remote_address(self) -> Any:
+        """The client's address: that which a proxy has named, else that of the transport."""
+        return self._introduced or super().remote_address
 
     def _requested(self, event: Any) -> None:
         if not self._may_begin(event):
+            self._note_refused(event, 503)
             return
         gateway = self.server
         gateway.counts["requests"] += 1
@@ -58,7 +68,7 @@ class GatewayWire(AcceptedWire):
             self._answer(event.stream_id, token, error.status, error.reason, event.method)
             if token is None and event.method != "CONNECT" and not event.ended:
                 self.discard(event.stream_id)
-            gateway.told(self, event.method, event.path, error.status, 0.0)
+            self._note_refused(event, error.status)
             return
         authority = event.authority or upstream.backends[0].target.authority
         head: list[tuple[Any, Any]] = [(":method", event.method)]
@@ -97,6 +107,37 @@ class GatewayWire(AcceptedWire):
         self.conn.respond(stream_id, fields, True)
         self.touch()
 
+    def _note_refused(self, event: Any, status: int) -> None:
+        if self.server.access_log:
+            access_log.info(
+                "%s",
+                Access(
+                    self.address,
+                    event.method,
+                    event.path,
+                    self.http_version,
+                    status,
+                    authority=event.authority,
+                    protocol=event.protocol,
+                ),
+            )
+
     def crossed(self, crossing: Crossing, method: str, path: str, seconds: float) -> None:
         """A request and what it opened are over."""
-        self.server.told(self, method, path, crossing.status, seconds)
+        if self.server.access_log:
+            access_log.info(
+                "%s",
+                Access(
+                    self.address,
+                    method,
+                    path,
+                    self.http_version,
+                    crossing.status,
+                    crossing.front.octets,
+                    crossing.back.octets,
+                    seconds,
+                    crossing.authority,
+                    crossing.token,
+                    crossing.address,
+                ),
+            )

@@ -1,5 +1,7 @@
 """`h2ws-fast gateway` as its user meets it: another process, told by options, a file and signals."""
 
+import json
+import re
 import signal
 import subprocess
 import sys
@@ -68,8 +70,40 @@ def test_tls_on_both_sides_workers_and_the_access_log(secure):
             within(30, converse(gate, front, "/x"))
         code, out, err = gate.stop(signal.SIGTERM)
         assert (code, out) == (0, "\ngoodbye\n")
-    assert '127.0.0.1 "CONNECT /x HTTP/2" 200 ' in err
-    assert '127.0.0.1 "CONNECT /x HTTP/1.1" 200 ' in err
+    for version in ("2", "1.1"):
+        # A text and 100 000 octets, their frames' heads and the Close, and as much back.
+        words = rf'127\.0\.0\.1 "CONNECT /x HTTP/{version}" 200 (\d+) (\d+) \d+\.\d\d\d (\S+) (\S+) (\S+)'
+        received, sent, *rest = re.search(words, err).groups()
+        assert 100 < int(received) < 110_000 and 100 < int(sent) < 110_000
+        assert rest == [gate.url.partition("//")[2], "websocket", secure.url]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_worker_tells_how_it_is(echo, workers):
+    options = ("--cleartext", "--workers", str(workers), "--stats", "127.0.0.1:0")
+
+    async def ask(url):
+        async with Session(url) as session:
+            assert (await session.request("GET", "/")).status == 404
+            assert (await session.request("POST", "/stats", body=b"")).status == 405
+            response = await session.request("GET", "/stats")
+            assert response.headers["content-type"] == "application/json"
+            return json.loads(await response.read())
+
+    async def main(gate, places):
+        async with connect(gate.uri + "/") as ws:
+            await ws.send("1")
+            assert await ws.recv() == "1"
+            return [await ask(place) for place in places]
+
+    with GatewayCommand("--upstream", echo.url, *options) as gate:
+        places = re.findall(r"(http://[^/]+)/stats", gate.first)
+        assert len(places) == workers
+        told = within(30, main(gate, places))
+        assert len({each["pid"] for each in told}) == workers
+        assert sum(each["tunnels"] for each in told) == 1
+        assert sum(each["backends"][echo.url]["load"] for each in told) == 1
+        assert gate.stop(signal.SIGTERM)[0] == 0
 
 
 def test_a_backend_that_nobody_trusts_is_a_502(secure):
@@ -138,6 +172,7 @@ def test_what_is_open_may_end(echo):
         (["--upstream", "ftp://a"], "scheme"),
         (["--upstream", "http://a/path"], "a scheme, a host and a port"),
         (["--upstream", "http://a", "--listen", "nowhere"], "host:port"),
+        (["--upstream", "http://a", "--stats", "nowhere"], "stats is host:port"),
         (["--upstream", "http://a", "--keyfile", "x"], "certificate"),
         (["--upstream", "http://a", "--certfile", "/none"], "cannot load"),
         (["--upstream", "http://a", "--trusted", "x"], "x"),

@@ -17,7 +17,7 @@ from tests.aio.conftest import (  # noqa: F401  # fixtures and hooks
     server_tls,
 )
 
-BOTH = ("test_tunnels", "test_upstreams")
+BOTH = ("test_proxy_protocol", "test_tunnels", "test_upstreams")
 
 
 def pytest_generate_tests(metafunc):

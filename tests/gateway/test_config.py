@@ -11,7 +11,9 @@ keyfile = "key.pem"
 tokens = ["websocket", "connect-udp"]
 forwarded = "both"
 trusted = ["10.0.0.0/8"]
+proxy_protocol = true
 access_log = true
+stats = "[::1]:9901"
 drain = 5
 max_connections = 7
 
@@ -39,6 +41,7 @@ def test_a_whole_file(tmp_path):
     config = read(tmp_path, WHOLE)
     assert config.address == ("::1", 8443)
     assert (config.certfile, config.keyfile) == ("cert.pem", "key.pem")
+    assert config.proxy_protocol and config.stats_address == ("::1", 9901)
     assert (config.access_log, config.drain, config.max_connections) == (True, 5, 7)
     table = config.table()
     assert "connect-udp" in table and "foo" not in table
@@ -83,6 +86,23 @@ def test_what_makes_no_sense_is_said(tmp_path, text, words):
 def test_an_address_has_a_port(listen):
     with pytest.raises(ValueError, match="host:port"):
         _ = Config(listen=listen).address
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"drain": -1.0}, "drain"),
+        ({"answer_timeout": 0.0}, "answer_timeout"),
+        ({"max_connections": 0}, "max_connections"),
+        ({"memory_budget": -5}, "memory_budget"),
+        ({"stats": "9901"}, "stats is host:port"),
+        ({"trusted": ["x"]}, "x"),
+        ({}, "no route"),
+    ],
+)
+def test_a_whole_configuration_is_looked_at_before_it_serves(changes, words):
+    with pytest.raises(ValueError, match=words):
+        Config(**changes).check()
 
 
 def test_no_route_is_nothing_to_serve():
