@@ -20,9 +20,9 @@ class WrongServer(RawServer):
     credit = True
 
     def __init__(self):
-        super().__init__(self.serve, greet=False)
+        super().__init__(self.converse, greet=False)
 
-    async def serve(self, peer):
+    async def converse(self, peer):
         if await peer.reader.read(4) != f.MAGIC[:4]:
             await self.answer(peer)
             return
