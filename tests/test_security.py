@@ -8,6 +8,7 @@ import pytest
 
 import h2ws_fast.engine
 from h2ws_fast import serve
+from h2ws_fast.aio.server import introduction
 from h2ws_fast.engine import Connection, Limits, Role, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +50,7 @@ def test_every_limit_of_a_connection_stands_there_with_its_default():
 
 
 def test_every_limit_of_a_server_stands_there_with_its_default():
-    _, limits, _ = tables()
+    _, limits, *_ = tables()
     settings = Settings(**{})
     for name, (default, stops, others, _) in limits.items():
         if name in inspect.signature(serve).parameters:
@@ -90,12 +91,19 @@ def test_counters_are_names_that_are_counted():
     assert Connection(Role.SERVER).stats()["limits"] == {}
 
 
+def test_the_limit_of_a_proxys_head_stands_there():
+    *_, limits = tables()
+    assert {name: number(default) for name, (default, *_) in limits.items()} == {
+        "PROXY head": introduction.MAX_HEAD
+    }
+
+
 def test_limits_of_http_1_1_stand_there():
     from h2ws_fast.aio.h1 import head, reader
 
     # A constant of a compiled module is in its source alone.
     pace = (SOURCES.parent / "aio" / "h1" / "pace.py").read_text("utf-8")
-    _, _, limits = tables()
+    _, _, limits, _ = tables()
     assert {name: number(default) for name, (default, *_) in limits.items()} == {
         "first line": head.MAX_LINE,
         "head": head.MAX_HEAD,
