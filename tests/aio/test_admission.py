@@ -138,7 +138,8 @@ async def test_max_connections_per_address(clear):
         (("2001:db8:1:2:ffff::", 4711, 0, 0), "2001:db8:1:2::/64"),
         (("fe80::1%eth0", 4711, 0, 2), "fe80::/64"),
         (("::1", 4711, 0, 0), "::1"),
-        ("", ""),
+        ("", None),
+        ("/run/client", None),
         (None, None),
     ],
 )

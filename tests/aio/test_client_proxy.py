@@ -15,7 +15,7 @@ from h2ws_fast import (
     connect,
 )
 from h2ws_fast.aio import uri
-from h2ws_fast.aio.client.forward import MAX_EARLY
+from h2ws_fast.aio.client.forward import MAX_EARLY, Landing
 from h2ws_fast.aio.client.proxy import find_proxy, parse_proxy
 from tests.support import frames as f
 from tests.support.forwarding import ConnectProxy, SocksProxy, closed_port
@@ -159,18 +159,20 @@ def clear_uri():
     return "ws://127.0.0.1:1"
 
 
+async def answer_one(peer):
+    """A server that has said its SETTINGS already."""
+    assert await peer.reader.readexactly(24) == f.MAGIC
+    await peer.expect(f.SETTINGS, skip=())
+    peer.send(f.settings_ack())
+    await peer.expect(f.HEADERS)
+    peer.headers(1, [(b":status", b"200")], end_stream=True)
+    await peer.until_eof()
+
+
 async def test_octets_behind_the_answer(clear, client_tls):
     # In cleartext they are the server's, which may speak first. With TLS it never does.
-    async def speak(peer):
-        assert await peer.reader.readexactly(24) == f.MAGIC
-        await peer.expect(f.SETTINGS, skip=())
-        peer.send(f.settings_ack())
-        await peer.expect(f.HEADERS)
-        peer.headers(1, [(b":status", b"200")], end_stream=True)
-        await peer.until_eof()
-
     async with (
-        RawServer(speak, greet=False) as server,
+        RawServer(answer_one, greet=False) as server,
         ConnectProxy(extra=f.settings((f.MAX_CONCURRENT_STREAMS, 7))) as proxy,
     ):
         async with Session(f"http://127.0.0.1:{server.port}", proxy=proxy.uri()) as session:
@@ -180,6 +182,27 @@ async def test_octets_behind_the_answer(clear, client_tls):
         with pytest.raises(InvalidProxyMessage):
             await connect(f"wss://127.0.0.1:{server.port}", ssl=client_tls, proxy=proxy.uri())
     assert MAX_EARLY == 65536
+
+
+async def test_many_octets_behind_the_answer(monkeypatch):
+    # A loop may read more than once before the client's task runs on: as if each read were small.
+    def receive(self, data):
+        for at in range(0, len(data), 4096):
+            whole(self, data[at : at + 4096])
+        paused.append(self.paused)
+
+    paused = []
+    whole = Landing.data_received
+    monkeypatch.setattr(Landing, "data_received", receive)
+    unknown = f.frame(0xBB, 0, 0, bytes(16000))
+    async with (
+        RawServer(answer_one, greet=False) as server,
+        ConnectProxy(extra=f.settings() + 2 * (MAX_EARLY // 16000) * unknown) as proxy,
+        Session(f"http://127.0.0.1:{server.port}", proxy=proxy.uri()) as session,
+    ):
+        response = await session.request("GET", "/")
+        assert response.status == 200
+        assert paused
 
 
 async def test_cancelled_on_the_way(clear):

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import socket
 import sys
 
 import pytest
@@ -245,8 +246,6 @@ async def test_unix_sockets(tmp_path):
     path = str(tmp_path / "socket")
 
     async def talk(said):
-        import socket
-
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(path)
             async with Session("http://localhost", sock=sock) as session:
@@ -256,8 +255,15 @@ async def test_unix_sockets(tmp_path):
     async def handler(ws):
         await ws.send("by unix")
 
-    async with unix_serve(handler, path):
-        await talk("by unix")
+    # Who comes over it has no address of his own: the limit is none of his.
+    async with unix_serve(handler, path, max_connections_per_address=1) as server:
+        with socket.socket(socket.AF_UNIX) as first:
+            first.connect(path)
+            async with asyncio.timeout(10):
+                while server.stats()["connections"] < 1:
+                    await asyncio.sleep(0.01)
+            await talk("by unix")
+        assert server.stats()["refused"] == {}
     async with unix_route(url_map(), path):
         await talk("home")
 

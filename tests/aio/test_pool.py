@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 
 import pytest
 
@@ -115,6 +116,29 @@ async def test_streams_beyond_the_servers_limit_wait(clear):
         assert await (await four).read() == b"nobody"
         assert pool.stats()["waiting"] == 0
         assert server.stats()["accepted"] == 1
+
+
+async def test_no_limit_where_the_pool_has_one(clear):
+    async with pooled(clear, {"settings": Settings(max_concurrent_streams=1)}) as (_, pool):
+        one = await pool.websocket(clear.ws())
+        pool._open_timeout = 0.05  # from here on: the connection itself has time enough
+        waiting = [
+            asyncio.ensure_future(each)
+            for each in (
+                connect(clear.ws(), pool=pool, open_timeout=None)._connect(),
+                pool.websocket(clear.ws(), open_timeout=math.inf),
+                pool.request("GET", clear.http, open_timeout=math.inf),
+            )
+        ]
+        await until(lambda: pool.stats()["waiting"] == 3)
+        with pytest.raises(TimeoutError):
+            await pool.websocket(clear.ws())
+        await one.close()
+        for each in waiting[:2]:
+            ws = await each
+            await check(ws)
+            await ws.close()
+        assert await (await waiting[2]).read() == b"nobody"
 
 
 @pytest.mark.parametrize("each", [2, 3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import os
 import ssl as ssl_module
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
@@ -147,7 +148,9 @@ class connect:  # used as a function, as in `websockets`
             "user_agent_header": self._user_agent,
         }
         if self._pool is not None:
-            return await self._pool.websocket(place.uri, open_timeout=self._open_timeout, **asked)
+            # It takes None for its own.
+            patience = math.inf if self._open_timeout is None else self._open_timeout
+            return await self._pool.websocket(place.uri, open_timeout=patience, **asked)
         session = self._session
         if self._used or session is None or place.uri != self._uri:
             session = self._session = Session(place.uri, **self._arguments)

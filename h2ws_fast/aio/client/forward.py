@@ -34,7 +34,7 @@ class Landing(asyncio.Protocol):
     """The protocol of a transport to a proxy, until a connection to the server takes it over.
 
     `await agreed` ends when the proxy has agreed; octets behind its answer, or of the server, are
-    `early`. Raises InvalidProxyStatus where it refuses, InvalidProxyMessage where it says what is no
+    `early`, and where they are more than `MAX_EARLY` reading is `paused`. Raises InvalidProxyStatus where it refuses, InvalidProxyMessage where it says what is no
     answer, OSError where the transport is lost.
     """
 
@@ -43,6 +43,7 @@ class Landing(asyncio.Protocol):
         self.agreed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.early = b""
         self.lost = False
+        self.paused = False
         self._transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -55,7 +56,8 @@ class Landing(asyncio.Protocol):
         """Read the answer, and keep what comes behind."""
         if self._ask is None:
             self.early += data
-            if len(self.early) > MAX_EARLY:
+            if len(self.early) > MAX_EARLY and not self.paused:
+                self.paused = True
                 self._transport.pause_reading()
             return
         if self.agreed.done():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,11 @@ MAX_REFUSAL = 65536  # octets of a refusal's body that are kept
 
 @contextlib.asynccontextmanager
 async def in_time(seconds: float | None) -> AsyncIterator[None]:
-    """Raise TimeoutError after so many seconds; or InvalidStatus, where an Opening inside of this
-    was refused by then, and only the refusal's body did not come to its end."""
+    """Raise TimeoutError after so many seconds (None and `math.inf`: never); or InvalidStatus, where
+    an Opening inside of this was refused by then, and only the refusal's body did not come to its
+    end."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(None if seconds == math.inf else seconds):
             yield
     except TimeoutError as late:
         cancelled = late.__cause__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable
@@ -217,7 +218,8 @@ class Pool:
         open_timeout: float | None = None,
         **arguments: Any,
     ) -> WebSocket:
-        """Open a WebSocket. The arguments are those of `Session.websocket`.
+        """Open a WebSocket. The arguments are those of `Session.websocket`, `open_timeout` the
+        pool's by default; each connection has the pool's.
 
         Raises what that and `connect` raise, and PoolFull. Redirects are for `connect(pool=...)`.
         """
@@ -290,7 +292,7 @@ class Pool:
     ) -> Response:
         """Send a request and return its response: see `Session.request`, and its arguments.
 
-        `open_timeout` seconds (the pool's by default) are for its stream; how long the server takes
+        `open_timeout` seconds (the pool's by default, `math.inf` for no limit) are for its stream; how long the server takes
         for an answer is not bounded. Raises PoolFull too, and AlpnError from a server of HTTP/1.1.
         """
         self._check_open()
@@ -299,6 +301,8 @@ class Pool:
         arguments["headers"] = own_fields(target, fields_of(headers))
         arguments["body"] = octets = octets_of(body)
         patience = self._open_timeout if open_timeout is None else open_timeout
+        if patience == math.inf:
+            patience = None
         limit = asyncio.timeout(patience)
         told = arguments.pop("on_started", None)
 

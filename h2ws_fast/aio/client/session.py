@@ -473,7 +473,8 @@ class Session:
 
         Raises ExtendedConnectUnsupported where the server does not take WebSockets over HTTP/2,
         InvalidStatus where it refuses, StreamReset where it resets the stream, TimeoutError after
-        `open_timeout` seconds (the session's by default), ConnectionTerminated.
+        `open_timeout` seconds (the session's by default, `math.inf` for no limit),
+        ConnectionTerminated.
         """
         if isinstance(subprotocols, str):
             raise TypeError("subprotocols is a list of str, not one str")

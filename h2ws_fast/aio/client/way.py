@@ -154,6 +154,8 @@ class Way:
             transport.abort()
             raise
         hand_over(transport, protocol, landing.early)
+        if landing.paused and not transport.is_closing():
+            transport.resume_reading()
         return transport
 
     def _proxy_tls(self, proxy: Proxy) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Who may come in: the limits over all connections of a server.
 
     max_connections               connections that are open, or whose TLS handshake goes on
-    max_connections_per_address   those of one address; of IPv6 one /64, which is what one site has
+    max_connections_per_address   those of one address; of IPv6 one /64, which is what one site has;
+                                  over a Unix socket nobody has an address, and it bounds nobody
     memory_budget                 octets that the engines keep: received and not consumed, or not sent
 
 Reaching one refuses the newcomer and touches nobody who is in:
@@ -39,8 +40,13 @@ HEARD = 100
 
 
 def address_of(peer: Any) -> Any:
-    """Return what counts as one address: the host of a `peername`, of IPv6 its /64."""
-    host = peer[0] if isinstance(peer, tuple) else peer
+    """Return what counts as one address: the host of a `peername`, of IPv6 its /64.
+
+    None where there is no address: whoever comes over a Unix socket has none, or a path.
+    """
+    if not isinstance(peer, tuple):
+        return None
+    host = peer[0]
     try:
         address = ipaddress.ip_address(str(host).partition("%")[0])
     except ValueError:
@@ -139,13 +145,14 @@ class Admission:
         if self.max_connections_per_address is None:
             return None
         key = address_of(guest.remote_address)
+        if key is None:
+            return None
         count = self._addresses.get(key, 0)
         if count >= self.max_connections_per_address:
             self.refuse("max_connections_per_address", guest, "a connection")
             return "max_connections_per_address"
-        if key is not None:
-            self._addresses[key] = count + 1
-            self._keys[guest] = key
+        self._addresses[key] = count + 1
+        self._keys[guest] = key
         return None
 
     def settle(self, guest: Any, wire: Wire) -> None:
