@@ -144,8 +144,8 @@ class ServerPerMessageDeflateFactory(Factory):
     `require_client_max_window_bits` declines the others. `compress_settings` may hold zlib's
     `level` (0 to 9), `memLevel` (1 to 9) and `strategy`. Messages of less than `threshold` octets
     stay plain, and so do those of more than `ceiling` that are sent at once, since nobody else is
-    served meanwhile; those sent in parts are compressed part by part. `codec` names the library that compresses: "zlib", "isal", or None for the fastest
-    that is installed.
+    served meanwhile; those sent in parts are compressed part by part. `codec` names the library
+    that compresses: "zlib", "isal", or None for the fastest that is installed.
     """
 
     def __init__(

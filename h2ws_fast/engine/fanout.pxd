@@ -5,9 +5,10 @@ from .buffers cimport OutBuffer, Pool
 from .control cimport Control
 from .outbox cimport Outbox
 from .stream cimport Layer, Stream
+from .stream_map cimport StreamMap
 
 cdef unsigned int DATA, FIN, LOCAL, OVER, STALLED
-cdef int AHEAD, FEWEST, LONGEST
+cdef int AHEAD, FEWEST, LONGEST, ONE_CALL
 
 
 @cython.final
@@ -16,14 +17,20 @@ cdef class Ahead:
     cdef int64_t octets
     cdef OutBuffer out
 
+    cdef OutBuffer follow(self, OutBuffer out, Pool pool)
+
+
+@cython.locals(ahead=Ahead)
+cdef Ahead new_ahead()
+
 
 cdef class Fanout(Control):
     cdef Pool _pool
     cdef Ahead ahead
 
     @cython.final
-    @cython.locals(frame=bytes, outbox=Outbox, ahead=Ahead, out=OutBuffer, n="Py_ssize_t", size="Py_ssize_t", room="Py_ssize_t", sent=int64_t, others=list, stream=Stream, layer=Layer)
-    cdef list write_ahead(self, list streams, int opcode, object data)
+    @cython.locals(frame=bytes, streams=StreamMap, outbox=Outbox, ahead=Ahead, out=OutBuffer, n="Py_ssize_t", size="Py_ssize_t", room="Py_ssize_t", octets=int64_t, most=int64_t, sent=int64_t, others=list, stream_id="unsigned int", stream=Stream)
+    cdef list write_ahead(self, list stream_ids, int opcode, object data)
     @cython.locals(outbox=Outbox, size="Py_ssize_t")
     cdef bytes _framed_once(self, int opcode, object data, Py_ssize_t recipients)
     @cython.locals(ahead=Ahead, taken=int64_t, n=int64_t)

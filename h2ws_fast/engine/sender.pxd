@@ -9,6 +9,7 @@ from .kernels cimport address, whole
 from .layers cimport Pending, new_unanswered
 from .messages cimport MessageLayer, new_message_layer, payload
 from .stream cimport Layer, Stream, new_stream
+from .stream_map cimport numbers
 
 cdef unsigned int ANSWERED, BINARY, CANCEL, CLOSED, CLOSING, CONTINUATION, DIRECT, END, END_HEADERS, END_STREAM
 cdef unsigned int HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HEADERS, HEAD_ONLY, HIGH, LOCAL
@@ -60,7 +61,7 @@ cdef class Sender(Fanout):
     cdef int64_t _send_as(self, Stream stream, MessageLayer layer, object data, bint compress) except -1
     @cython.locals(layer=Layer, deflated=DeflateLayer)
     cpdef object deflated(self, int64_t stream_id)
-    @cython.locals(streams=list, stream=Stream, opcode=int)
+    @cython.locals(others=list, stream=Stream, opcode=int)
     cpdef send_many(self, stream_ids, data, dict packed=*)
     @cython.locals(stream=Stream, messages=MessageLayer)
     cpdef stream_messages(self, int64_t stream_id)

@@ -64,6 +64,7 @@ from .priority import (
 )
 from .sink import make_sink
 from .stream import new_stream
+from .stream_map import numbers
 
 
 def check_error_code(error_code):
@@ -554,11 +555,12 @@ class Sender(Fanout):
         """
         opcode = TEXT if isinstance(data, str) else BINARY
         data = payload(data)
-        if packed is None:
-            packed = {}
-        streams = self.streams.get_many(list(stream_ids))
-        for stream in self.write_ahead(streams, opcode, data):
-            self._send_one_of_many(stream, opcode, data, packed)
+        others = self.write_ahead(numbers(stream_ids), opcode, data)
+        if others is not None:
+            if packed is None:
+                packed = {}
+            for stream in others:
+                self._send_one_of_many(stream, opcode, data, packed)
 
     def stream_messages(self, stream_id):
         """From now on hand over the messages of a WebSocket in pieces, each as it comes.

@@ -4,6 +4,9 @@ from libc.stdint cimport uint32_t
 cdef unsigned int MAX_STREAM_ID
 
 
+cpdef list numbers(object stream_ids)
+
+
 @cython.final
 cdef class StreamMap:
     cdef uint32_t* _ids
@@ -13,7 +16,6 @@ cdef class StreamMap:
 
     cdef int _resize(self, uint32_t capacity) except -1
     cpdef object get(self, unsigned int stream_id)
-    cpdef list get_many(self, list stream_ids)
     cpdef int put(self, unsigned int stream_id, object stream) except -1
     cpdef object pop(self, unsigned int stream_id)
     cpdef list values(self)

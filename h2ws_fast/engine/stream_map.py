@@ -8,6 +8,34 @@ from .kernels import whole
 MAX_STREAM_ID = 0x7FFFFFFF
 
 
+def numbers(stream_ids):
+    """The ids of an iterable in a list, itself where it is one of `int`. Raises ValueError for a
+    number that no stream can have."""
+    if type(stream_ids) is not list:
+        stream_ids = list(stream_ids)
+    plain = True
+    for stream_id in stream_ids:
+        if type(stream_id) is not int:
+            plain = False
+        elif not 0 < stream_id <= MAX_STREAM_ID:
+            raise _is_none(whole(stream_id))
+    return stream_ids if plain else _as_numbers(stream_ids)
+
+
+def _as_numbers(stream_ids):
+    found = []
+    for each in stream_ids:
+        stream_id = whole(each)
+        if not 0 < stream_id <= MAX_STREAM_ID:
+            raise _is_none(stream_id)
+        found.append(stream_id)
+    return found
+
+
+def _is_none(stream_id):
+    return ValueError(f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1")
+
+
 class StreamMap:
     """stream id -> object."""
 
@@ -22,16 +50,6 @@ class StreamMap:
     def get(self, stream_id):
         """The object, or None."""
         return self._map.get(stream_id)
-
-    def get_many(self, stream_ids):
-        """The objects of a list of ids, each as `get` gives it. Raises ValueError for a number that
-        no stream can have."""
-        found = []
-        for stream_id in stream_ids:
-            if not 0 < whole(stream_id) <= MAX_STREAM_ID:
-                raise ValueError(f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1")
-            found.append(self._map.get(stream_id))
-        return found
 
     def put(self, stream_id, stream):
         """Add or replace. The id is not 0."""

@@ -1,8 +1,8 @@
 """The map of streams, compiled: the names and results of `stream_map.py`, and its contracts."""
 
-from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
+from cpython.list cimport PyList_GET_ITEM
+from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
@@ -13,6 +13,35 @@ cdef extern from "h2ws.h":
 
 
 MAX_STREAM_ID = 0x7FFFFFFF
+
+
+cpdef list numbers(object stream_ids):
+    cdef list ids = stream_ids if type(stream_ids) is list else list(stream_ids)
+    cdef bint plain = True
+    cdef long long number
+    for stream_id in ids:
+        if PyLong_CheckExact(stream_id):
+            number = stream_id
+            if not 0 < number <= MAX_STREAM_ID:
+                raise _is_none(number)
+        else:
+            plain = False
+    return ids if plain else _as_numbers(ids)
+
+
+cdef list _as_numbers(list ids):
+    cdef list found = []
+    cdef long long number
+    for each in ids:
+        number = each
+        if not 0 < number <= MAX_STREAM_ID:
+            raise _is_none(number)
+        found.append(number)
+    return found
+
+
+cdef object _is_none(long long stream_id):
+    return ValueError(f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1")
 
 
 cdef class StreamMap:
@@ -58,26 +87,6 @@ cdef class StreamMap:
         return <object>PyList_GET_ITEM(
             self._streams, h2ws_map_find(self._ids, self._capacity, stream_id)
         )
-
-    cpdef list get_many(self, list stream_ids):
-        cdef Py_ssize_t n = PyList_GET_SIZE(stream_ids)
-        cdef Py_ssize_t at
-        cdef long long stream_id
-        cdef object stream
-        cdef list found = PyList_New(n)
-        for at in range(n):
-            stream_id = <object>PyList_GET_ITEM(stream_ids, at)
-            if not 0 < stream_id <= MAX_STREAM_ID:
-                raise ValueError(f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1")
-            if self._count == 0:
-                stream = None
-            else:
-                stream = <object>PyList_GET_ITEM(
-                    self._streams, h2ws_map_find(self._ids, self._capacity, <uint32_t>stream_id)
-                )
-            Py_INCREF(stream)
-            PyList_SET_ITEM(found, at, stream)
-        return found
 
     cpdef int put(self, unsigned int stream_id, object stream) except -1:
         cdef uint32_t place

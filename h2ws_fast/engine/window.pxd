@@ -8,6 +8,5 @@ cdef class Window:
     cdef int64_t left
     cdef int64_t due
 
-    cdef bint spend(self, int64_t n) noexcept
     cdef int64_t earn(self, int64_t n, int64_t size) noexcept
     cdef void withhold(self, bint held) noexcept

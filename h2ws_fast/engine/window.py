@@ -14,13 +14,6 @@ class Window:
 
     __slots__ = ("left", "due")
 
-    def spend(self, n):
-        """The peer sent n octets of DATA. False where it was not allowed to."""
-        if n > self.left:
-            return False
-        self.left -= n
-        return True
-
     def earn(self, n, size):
         """n octets are free again in a window of `size`: return the increment to announce, or 0.
 

@@ -407,3 +407,42 @@ def test_a_message_to_many_leaves_in_any_portions(make, most, size):
                 )
             ]
         assert said == expected
+
+
+@pytest.mark.parametrize("most", [1000, 65536, 262144])
+def test_what_leaves_ahead_is_bounded_and_in_order(make, most):
+    peer = make("server", limits={"max_queued": 1 << 26})
+    streams = [peer.websocket() for _ in range(600)]
+    peer.feed(f.window_update(0, 1 << 30))
+    peer.sent()
+    # 2.4 MB: more than may leave ahead, so that some of it takes the usual way.
+    peer.conn.send_many(streams, b"1" * 4000)
+    assert peer.conn.waiting(streams[0]) == 0
+    assert peer.conn.waiting(streams[-1]) == 4004
+    peer.conn.send_many(streams[::2], b"2" * 4000)
+    assert peer.conn.waiting(streams[0]) == 4004
+    peer.conn.send_message(streams[1], "3")
+    assert peer.conn.octets_held >= 900 * 4004
+    peer.feed(f.ping(b"overtake"))
+    came = {}
+    octets = b""
+    ahead = None
+    while buffers := peer.conn.data_to_send(most):
+        portion = b"".join(map(bytes, buffers))
+        assert len(portion) <= most
+        octets += portion
+    assert peer.conn.octets_held == 0
+    at = 0
+    while at < len(octets):
+        length = int.from_bytes(octets[at : at + 3], "big")
+        stream_id = int.from_bytes(octets[at + 5 : at + 9], "big")
+        if octets[at + 3] == f.DATA:
+            came[stream_id] = came.get(stream_id, b"") + octets[at + 9 : at + 9 + length]
+        elif octets[at + 3] == f.PING:
+            ahead = at
+        at += 9 + length
+    assert ahead is not None and 256 * 1024 < ahead <= (2 << 20) + 65536
+    for number, stream_id in enumerate(streams):
+        said = [frame.payload for frame in read_ws_frames(came[stream_id])]
+        second = [b"2" * 4000] if number % 2 == 0 else [b"3"] if number == 1 else []
+        assert said == [b"1" * 4000, *second]

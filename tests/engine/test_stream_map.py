@@ -66,6 +66,36 @@ def test_the_map_of_many_streams(stream_map):
         streams.put(0, "zero")
 
 
+class Number:
+    def __init__(self, number):
+        self.number = number
+
+    def __index__(self):
+        return self.number
+
+
+def test_numbers_of_streams(stream_map):
+    ids = [1, 3, 2**31 - 1]
+    assert stream_map.numbers(ids) is ids
+    assert stream_map.numbers(tuple(ids)) == stream_map.numbers(iter(ids)) == ids
+    assert stream_map.numbers([Number(5), True, 7]) == [5, 1, 7]
+    assert stream_map.numbers([]) == []
+    for wrong in (0, -1, 2**31, 2**32 + 1, Number(0), Number(2**31), False):
+        with pytest.raises(ValueError, match="is no number of a stream"):
+            stream_map.numbers([1, wrong])
+    for wrong in ("1", 1.5, None):
+        with pytest.raises(TypeError):
+            stream_map.numbers([1, wrong])
+
+    class Emptying:
+        def __index__(self):
+            ids.clear()
+            return 1
+
+    ids = [1, Emptying(), 3, 5]
+    assert stream_map.numbers(ids) == [1, 1]
+
+
 def held():
     """Octets allocated by lines of this file: a worker of pytest-xdist hears from its master too."""
     mine = tracemalloc.Filter(True, __file__)
