@@ -215,9 +215,9 @@ def test_goaways_that_take_nothing_back_are_cheap(make):
         peer.conn.request(GET)
     peer.pull()
     flood = f.goaway(2**31 - 1) * 5000
-    began = time.perf_counter()
+    began = time.process_time()
     came = peer.feed(flood)
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
     assert kinds(came) == ["GoawayReceived"] * 5000
     assert peer.conn.stats()["glitches"] == 4999
 
@@ -237,9 +237,9 @@ def test_windows_shifted_to_and_fro_under_many_blocked_streams(make):
     for stream_id in streams:
         peer.conn.send_data(stream_id, bytes(50))
     up_and_down = f.settings((f.INITIAL_WINDOW_SIZE, 1)) + f.settings((f.INITIAL_WINDOW_SIZE, 0))
-    began = time.perf_counter()
+    began = time.process_time()
     peer.feed(up_and_down * 500)
-    elapsed = time.perf_counter() - began
+    elapsed = time.process_time() - began
     assert elapsed < (1.0 if peer.twin.__name__ == "h2ws_fast.engine" else 10.0)
 
 
