@@ -5,6 +5,11 @@ Server, network and client are three processes. The network is a link of 25 MB/s
 it takes 0.14 ms by itself, two wake-ups, and 0.9 ms beside bulk at
 180 MB/s: at each end it waits for the read and the write under way, of up to 256 and 64 KiB. Three
 times 0.14 ms would be turns too short for either. On the link it is 20 ms, then 25 to 40.
+
+A machine that has other things to do stops all three processes now and then, which delays whatever
+is on its way. So a witness sends the same messages at the same time, on a connection of its own
+between the same processes: alone there, it shows what the machine takes, and nothing of what the
+other streams do. On an idle machine it needs the 20 ms, too.
 """
 
 import asyncio
@@ -135,13 +140,9 @@ async def stats(session):
 
 
 @contextlib.asynccontextmanager
-async def crowded(loop_kind):
-    """A session with a server beyond the link."""
-    with (
-        program("tests.support.crowded", loop_kind) as far,
-        program("tests.support.link", far, RATE, DELAY) as port,
-        socket.socket() as sock,
-    ):
+async def connected(port):
+    """A session over the link."""
+    with socket.socket() as sock:
         sock.connect(("127.0.0.1", port))
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
@@ -151,11 +152,33 @@ async def crowded(loop_kind):
             yield session
 
 
+@contextlib.asynccontextmanager
+async def crowded(loop_kind):
+    """A session with a server beyond the link, and a WebSocket of another: the witness."""
+    with (
+        program("tests.support.crowded", loop_kind) as far,
+        program("tests.support.link", far, RATE, DELAY) as port,
+    ):
+        async with connected(port) as session, connected(port) as other:
+            yield session, await other.websocket("/echo")
+
+
+async def beside_witness(ws, witness, *arguments):
+    """Figures of `ping_pong` for both, at the same time."""
+    both = await asyncio.gather(ping_pong(ws, *arguments), ping_pong(witness, *arguments))
+    return [figures(each) for each in both]
+
+
+def worst(*several):
+    """The larger of each figure."""
+    return tuple(map(max, *several))
+
+
 @pytest.mark.measures
 @pytest.mark.parametrize("readers", [1, 10])
 async def test_latency_and_memory_beside_stuck_readers_and_bulk(loop_kind, readers):
-    async with crowded(loop_kind) as session:
-        await crowd(session, readers)
+    async with crowded(loop_kind) as (session, witness):
+        await crowd(session, witness, readers)
 
 
 @pytest.mark.measures
@@ -173,15 +196,16 @@ async def test_latency_beside_many_busy_websockets(loop_kind, every_s):
         async for message in each:
             received += len(message)
 
-    async with crowded(loop_kind) as session:
+    async with crowded(loop_kind) as (session, witness):
         ws = await session.websocket("/echo")
-        alone = figures(await ping_pong(ws, 100))
+        alone = worst(*await beside_witness(ws, witness, 100))
         busy = await asyncio.gather(*(session.websocket("/push") for _ in range(150)))
         tasks = [asyncio.create_task(drain(each)) for each in busy]
         try:
             await asyncio.sleep(1)
             before, began = received, time.perf_counter()
-            beside = figures(await ping_pong(ws, 20 if every_s > 0.1 else 150, every_s))
+            pings = 20 if every_s > 0.1 else 150
+            beside, seen = await beside_witness(ws, witness, pings, every_s)
             elapsed = time.perf_counter() - began
             assert received - before > RATE * elapsed / 10
         finally:
@@ -189,12 +213,12 @@ async def test_latency_beside_many_busy_websockets(loop_kind, every_s):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             session._wire.abort()
-    assert beside[0] <= 3 * alone[0], (alone, beside)
+    assert beside[0] <= 3 * max(alone[0], seen[0]), (alone, seen, beside)
 
 
-async def crowd(session, readers):
+async def crowd(session, witness, readers):
     ws = await session.websocket("/echo")
-    alone = figures(await ping_pong(ws))
+    alone = worst(*await beside_witness(ws, witness))
     before = await stats(session)
 
     unread = [await session.websocket("/unread") for _ in range(readers)]
@@ -205,7 +229,7 @@ async def crowd(session, readers):
     try:
         await asyncio.sleep(1)
         sent, received, began = bulk.sent, bulk.received, time.perf_counter()
-        beside = figures(await ping_pong(ws))
+        beside, seen = await beside_witness(ws, witness)
         elapsed = time.perf_counter() - began
         # It was no idle connection: each way went at a part of the link's rate.
         assert bulk.sent - sent > RATE * elapsed / 10
@@ -232,5 +256,6 @@ async def crowd(session, readers):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         session._wire.abort()
-    assert beside[0] <= 3 * alone[0], (alone, beside)
-    assert beside[1] <= 3 * alone[1], (alone, beside)
+    base = worst(alone, seen)
+    assert beside[0] <= 3 * base[0], (alone, seen, beside)
+    assert beside[1] <= 3 * base[1], (alone, seen, beside)
