@@ -14,7 +14,12 @@ from ..aio.protocol import running_hub
 from ..engine import Limits, Settings
 from ..engine.events import Terminated
 from ..engine.octets import Octets
-from ..errors import AlpnError, ConnectionTerminated, ExtendedConnectUnsupported
+from ..errors import (
+    AlpnError,
+    ConnectionTerminated,
+    ExtendedConnectUnsupported,
+    NoAvailableStreams,
+)
 from .crossing import Crossing
 from .h1 import H1Client
 from .table import Table
@@ -115,6 +120,8 @@ class Backend:
         )
         self._idle: list[H1Link] = []
         self._links: set[H1Link] = set()
+        self._starting = 0  # requests that are on their way to a connection
+        self._retired = False
         self._speaks_h2 = False  # it has, once
         self._plain_until = 0.0  # it speaks HTTP/1.1 alone until then
         self._tunnels_until = 0.0  # ... for tunnels
@@ -149,6 +156,13 @@ class Backend:
         NoAvailableStreams, PoolFull, ExtendedConnectUnsupported and AlpnError where `http` leaves no
         other way, ValueError where it cannot be sent.
         """
+        self._starting += 1
+        try:
+            await self._start(crossing, table)
+        finally:
+            self._starting -= 1
+
+    async def _start(self, crossing: Crossing, table: Table) -> None:
         now = asyncio.get_running_loop().time()
         until = self._plain_until
         if crossing.token is not None:
@@ -185,8 +199,14 @@ class Backend:
             stream_id = await link._start(attempt)
             self._begin(crossing, link._live(), stream_id)
 
-        async with asyncio.timeout(self._connect_timeout):
-            await self._pool._on_link(self._origin, act, False)
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                await self._pool._on_link(self._origin, act, False)
+        except TimeoutError as error:
+            if error.errno is None and any(link.streams for link in self._h2_links):
+                # It is there, and busy: that is no reason to pass it over.
+                raise NoAvailableStreams("all of its streams are in use") from error
+            raise
 
     async def _start_h1(self, crossing: Crossing, table: Table) -> None:
         while self._idle:
@@ -233,7 +253,7 @@ class Backend:
         return link
 
     def _rests(self, link: H1Link) -> None:
-        if link.usable and len(self._idle) < MAX_IDLE:
+        if link.usable and len(self._idle) < MAX_IDLE and not self._retired:
             self._idle.append(link)
         else:
             link.client.shutdown()
@@ -243,6 +263,15 @@ class Backend:
         self._links.discard(link)
         if link in self._idle:
             self._idle.remove(link)
+
+    @property
+    def _h2_links(self) -> list[Any]:
+        return self._pool._connections.links()
+
+    @property
+    def busy(self) -> bool:
+        """Is there a connection, or about to be?"""
+        return bool(self._starting or self._links or self._h2_links)
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -259,10 +288,11 @@ class Backend:
 
     def retire(self) -> None:
         """Nothing goes here any more: connections end with what is under way on them."""
+        self._retired = True
         for link in list(self._idle):
             link.client.shutdown()
             link.touch()
-        for each in self._pool._connections.links():
+        for each in self._h2_links:
             each.retire()
 
     async def close(self) -> None:

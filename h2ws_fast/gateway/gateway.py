@@ -77,7 +77,7 @@ class Gateway(Listener):
             for backend in former.backends:
                 if backend not in kept:
                     backend.retire()
-        self._former = [former for former in (*self._former, self.routes) if former.load]
+        self._former = [former for former in (*self._former, self.routes) if former.busy]
         self.routes = routes
 
     def stats(self) -> dict[str, Any]:

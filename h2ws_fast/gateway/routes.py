@@ -70,6 +70,6 @@ class Routes:
         return list(dict.fromkeys(found))
 
     @property
-    def load(self) -> int:
-        """Requests and tunnels that are under way."""
-        return sum(backend.load for backend in self.backends)
+    def busy(self) -> bool:
+        """Is any of their backends connected, or about to be?"""
+        return any(backend.busy for backend in self.backends)

@@ -8,9 +8,10 @@ from h2ws_fast.gateway import Table, Token
 from tests.support import frames as f
 from tests.support.backend import RawBackend
 from tests.support.h1 import ACCEPT, read_answers, request, upgrade
-from tests.support.raw import RawServer
+from tests.support.raw import RawClient, RawServer
 
 CONNECT_PROTOCOL = (8, 1)
+GET = [(":method", "GET"), (":scheme", "http"), (":authority", "example.org"), (":path", "/")]
 TOKENS = Table({"websocket": Token(needs_key=True), "foo": Token()})
 FOO = ["Upgrade: foo", "Connection: Upgrade"]
 
@@ -355,3 +356,31 @@ async def test_many_clients_share_connections_and_goaway_moves_the_next(door):
                 assert await client.reader.readexactly(4) == b"ping"
                 client.close()
             assert len(streams[0]) == 4
+
+
+@pytest.mark.row("8441-7-2")
+@pytest.mark.parametrize("pairs", [(), (CONNECT_PROTOCOL,)], ids=["without", "with"])
+@pytest.mark.parametrize(("tokens", "told"), [(None, 1), (Table({}), None)], ids=["some", "none"])
+async def test_the_setting_is_of_one_hop(door, pairs, tokens, told):
+    """What clients are told depends on what the gateway does, not on what its backend has said."""
+
+    async def script(peer):
+        while (frame := await peer.frame()) is not None:
+            if frame.kind == f.HEADERS:
+                peer.headers(frame.stream_id, [(":status", "204")], end_stream=True)
+
+    async with (
+        RawServer(script, *pairs) as backend,
+        door(backend.port, http="h2", tokens=tokens) as gate,
+    ):
+        for _ in range(2):  # also when it knows what the backend says
+            client = await RawClient.connect(gate.port)
+            payload = client.frames[0].payload
+            entries = {
+                int.from_bytes(payload[at : at + 2], "big"): payload[at + 5]
+                for at in range(0, len(payload), 6)
+            }
+            assert entries.get(8) == told
+            client.headers(1, GET, end_stream=True)
+            assert (await client.expect(f.HEADERS, 1)).get(":status") == "204"
+            client.close()

@@ -5,11 +5,14 @@ import logging
 
 import pytest
 
-from h2ws_fast import ConnectionClosedError, Session, connect, serve
+from h2ws_fast import ConnectionClosedError, Response, Session, connect, serve
 from h2ws_fast.gateway import Backend, Forwarding, Route, Routes, Table, Token, Upstream, gateway
+from h2ws_fast.gateway.access import Access
 from tests.gateway.conftest import in_front_of
+from tests.support import frames as f
 from tests.support.backend import RawBackend
 from tests.support.programs import free_port
+from tests.support.raw import RawClient, RawServer
 
 TABLE = Table()
 
@@ -243,6 +246,53 @@ async def test_new_routes_leave_tunnels_where_they_are():
                     assert await first.recv() == "a3"
 
 
+@pytest.mark.parametrize("http", ["h1", "h2"])
+async def test_a_backend_that_is_left_ends_its_connections(http):
+    """What is under way when the routes change ends there, and the connection with it."""
+    going, answer = asyncio.Event(), asyncio.Event()
+
+    async def late(request):
+        going.set()
+        await answer.wait()
+        return Response(200, {}, b"late")
+
+    async with serve(on_request=late, host="127.0.0.1", port=0) as server:
+        port = server.sockets[0].getsockname()[1]
+        there = Backend(f"http://127.0.0.1:{port}", http=http)
+        async with (
+            in_front_of(there) as gate,
+            Session(f"http://127.0.0.1:{gate.port}") as session,
+        ):
+            task = asyncio.create_task(ask(session))
+            await going.wait()
+            gate.reroute(Routes([Route(Upstream([Backend("http://127.0.0.1:1")], table=TABLE))]))
+            assert there.busy
+            answer.set()
+            assert await task == (200, "late")
+            async with asyncio.timeout(10):
+                while server.stats()["connections"]:
+                    await asyncio.sleep(0.005)
+            assert not there.busy
+
+
+async def test_a_backend_whose_streams_are_in_use_is_busy_not_down():
+    async def script(peer):
+        while (frame := await peer.frame()) is not None:
+            if frame.kind == f.HEADERS:
+                peer.headers(frame.stream_id, [(":status", "200")])
+
+    async with RawServer(script, (8, 1), (3, 1)) as server:
+        there = Backend(
+            f"http://127.0.0.1:{server.port}", http="h2", connections=1, connect_timeout=0.4
+        )
+        async with in_front_of(there) as gate:
+            client = await RawClient.connect(gate.port)
+            assert (await client.websocket(1)).get(":status") == "200"
+            assert (await client.websocket(3)).get(":status") == "503"
+            assert gate.stats()["backends"][there.address]["failures"] == 0
+            client.close()
+
+
 async def test_closing_lets_tunnels_end(door):
     """GOAWAY, and `close_timeout` for what is open: then everything goes."""
 
@@ -280,6 +330,19 @@ async def test_over_tls_on_both_sides(door, server_tls, client_tls, http):
                     # TLS cannot end one side alone here: closing must not wait for what never comes.
                     async with asyncio.timeout(5):
                         await ws.close()
+
+
+@pytest.mark.parametrize(
+    "address", ["10.1.2.3", "::ffff:10.1.2.3", "::FFFF:10.1.2.3", "fd00::1%eth0", "fd00::1"]
+)
+def test_networks_hold_addresses_however_they_are_written(address):
+    assert Forwarding(trusted=["10.0.0.0/8", "fd00::/8"]).trusts(address)
+    assert not Forwarding(trusted=["11.0.0.0/8"]).trusts(address)
+
+
+def test_a_path_makes_up_no_line_of_the_access_log():
+    told = str(Access("a", "GET", '/" 200 1 2\n\\', "1.1", 404))
+    assert told == 'a "GET /\\" 200 1 2\\n\\\\ HTTP/1.1" 404 0 0 0.000 - - -'
 
 
 # -- arguments ---------------------------------------------------------------------------------
