@@ -83,6 +83,7 @@ cpdef RequestHead read_request(list fields, bint connect_enabled)
 cdef int _read_classic_connect(
     RequestHead head, bytes scheme, bytes path, bytes authority, bytes host
 ) except -1
+cpdef str capsule_fault(list headers, int status)
 @cython.locals(kept=list)
 cdef list _without_content_length(list headers)
 cdef object _join_cookies(list cookies)

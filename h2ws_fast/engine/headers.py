@@ -44,6 +44,7 @@ __all__ = [
     "MalformedMessage",
     "RequestHead",
     "ResponseHead",
+    "capsule_fault",
     "read_request",
     "read_response",
     "read_trailers",
@@ -362,11 +363,13 @@ def read_request(fields, connect_enabled):
         raise MalformedMessage("invalid octet in :authority")
     head.authority = authority.decode("ascii")
 
+    if head.protocol is not None and head.protocol in CAPSULE_PROTOCOLS:
+        reason = capsule_fault(headers, 200)
+        if reason is not None:
+            raise MalformedMessage(reason)
     if content_length is not None:
         if protocol is None:
             head.content_length = read_content_length(content_length)
-        elif head.protocol in CAPSULE_PROTOCOLS:
-            raise MalformedMessage("content-length beside capsules")
         else:
             head.headers = _without_content_length(headers)
     return head
@@ -391,6 +394,20 @@ def _read_classic_connect(head, scheme, path, authority, host):
     head.scheme = ""
     head.path = ""
     head.authority = authority.decode("ascii")
+
+
+def capsule_fault(headers, status):
+    """Say what may not stand in a message that begins a tunnel of capsules, or return None.
+
+    `status` is 200 for a request. RFC 9297 sections 3.2 and 3.5: there is no content to describe, and
+    no status that has none; transfer-encoding is refused in all of HTTP/2.
+    """
+    if 204 <= status <= 206:
+        return "capsules behind a status without them"
+    for field in headers:
+        if field[0] == b"content-length" or field[0] == b"content-type":
+            return "capsules are no content, but it is described"
+    return None
 
 
 def _without_content_length(headers):

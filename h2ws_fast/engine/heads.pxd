@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 
 from .carrier cimport Carrier
 from .guard cimport Guard
-from .headers cimport RequestHead, ResponseHead
+from .headers cimport RequestHead, ResponseHead, capsule_fault
 from .kernels cimport octets
 from .layers cimport Unanswered, new_body, new_pending
 from .deflate cimport new_deflate_layer
@@ -14,6 +14,7 @@ cdef unsigned int ANSWERED, BODY_IN, CANCEL, CLOSED, HALF_CLOSED_REMOTE, HEAD_ON
 cdef unsigned int PROMPT, PROTOCOL_ERROR, REFUSED_STREAM, STREAM_CLOSED, TUNNELLED
 cdef int HANDSHAKE_TIMER, HEADER_BLOCK_TIMER, FIRST_REQUEST_TIMER, MAX_SHARED, SWEEP_TIMER
 cdef Layer DISCARDED, TUNNEL
+cdef frozenset CAPSULE_PROTOCOLS
 
 
 cdef class Heads(Carrier):
@@ -29,7 +30,7 @@ cdef class Heads(Carrier):
     cdef int _take_update(self, unsigned int stream_id) except -2
     @cython.locals(layer=Layer)
     cdef void _receive_more_headers(self, Stream stream, list fields, unsigned int end_stream) except *
-    @cython.locals(tunnel=bint, head=ResponseHead, expected=int64_t, reason=str)
+    @cython.locals(tunnel=bint, head=ResponseHead, expected=int64_t, reason=str, unanswered=Unanswered)
     cdef void _receive_response(self, Stream stream, list fields, unsigned int end_stream) except *
     @cython.locals(unanswered=Unanswered, reason=str)
     cdef void _open_tunnel(self, Stream stream, ResponseHead head, unsigned int end_stream) except *

@@ -30,6 +30,7 @@ from .events import Informed, Opened, Requested, Responded, Trailers
 from .handshake import read_subprotocols, valid_key
 from .headers import (
     MalformedMessage,
+    capsule_fault,
     read_request,
     read_response,
     read_trailers,
@@ -39,6 +40,7 @@ from .layers import DISCARDED, TUNNEL, new_body, new_pending
 from .messages import new_message_layer
 from .priority import read_priority
 from .stream import new_stream
+from .vocabulary import CAPSULE_PROTOCOLS
 
 WEBSOCKET_VERSION_FIELDS = [(b":status", b"400"), (b"sec-websocket-version", b"13")]
 MAX_SHARED = 256  # octets of an authority that a connection keeps for its next requests
@@ -282,6 +284,10 @@ class Heads(Carrier):
                 head = read_response(fields, tunnel)
             except MalformedMessage as error:
                 reason = error.reason
+        if reason is None and tunnel and 200 <= head.status < 300:
+            unanswered = stream.layer
+            if unanswered.protocol is not None and unanswered.protocol in CAPSULE_PROTOCOLS:
+                reason = capsule_fault(fields, head.status)
         if reason is None and head.status < 200:
             if not end_stream:
                 self.emit(stream, Informed(stream.id, head.status, head.headers))

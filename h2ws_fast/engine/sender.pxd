@@ -6,6 +6,7 @@ from .deflate cimport DeflateLayer, new_deflate_layer
 from .buffers cimport Buffer
 from .chunks cimport Chunks
 from .kernels cimport address, whole
+from .headers cimport capsule_fault
 from .layers cimport Pending, new_unanswered
 from .messages cimport MessageLayer, new_message_layer, payload
 from .stream cimport Layer, Stream, new_stream
@@ -17,6 +18,10 @@ cdef unsigned int MAX_STREAM_ID, NO_STATUS_RCVD, OPCODE, OVER, PING, PRIORITY_UP
 cdef unsigned int TUNNELLED, WS_PING, WS_PONG
 cdef int FIN, FIRST_REQUEST_TIMER, HANDSHAKE_TIMER, INCREMENTAL, OWN_INCREMENTAL, OWN_URGENCY, URGENCY
 cdef Layer REFUSAL, TUNNEL
+cdef frozenset CAPSULE_PROTOCOLS
+
+@cython.locals(reason=str)
+cdef int _check_capsules(str protocol, list fields, int status) except -1
 
 
 cdef class Sender(Fanout):

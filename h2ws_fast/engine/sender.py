@@ -48,6 +48,7 @@ from .constants import (
 from .deflate import DeflateLayer, new_deflate_layer
 from .fanout import Fanout
 from .handshake import accept_value, is_token
+from .headers import capsule_fault
 from .kernels import address, whole
 from .layers import REFUSAL, TUNNEL, Pending, new_unanswered
 from .messages import MessageLayer, new_message_layer, payload
@@ -65,12 +66,20 @@ from .priority import (
 from .sink import make_sink
 from .stream import new_stream
 from .stream_map import numbers
+from .vocabulary import CAPSULE_PROTOCOLS
 
 
 def check_error_code(error_code):
     """Raise ValueError for what does not fit into RST_STREAM and GOAWAY."""
     if not isinstance(error_code, int) or not 0 <= error_code <= 0xFFFFFFFF:
         raise ValueError(f"error_code must be a number of 32 bits, not {error_code!r}")
+
+
+def _check_capsules(protocol, fields, status):
+    if protocol in CAPSULE_PROTOCOLS:
+        reason = capsule_fault(fields, status)
+        if reason is not None:
+            raise ValueError(f"{reason}: RFC 9297 section 3.2")
 
 
 class Sender(Fanout):
@@ -105,8 +114,10 @@ class Sender(Fanout):
             elif field[0] == b":method":
                 head_only = field[1] == b"HEAD"
                 connect = field[1] == b"CONNECT"
-        if octets and protocol is not None:
-            protocol = ""
+        if protocol is not None:
+            if octets:
+                protocol = ""
+            _check_capsules(protocol, fields, 200)
         return self._open(fields, protocol, connect, head_only, (), end_stream, None)
 
     def connect_websocket(
@@ -244,6 +255,8 @@ class Sender(Fanout):
             if pending.protocol == "websocket" and not octets:
                 raise LocalProtocolError("accept a WebSocket with accept_websocket()")
             fields = prepare(headers, "tunnel")
+            if not octets:
+                _check_capsules(pending.protocol, fields, status)
             if pending.key is not None and self.accept_key:
                 fields.append((b"sec-websocket-accept", accept_value(pending.key)))
         if status < 200:
