@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ..engine import Limits, Settings
 from ..engine.agreement import Factory
 from ..engine.handshake import is_token
+from .answering import Answering
 
 __all__ = [
     "check_callables",
@@ -125,7 +126,7 @@ def check_subprotocols(subprotocols: Iterable[str] | None) -> list[str] | None:
 
 
 def check_tunnels(
-    tunnels: Mapping[str, Callable[..., Any]] | None,
+    tunnels: Mapping[str, Callable[..., Any] | Answering] | None,
 ) -> dict[str, Any]:
     """Return the handlers by their tokens in lower case, as they are compared."""
     if tunnels is None:
@@ -139,7 +140,7 @@ def check_tunnels(
         # RFC 9110 section 7.8: a name, and perhaps a version behind a slash.
         if not all(is_token(part) for part in token.split("/", 1)):
             raise ValueError(f"a key of tunnels is a token, as :protocol has it: {token!r}")
-        if not callable(handler):
+        if not callable(handler) and not isinstance(handler, Answering):
             raise TypeError(f"tunnels[{token!r}] must be a coroutine function: {handler!r}")
         name = token.lower()
         if name == "websocket":

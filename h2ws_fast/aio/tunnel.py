@@ -230,19 +230,24 @@ class Sending:
             if not future.done():
                 future.set_result(None)
 
+    def queue(self, data: bytes | bytearray | memoryview, end: bool = False) -> int:
+        """Send octets as soon as the peer takes them; return how many of the stream wait."""
+        if self._error is not None:
+            raise again(self._error)
+        try:
+            waiting = int(self.wire.conn.send_data(self.stream_id, data, end))
+        except StreamClosed as error:
+            raise StreamReset(CANCEL, "the peer ended the stream") from error
+        self.ended = self.ended or end
+        self.wire.touch()
+        return waiting
+
     async def write(self, data: bytes | bytearray | memoryview, *, end: bool = False) -> None:
         """Send octets; wait while too many wait already. `end`: nothing follows.
 
         Raises StreamReset where the peer no longer takes any.
         """
-        if self._error is not None:
-            raise again(self._error)
-        try:
-            waiting = self.wire.conn.send_data(self.stream_id, data, end)
-        except StreamClosed as error:
-            raise StreamReset(CANCEL, "the peer ended the stream") from error
-        self.ended = self.ended or end
-        self.wire.touch()
+        waiting = self.queue(data, end)
         if waiting > self.wire.write_high and not end:
             self.wire.pull()
             while self._error is None and self._waiting() > self.wire.write_high:
@@ -348,12 +353,28 @@ class Tunnel:
             raise StreamReset(CANCEL, "this side of the tunnel was closed")
         await self._sending.write(data)
 
+    def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
+        """Queue octets whatever waits already, and return how many wait then: `send` would wait
+        for the peer above the mark `write_limit`. Raises StreamReset as `send` does."""
+        if self._sending.ended:
+            raise StreamReset(CANCEL, "this side of the tunnel was closed")
+        return self._sending.queue(data)
+
+    @property
+    def waiting(self) -> int:
+        """Octets that were sent here, and that the peer's window has not let leave."""
+        return self._sending._waiting()
+
     def send_eof(self) -> None:
         """End this side; the other goes on."""
         self._sending.finish()
 
     async def close(self) -> None:
         """End this side, and drop what the peer still sends until it ends its own."""
+        self.close_nowait()
+
+    def close_nowait(self) -> None:
+        """As `close`, for what is no coroutine."""
         self._sending.finish()
         if not self._receiving.finished:
             self._receiving.discard()

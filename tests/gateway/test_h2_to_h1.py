@@ -383,7 +383,7 @@ async def test_further_connection_fields_are_named_in_the_table(door):
     assert heads[0][1]["connection"] == "Upgrade, X-Foo" and heads[0][1]["x-foo"] == "1"
 
 
-@pytest.mark.row("GW-tun-11")
+@pytest.mark.row("GW-tun-11", "9297-3.5-3")
 @pytest.mark.parametrize("http", ["h1", "h2"])
 async def test_capsules_pass_as_they_are(door, http):
     """connect-udp, both versions of HTTP behind: RFC 9298 section 3.2 to 3.5."""

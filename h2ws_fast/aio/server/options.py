@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from ...engine import Limits, Settings
 from ...engine.agreement import ServerPerMessageDeflateFactory
 from .. import tls
+from ..answering import Answering
 from ..arguments import check_seconds
 from ..h1.reader import WEBSOCKET
 from ..http import Request, Response
@@ -25,7 +26,7 @@ HANDSHAKE_S = 60.0  # of TLS where no `open_timeout` is set, as asyncio has it
 OnMessage: TypeAlias = Callable[[WebSocket, Any], Any]
 OnWebSocket: TypeAlias = Callable[[WebSocket], Any]
 OnRequest: TypeAlias = Callable[[Request], Awaitable[Response]]
-OnTunnel: TypeAlias = Callable[[Tunnel], Awaitable[Any]]
+OnTunnel: TypeAlias = Callable[[Tunnel], Awaitable[Any]] | Answering
 
 
 class CommonOptions:
@@ -59,6 +60,7 @@ class Options(CommonOptions):
     on_close: OnWebSocket | None
     on_request: OnRequest | None
     tunnels: dict[str, OnTunnel]
+    over_http1: frozenset[str]  # those of them that take upgrades, too
     dialer: Dialer | None
     origins: Origins
     subprotocols: list[str] | None
@@ -66,6 +68,11 @@ class Options(CommonOptions):
     process_request: Callable[[Any, Request], Any] | None
     process_response: Callable[[Any, Request, Response], Any] | None
     extra_headers: list[tuple[str, str]]
+
+    @property
+    def upgrades(self) -> Container[str]:
+        """See `CommonOptions.upgrades`."""
+        return WEBSOCKET | self.over_http1 if self.websockets else self.over_http1
 
 
 def start_from(

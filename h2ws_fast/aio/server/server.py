@@ -11,6 +11,7 @@ from typing import Any
 from ...engine import Limits, Settings
 from ...engine.agreement import ServerPerMessageDeflateFactory
 from .. import tls
+from ..answering import Answering
 from ..arguments import (
     check_callables,
     check_kinds,
@@ -114,7 +115,8 @@ def serve(
 
     `on_request` is a coroutine function from Request to Response for ordinary requests. Without it
     they are answered 404, and over HTTP/1.1 426, unless `process_request` answers them. `tunnels` maps
-    `:protocol` tokens to coroutine functions of a Tunnel; unknown tokens are answered 501. With a
+    `:protocol` tokens to coroutine functions of a Tunnel, or to what answers by itself, as the proxy
+    of `h2ws_fast.masque` does; unknown tokens are answered 501. With a
     `Dialer` as `connect` it is a proxy for TCP connections (CONNECT without `:protocol`, 501 by
     default).
 
@@ -178,6 +180,11 @@ def serve(
     options.on_close = on_close
     options.on_request = on_request
     options.tunnels = check_tunnels(tunnels)
+    options.over_http1 = frozenset(
+        token
+        for token, taker in options.tunnels.items()
+        if isinstance(taker, Answering) and taker.over_http1
+    )
     if connect is not None and not isinstance(connect, Dialer):
         raise TypeError(f"connect is a Dialer, not {connect!r}")
     options.dialer = connect

@@ -14,8 +14,9 @@ from ...engine.constants import (
 from ...engine.events import Reset
 from ...errors import NegotiationError, StreamClosed, StreamReset
 from ...printable import printable
+from ..answering import Answering
 from ..h1.connection import H1Connection
-from ..http import Request, Response, fields_of, text_response
+from ..http import Headers, Request, Response, fields_of, text_response
 from ..tunnel import Tunnel, reset
 from ..websocket import WebSocket, new_websocket, open_websocket
 from .accepted import AcceptedWire
@@ -24,7 +25,6 @@ from .exchange import Exchange, answer
 from .origins import is_allowed
 
 if TYPE_CHECKING:
-    from .options import OnTunnel
     from .server import Server
 
 __all__ = ["ServerWire"]
@@ -45,7 +45,9 @@ class ServerWire(AcceptedWire):
         options = self.server.options
         token = event.protocol
         if token is None:
-            if type(self.conn) is H1Connection and (
+            if options.over_http1 and self._half_upgrade(event):
+                answer(self, event.stream_id, Response(400), event.method)
+            elif type(self.conn) is H1Connection and (
                 options.on_request is None or event.method == "CONNECT"
             ):
                 self._plain(event)
@@ -74,7 +76,9 @@ class ServerWire(AcceptedWire):
                 self._begin(ws, ws.request, self._open)
         elif token in options.tunnels:
             request = self._make_request(event)
-            tunnel = Tunnel(self, event.stream_id, token, request, ended=event.ended)
+            # Over HTTP/1.1 the request has ended, and what follows it is the tunnel's.
+            ended = event.ended and self.http_version == "2"
+            tunnel = Tunnel(self, event.stream_id, token, request, ended=ended)
             if options.process_request is None:
                 self._open_tunnel(tunnel)
             else:
@@ -201,6 +205,14 @@ class ServerWire(AcceptedWire):
         else:
             self._begin(ws, request, self._ask_to_upgrade, ended=event.ended)
 
+    def _half_upgrade(self, event: Any) -> bool:
+        # RFC 9298 section 3.2: what asks for a tunnel, and not as it must be asked for, is malformed.
+        if type(self.conn) is not H1Connection:
+            return False
+        asked = Headers.received(event.headers).get("upgrade", "").lower()
+        tokens = {token.strip() for token in asked.split(",")}
+        return not tokens.isdisjoint(self.server.options.over_http1)
+
     def _ask_to_upgrade(self, ws: WebSocket) -> None:
         if self.http_version != "1.1":
             answer(self, ws.stream_id, Response(404), ws.request.method)
@@ -294,13 +306,19 @@ class ServerWire(AcceptedWire):
 
     def _open_tunnel(self, tunnel: Tunnel) -> None:
         options = self.server.options
+        handler = options.tunnels[tunnel.protocol]
+        if isinstance(handler, Answering):
+            self._ask(tunnel, handler)
+            return
         fields = [(":status", "200"), *options.extra_headers]
         self.conn.attach(tunnel.stream_id, tunnel.feed)
         self.conn.respond(tunnel.stream_id, fields, False)
-        task = self.hub.loop.create_task(self._run_tunnel(options.tunnels[tunnel.protocol], tunnel))
+        task = self.hub.loop.create_task(self._run_tunnel(handler, tunnel))
         self._own(task)
 
-    async def _run_tunnel(self, handler: OnTunnel, tunnel: Tunnel) -> None:
+    async def _run_tunnel(
+        self, handler: Callable[[Tunnel], Awaitable[Any]], tunnel: Tunnel
+    ) -> None:
         try:
             await handler(tunnel)
         except asyncio.CancelledError:
@@ -330,7 +348,14 @@ class ServerWire(AcceptedWire):
             self._begin(tunnel, request, self._dial)
 
     def _dial(self, tunnel: Tunnel) -> None:
-        task = self.hub.loop.create_task(self._run_dialer(tunnel))
+        dialer = self.server.options.dialer
+        assert dialer is not None
+        self._ask(tunnel, dialer)
+
+    # -- what answers by itself --------------------------------------------------------------------
+
+    def _ask(self, tunnel: Tunnel, handler: Answering) -> None:
+        task = self.hub.loop.create_task(self._run_answering(tunnel, handler))
         self._own(task)
 
         def feed(event: Any) -> None:
@@ -341,24 +366,26 @@ class ServerWire(AcceptedWire):
         self.conn.attach(tunnel.stream_id, feed)
         self.route(tunnel.stream_id, feed)
 
-    async def _run_dialer(self, tunnel: Tunnel) -> None:
+    async def _run_answering(self, tunnel: Tunnel, handler: Answering) -> None:
         def reply(response: Response) -> None:
             if 200 <= response.status <= 299:
-                fields = [(":status", str(response.status)), *self.server.options.extra_headers]
-                self.conn.respond(tunnel.stream_id, fields, False)
+                fields = [(":status", str(response.status)), *fields_of(response.headers)]
+                fields += self.server.options.extra_headers
+                upgraded = self.http_version == "1.1"
+                self.conn.respond(tunnel.stream_id, fields, False, upgraded)
                 self.touch()
             else:
-                answer(self, tunnel.stream_id, response, "CONNECT")
+                answer(self, tunnel.stream_id, response, tunnel.request.method)
 
-        dialer = self.server.options.dialer
-        assert dialer is not None
         try:
-            await dialer.serve(tunnel, reply)
+            await handler.serve(tunnel, reply)
+            if tunnel._awaits_end():
+                self.discard(tunnel.stream_id, CANCEL, tunnel.feed)
         except asyncio.CancelledError:
             reset(self, tunnel.stream_id, CANCEL)
             raise
         except Exception as error:
-            # The reset of another stream, which the dialer's own functions may read, is a failure.
+            # The reset of another stream, which the handler's own functions may read, is a failure.
             open_still = reset(self, tunnel.stream_id, INTERNAL_ERROR)
             if open_still or not isinstance(error, StreamClosed | StreamReset):
                 self.server.logger.exception("serving a CONNECT failed")
