@@ -35,12 +35,12 @@ def version() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from . import check, connect, echo, gateway, serve
+    from . import check, connect, echo, forward, gateway, serve, serve_tunnels
 
     parser = argparse.ArgumentParser(
         prog="h2ws-fast",
         description="WebSockets over HTTP/2 (RFC 8441): an echo server, a client, ASGI, a "
-        "gateway, and a check of other servers.",
+        "gateway, tunnels, and a check of other servers.",
         epilog="h2ws-fast COMMAND --help tells more of each.",
     )
     parser.add_argument(
@@ -51,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     connect.add_parser(commands)
     serve.add_parser(commands)
     gateway.add_parser(commands)
+    forward.add_parser(commands)
+    serve_tunnels.add_parser(commands)
     check.add_parser(commands)
     return parser
 

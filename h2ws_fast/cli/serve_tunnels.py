@@ -1,0 +1,201 @@
+"""`h2ws-fast serve-tunnels`: lead clients to the targets that were allowed, and to no others."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hmac
+import logging
+import signal
+import ssl
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ..aio import tls
+from ..aio.http import Request, Response, text_response
+from ..aio.server.basic_auth import basic_auth
+from ..aio.server.dialer import Dialer
+from ..aio.server.server import serve
+from ..engine import Settings
+from ..masque import UdpProxy
+from ..masque.template import BadTarget, check_target
+from . import CommandError, loops, numbers, twin, version
+from .certificate import self_signed_context
+from .listener import BACKLOG, bind, url_of
+
+__all__ = ["add_parser", "run"]
+
+EPILOG = """\
+Clients are `h2ws-fast forward`, or whatever speaks CONNECT over HTTP/2 and connect-udp (RFC 9298).
+
+    h2ws-fast serve-tunnels --allow db.example:5432 --allow 9.9.9.9:53 --user me:secret"""
+
+Check = Callable[[Any, Request], Awaitable["Response | None"]]
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command's options."""
+    parser = commands.add_parser(
+        "serve-tunnels",
+        help="lead clients to targets that were allowed, over TCP and UDP",
+        description="Dial TCP connections (CONNECT) and send UDP packets (connect-udp) for clients, "
+        "to the targets named by --allow and to nothing else.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--allow",
+        action="append",
+        required=True,
+        type=_target,
+        metavar="HOST:PORT",
+        help="a target of clients, by the name they ask for (repeatable)",
+    )
+    add(
+        "--private",
+        action="store_true",
+        help="targets may have addresses of this machine and of private networks",
+    )
+    add("--no-udp", action="store_true", help="TCP alone")
+    add("--listen", default="127.0.0.1:8443", metavar="HOST:PORT", help="(127.0.0.1:8443)")
+    add("--certfile", metavar="PEM", help="certificate chain (a self-signed one, made now)")
+    add("--keyfile", metavar="PEM", help="private key, where it is not in --certfile")
+    add("--cleartext", action="store_true", help="no TLS")
+    add(
+        "--user",
+        action="append",
+        default=[],
+        type=_user,
+        metavar="NAME:PASSWORD",
+        help="who may come in (repeatable)",
+    )
+    add(
+        "--token",
+        action="append",
+        default=[],
+        help="what lets in, too: authorization: Bearer TOKEN (repeatable)",
+    )
+    add("--max-sockets", type=numbers.limit, default=1024, metavar="N", help="to targets (1024)")
+    add(
+        "--rate",
+        type=numbers.limit,
+        metavar="OCTETS",
+        help="of UDP, a second, from each client to targets (no limit)",
+    )
+    add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
+    parser.set_defaults(run=run)
+
+
+def _target(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        bare, number = check_target(bare, port)
+    except BadTarget as error:
+        raise argparse.ArgumentTypeError(f"HOST:PORT, not {text!r}: {error}") from None
+    return f"[{bare}]:{number}" if ":" in bare else f"{bare}:{number}"
+
+
+def _user(text: str) -> tuple[str, str]:
+    name, colon, password = text.partition(":")
+    if not name or not colon:
+        raise argparse.ArgumentTypeError("NAME:PASSWORD")
+    return name, password
+
+
+def check_from(users: list[tuple[str, str]], tokens: list[str]) -> Check | None:
+    """Who is let in, for `serve(process_request=...)`; None: everybody."""
+    if not users and not tokens:
+        return None
+    basic = basic_auth("tunnels", credentials=users) if users else None
+    good = [f"Bearer {token}".encode() for token in tokens]
+
+    async def check(what: Any, request: Request) -> Response | None:
+        said = request.headers.get("authorization", "").encode("latin-1")
+        # All of them, so that time tells nothing.
+        if any([hmac.compare_digest(said, each) for each in good]):
+            return None
+        if basic is not None:
+            return await basic(what, request)
+        return text_response(401, "The token is missing or wrong\n")
+
+    return check
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command until SIGINT or SIGTERM."""
+    host, _, digits = arguments.listen.rpartition(":")
+    host = host.strip("[]")
+    try:
+        port = numbers.port(digits)
+    except argparse.ArgumentTypeError as error:
+        raise CommandError(f"--listen: {error}") from None
+    if arguments.cleartext and (arguments.certfile or arguments.keyfile):
+        raise CommandError("--cleartext goes without a certificate and a key")
+    context, note = _context(arguments, host)
+    loop_name, factory = loops.choose(arguments.loop)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("h2ws_fast")
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
+    for name in ("h2ws_fast.aio.dialer", "h2ws_fast.masque"):
+        logging.getLogger(name).setLevel(logging.INFO)  # who was refused
+    listener = bind(host, port)
+    print(
+        f"h2ws-fast {version()} serve-tunnels: {twin()} engine, {loop_name}, {note}, "
+        f"{len(arguments.allow)} targets",
+        flush=True,
+    )
+    if not arguments.user and not arguments.token:
+        print("whoever reaches this port may use it: --user and --token ask who it is", flush=True)
+    with listener, asyncio.Runner(loop_factory=factory) as runner:
+        url = url_of(listener, host, secure=context is not None)
+        runner.run(_main(arguments, listener, context, url))
+    return 0
+
+
+def _context(arguments: argparse.Namespace, host: str) -> tuple[ssl.SSLContext | None, str]:
+    if arguments.cleartext:
+        return None, "cleartext"
+    if arguments.certfile is None:
+        return self_signed_context(host), "self-signed certificate"
+    try:
+        return tls.server_context(arguments.certfile, arguments.keyfile), str(arguments.certfile)
+    except OSError as error:  # an ssl.SSLError is one too
+        raise CommandError(
+            f"cannot load {arguments.certfile}: {error.strerror or error}"
+        ) from error
+
+
+async def _main(arguments: argparse.Namespace, listener: Any, context: Any, url: str) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    policy: dict[str, Any] = {
+        "allow": arguments.allow,
+        "ports": None,
+        "private": arguments.private,
+        "max_sockets": arguments.max_sockets,
+    }
+    tunnels = {}
+    if not arguments.no_udp:
+        tunnels["connect-udp"] = UdpProxy(**policy, rate=arguments.rate)
+    async with serve(
+        sock=listener,
+        ssl=context,
+        http=("h2",),
+        connect=Dialer(**policy),
+        tunnels=tunnels,
+        process_request=check_from(arguments.user, arguments.token),
+        settings=Settings(enable_connect_protocol=bool(tunnels)),
+        backlog=BACKLOG,
+    ):
+        print(f"listening on {url}", flush=True)
+        await stop.wait()

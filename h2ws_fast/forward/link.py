@@ -1,0 +1,165 @@
+"""The HTTP/2 connections to the server, made again whenever they are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..aio.client.reconnect import backoff
+from ..aio.client.session import Session
+from ..errors import H2WSError
+
+__all__ = ["Link", "Unavailable"]
+
+logger = logging.getLogger("h2ws_fast.forward")
+
+
+class Unavailable(ConnectionError):
+    """There is no connection to the server, and none came in time."""
+
+
+class Watched(Session):
+    """A Session that tells when it takes no more streams."""
+
+    left: asyncio.Event
+
+    def _goaway(self) -> None:
+        self.left.set()
+
+
+class Link:
+    """So many connections to one server, used in turn; `async with` it.
+
+    Each is made again when it is gone or the server takes no more streams on it: at once the first
+    time, and after delays that are random and grow where that fails. What is open on a connection
+    that was replaced goes on until it ends. `arguments` are those of `Session`; `connections` stripes
+    what is forwarded over several. `delays()` gives the delays in seconds.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        connections: int = 1,
+        patience: float = 10.0,
+        delays: Callable[[], Iterator[float]] = backoff,
+        **arguments: Any,
+    ) -> None:
+        self._uri = uri
+        self._arguments = arguments
+        self._patience = patience
+        self._delays = delays
+        self._sessions: list[Watched | None] = [None] * connections
+        self._turn = 0
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._retired: set[asyncio.Task[None]] = set()
+        self.connects = 0
+        self.failures = 0
+        # What is wrong with the URI or the arguments is found out here.
+        self.headers = self._make().target.headers
+
+    def _make(self) -> Watched:
+        session = Watched(self._uri, **self._arguments)
+        session.left = asyncio.Event()
+        return session
+
+    async def __aenter__(self) -> Link:
+        """Make the first connection; raises what `Session.connect` does."""
+        first = self._make()
+        await first.connect()
+        self._keep(0, first)
+        for number in range(1, len(self._sessions)):
+            self._keep(number, None)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections, each with what is open on it."""
+        for task in [*self._tasks, *self._retired]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._retired, return_exceptions=True)
+        await asyncio.gather(*(each.close() for each in self._sessions if each is not None))
+        self._sessions = [None] * len(self._sessions)
+
+    def _keep(self, number: int, session: Watched | None) -> None:
+        if session is not None:
+            self._entered(number, session)
+        task = asyncio.get_running_loop().create_task(self._run(number))
+        self._tasks.append(task)
+
+    def _entered(self, number: int, session: Watched) -> None:
+        self.connects += 1
+        self._sessions[number] = session
+        self._changed.set()
+
+    async def _run(self, number: int) -> None:
+        # Keep one of the connections.
+        while True:
+            session = self._sessions[number]
+            if session is None:
+                session = await self._connect()
+                self._entered(number, session)
+            waits = [
+                asyncio.ensure_future(session.left.wait()),
+                asyncio.ensure_future(session.wait_closed()),
+            ]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+            logger.warning("a connection to the server is gone: connecting again")
+            self._sessions[number] = None
+            self._retire(session)
+
+    def _retire(self, session: Watched) -> None:
+        # What is open on it may end by itself.
+        async def wait() -> None:
+            try:
+                await session.wait_closed()
+            except asyncio.CancelledError:
+                await session.close()
+                raise
+
+        task = asyncio.get_running_loop().create_task(wait())
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+    async def _connect(self) -> Watched:
+        delays = self._delays()
+        while True:
+            session = self._make()
+            try:
+                await session.connect()
+                return session
+            except (OSError, H2WSError) as error:
+                self.failures += 1
+                delay = next(delays)
+                logger.warning("connecting failed (%s): again in %.1f s", error, delay)
+            await asyncio.sleep(delay)
+
+    async def session(self) -> Session:
+        """The connection whose turn it is; wait for one for `patience` seconds, then raise
+        Unavailable."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                while True:
+                    for _ in self._sessions:
+                        self._turn = (self._turn + 1) % len(self._sessions)
+                        session = self._sessions[self._turn]
+                        if session is not None and session.connected:
+                            return session
+                    self._changed.clear()
+                    await self._changed.wait()
+        raise Unavailable("there is no connection to the server")
+
+    @property
+    def connected(self) -> int:
+        """Connections that there are now."""
+        return sum(each is not None and each.connected for each in self._sessions)

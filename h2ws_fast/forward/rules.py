@@ -1,0 +1,79 @@
+"""What is forwarded to where, as ssh says it: `[bind:]port:host:hostport`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..masque.template import BadTarget, check_target
+
+__all__ = ["Rule", "socks_rule"]
+
+LOCAL = "127.0.0.1"
+
+
+class Rule(NamedTuple):
+    """Listen on `bind` and `port` (0: a free one) for `host` and `hostport`."""
+
+    bind: str
+    port: int
+    host: str
+    hostport: int
+
+    @classmethod
+    def parse(cls, text: str) -> Rule:
+        """Read `[bind:]port:host:hostport`; IPv6 addresses stand in brackets. Raises ValueError."""
+        parts = split(text)
+        if len(parts) == 3:
+            parts.insert(0, LOCAL)
+        if len(parts) != 4:
+            raise ValueError(f"[bind:]port:host:hostport, not {text!r}")
+        try:
+            host, hostport = check_target(parts[2], parts[3])
+        except BadTarget as error:
+            raise ValueError(f"{text!r}: {error}") from None
+        return cls(parts[0], listening_port(parts[1]), host, hostport)
+
+    @property
+    def authority(self) -> str:
+        """The target as a CONNECT names it."""
+        return authority_of(self.host, self.hostport)
+
+
+def authority_of(host: str, port: int) -> str:
+    """Host and port as a CONNECT names them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def socks_rule(text: str) -> tuple[str, int]:
+    """Read `[bind:]port`. Raises ValueError."""
+    parts = split(text)
+    if len(parts) == 1:
+        parts.insert(0, LOCAL)
+    if len(parts) != 2:
+        raise ValueError(f"[bind:]port, not {text!r}")
+    return parts[0], listening_port(parts[1])
+
+
+def split(text: str) -> list[str]:
+    """Cut at colons that are not within brackets, and take brackets away."""
+    parts, at = [""], 0
+    while at < len(text):
+        if text[at] == "[" and parts[-1] == "":
+            end = text.find("]", at)
+            if end < 0 or text[end + 1 : end + 2] not in ("", ":"):
+                raise ValueError(f"a bracket is not closed: {text!r}")
+            parts[-1], at = text[at + 1 : end], end + 1
+        elif text[at] == ":":
+            parts.append("")
+            at += 1
+        else:
+            parts[-1] += text[at]
+            at += 1
+    return parts
+
+
+def listening_port(text: str) -> int:
+    """A port, 0 for a free one. Raises ValueError."""
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise ValueError(f"a port is a number from 0 to 65535, not {text!r}")
+    return int(text)
