@@ -111,7 +111,10 @@ def test_the_options_in_the_documents_exist():
         )
         return set(re.findall(r"--[a-z-]+", done.stdout))
 
-    own = told() | told("echo") | told("connect") | told("check") | told("gateway")
+    own = set().union(
+        told(),
+        *map(told, ("echo", "connect", "check", "gateway", "forward", "serve-tunnels")),
+    )
     assert set(re.findall(r"`(--[a-z-]+)", text)) <= own | told("serve")
     # Those of `serve` are uvicorn's, and not repeated.
     assert own - {"--help"} <= set(re.findall(r"--[a-z-]+", text))

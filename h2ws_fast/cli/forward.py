@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
-import signal
 import sys
 from typing import Any
 
@@ -16,6 +14,7 @@ from ..forward import Link, Rule, Socks, TcpForward, UdpForward, socks_rule
 from ..forward.counts import Counts
 from . import CommandError, loops, numbers, twin, version
 from .field import field
+from .signals import on_signals
 
 __all__ = ["add_parser", "run"]
 
@@ -116,7 +115,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _main(arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     options: dict[str, Any] = {}
     if arguments.insecure or arguments.cafile:
         options["ssl"] = tls.client_context(cafile=arguments.cafile, verify=not arguments.insecure)
@@ -125,13 +123,8 @@ async def _main(arguments: argparse.Namespace) -> None:
         link.headers = [*link.headers, ("authorization", f"Bearer {arguments.token}")]
     link.headers = [*link.headers, *arguments.header]
     report = Report(arguments, link)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    with contextlib.suppress(NotImplementedError, AttributeError):  # Windows
-        loop.add_signal_handler(signal.SIGUSR1, report.tell)
+    on_signals(stop.set, "SIGINT", "SIGTERM")
+    on_signals(report.tell, "SIGUSR1")
     async with link:
         try:
             await report.listen()

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import hmac
 import logging
-import signal
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
@@ -23,6 +22,7 @@ from ..masque.template import BadTarget, check_target
 from . import CommandError, loops, numbers, twin, version
 from .certificate import self_signed_context
 from .listener import BACKLOG, bind, url_of
+from .signals import on_signals
 
 __all__ = ["add_parser", "run"]
 
@@ -172,12 +172,7 @@ def _context(arguments: argparse.Namespace, host: str) -> tuple[ssl.SSLContext |
 
 async def _main(arguments: argparse.Namespace, listener: Any, context: Any, url: str) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    on_signals(stop.set, "SIGINT", "SIGTERM")
     policy: dict[str, Any] = {
         "allow": arguments.allow,
         "ports": None,
