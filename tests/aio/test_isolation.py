@@ -7,73 +7,36 @@ it takes 0.14 ms by itself, two wake-ups, and 0.9 ms beside bulk at
 times 0.14 ms would be turns too short for either. On the link it is 20 ms, then 25 to 40.
 
 A machine that has other things to do stops all three processes now and then, which delays whatever
-is on its way. So a witness sends the same messages at the same time, on a connection of its own
-between the same processes: alone there, it shows what the machine takes, and nothing of what the
-other streams do. On an idle machine it needs the 20 ms, too.
+is on its way. So a witness sends the same messages at the same time, between three processes of its
+own that do nothing else: it shows what the machine takes, and nothing of what the other streams do.
+On an idle machine it needs the 20 ms, too.
 """
 
 import asyncio
 import contextlib
 import json
-import os
-import socket
-import statistics
-import subprocess
 import sys
 import time
 
 import pytest
 
-from h2ws_fast import Session, engine
-from h2ws_fast.aio.protocol import UNSENT, WRITE_HIGH, Wire, running_hub
+from h2ws_fast import engine
+from h2ws_fast.aio.protocol import WRITE_HIGH, Wire, running_hub
 from h2ws_fast.engine import Limits, Settings
 from h2ws_fast.engine.constants import PULL, PULL_MORE
 from tests.support import frames as f
 from tests.support.peer import Peer
-from tests.support.programs import read_line, running
+from tests.support.pinging import EVERY_S, Witness, crowded, ping_pong
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="needs TCP_NOTSENT_LOWAT and /proc of Linux"
 )
 
 RATE, DELAY = 25e6, 0.01
-PINGS = 400
-EVERY_S = 0.004
 BULK = bytes(65536)
 CONNECT = (f.ENABLE_CONNECT_PROTOCOL, 1)
 KIB = 1024
 MIB = 1024 * KIB
-
-
-@contextlib.contextmanager
-def program(*arguments):
-    """A program of ours that prints a port."""
-    options = {"stdout": subprocess.PIPE, "bufsize": 0, "env": {**os.environ}}
-    with running([sys.executable, "-m", *map(str, arguments)], **options) as process:
-        yield int(read_line(process))
-
-
-async def ping_pong(ws, pings=PINGS, every_s=EVERY_S):
-    """How long each message was on its way there and back, sorted."""
-    times = []
-
-    async def take():
-        for _ in range(pings):
-            sent = float(await ws.recv())
-            times.append(time.perf_counter() - sent)
-
-    async with asyncio.timeout(60):
-        taking = asyncio.create_task(take())
-        for _ in range(pings):
-            await ws.send(f"{time.perf_counter():<125.12f}")
-            await asyncio.sleep(every_s)
-        await taking
-    return sorted(times)
-
-
-def figures(times):
-    """(median, 99th percentile)"""
-    return statistics.median(times), times[len(times) * 99 // 100]
 
 
 async def send_for_ever(ws):
@@ -140,33 +103,18 @@ async def stats(session):
 
 
 @contextlib.asynccontextmanager
-async def connected(port):
-    """A session over the link."""
-    with socket.socket() as sock:
-        sock.connect(("127.0.0.1", port))
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-        async with Session(
-            f"http://127.0.0.1:{port}", sock=sock, close_timeout=0.1, compression=None
-        ) as session:
-            yield session
-
-
-@contextlib.asynccontextmanager
-async def crowded(loop_kind):
-    """A session with a server beyond the link, and a WebSocket of another: the witness."""
-    with (
-        program("tests.support.crowded", loop_kind) as far,
-        program("tests.support.link", far, RATE, DELAY) as port,
+async def observed(loop_kind):
+    """A session with a server beyond the link, and a witness."""
+    async with (
+        crowded(loop_kind, RATE, DELAY) as session,
+        Witness(loop_kind, RATE, DELAY) as witness,
     ):
-        async with connected(port) as session, connected(port) as other:
-            yield session, await other.websocket("/echo")
+        yield session, witness
 
 
 async def beside_witness(ws, witness, *arguments):
     """Figures of `ping_pong` for both, at the same time."""
-    both = await asyncio.gather(ping_pong(ws, *arguments), ping_pong(witness, *arguments))
-    return [figures(each) for each in both]
+    return await asyncio.gather(ping_pong(ws, *arguments), witness.ping_pong(*arguments))
 
 
 def worst(*several):
@@ -177,7 +125,7 @@ def worst(*several):
 @pytest.mark.measures
 @pytest.mark.parametrize("readers", [1, 10])
 async def test_latency_and_memory_beside_stuck_readers_and_bulk(loop_kind, readers):
-    async with crowded(loop_kind) as (session, witness):
+    async with observed(loop_kind) as (session, witness):
         await crowd(session, witness, readers)
 
 
@@ -196,7 +144,7 @@ async def test_latency_beside_many_busy_websockets(loop_kind, every_s):
         async for message in each:
             received += len(message)
 
-    async with crowded(loop_kind) as (session, witness):
+    async with observed(loop_kind) as (session, witness):
         ws = await session.websocket("/echo")
         alone = worst(*await beside_witness(ws, witness, 100))
         busy = await asyncio.gather(*(session.websocket("/push") for _ in range(150)))
