@@ -14,6 +14,7 @@ SECTIONS = {
     "engine": "receive, send, echo and broadcast without sockets",
     "splitting": "DATA cut to tiny and ordinary windows",
     "deflate": "messages of 1 KiB compressed beside zlib bare; what an idle WebSocket keeps of it",
+    "datagrams": "UDP packets as capsules through both ends of the engine",
     "handshakes": "Chromium's extended CONNECT, cold and warm",
     "memory": "octets an idle WebSocket",
     "loopback": "echo over sockets and uvloop, cleartext and TLS, beside other servers",

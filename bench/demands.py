@@ -51,6 +51,13 @@ DEMANDS = [
     Demand("pure", "engine", "receive, pure against h2+wsproto", ">=", 5, "x"),
     Demand("memcpy", "kernels", "unmask kernel against memcpy, 1 KiB and up", "<=", 1.3, "x"),
     Demand("send", "engine", "send 1 MiB against memcpy of 1 MiB", "<=", 2, "x"),
+    Demand(
+        "datagrams",
+        "datagrams",
+        "UDP packets of 1200 octets a second and core, through both ends",
+        ">=",
+        200_000,
+    ),
     Demand("handshake", "handshakes", "extended CONNECT accepted, warm, against h2", ">=", 20, "x"),
     Demand("idle", "memory", "engine octets an idle WebSocket", "<=", 240),
     Demand("idle kept", "memory", "the same, its request kept, beside the fields", "<=", 400),

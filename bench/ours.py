@@ -9,6 +9,7 @@ from h2ws_fast.engine.events import BytesMessage, Closed, Requested, TextMessage
 
 from . import chromium, wire
 from .cases import Case, Once
+from .datagrams import Datagrams
 from .kernels import KERNELS
 from .wire import digest_of_handshakes, digest_of_split, outgoing, refill
 
@@ -461,6 +462,7 @@ CASES = {
     "blocked": Blocked,
     "handshake": Handshake,
     "heads": Heads,
+    "datagrams": Datagrams,
     "idle": Idle,
     "growth": Growth,
     **KERNELS,

@@ -29,6 +29,7 @@ CASES = [
     ("handshake", {"warm": True, "count": 100}),
     ("handshake", {"warm": False, "count": 30}),
     ("heads", {"count": 2000}),
+    ("datagrams", {"size": 1200, "count": 320}),
     ("unmask", {"size": 1024}),
 ]
 
