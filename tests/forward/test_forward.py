@@ -212,7 +212,7 @@ async def test_packets_to_what_is_not_allowed(clear, within):
 
 async def test_silent_senders_are_forgotten(clear, within):
     async with udp_target() as it, server(clear, udp=[it.port]) as there, Link(clear.http) as link:
-        forward = UdpForward(link, to(it.port), idle_timeout=0.2, max_flows=2)
+        forward = UdpForward(link, to(it.port), idle_timeout=0.8, max_flows=2)
         local = forward.listen()
         try:
             with endpoint() as sock:

@@ -1,0 +1,225 @@
+"""Programs that know nothing of tunnels, through `h2ws-fast forward` and `serve-tunnels`; HTTP/3."""
+
+import asyncio
+import contextlib
+import http.server
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from h2ws_fast import Session, serve
+from h2ws_fast.masque import UdpProxy, create_datagram_endpoint
+from tests.cli.test_tunnels import Forward, TunnelServer
+from tests.support.certificates import write_certificate
+from tests.support.programs import free_port, module, program, running, wait_for_port
+from tests.support.within import within
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="needs the signals and pipes of POSIX"
+)
+
+
+@contextlib.contextmanager
+def forwarded(*rules, allow):
+    """A server that leads to these targets, and forward before it; its ports."""
+    allowed = [word for each in allow for word in ("--allow", each)]
+    with TunnelServer("--cleartext", "--private", *allowed) as server:
+        with Forward(server.url, *rules) as forward:
+            yield forward.ports
+
+
+def run(*arguments, **options):
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=30, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_redis(tmp_path):
+    redis = program("redis-server")
+    client = program("redis-cli", "redis-tools")
+    port = free_port()
+    arguments = [redis, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", tmp_path]
+    with running(arguments, stdout=subprocess.DEVNULL) as process:
+        wait_for_port(port, process)
+        target = f"127.0.0.1:{port}"
+        with forwarded("-L", f"0:{target}", allow=[target]) as (local,):
+            ask = [client, "-p", str(local)]
+            assert run(*ask, "set", "key", "value").strip() == "OK"
+            assert run(*ask, "get", "key").strip() == "value"
+            # Ten thousand in one go, and their answers.
+            commands = "".join(f"incr n{i % 7}\n" for i in range(10_000))
+            assert len(run(*ask, input=commands).split()) == 10_000
+            assert int(run(*ask, "get", "n0")) == 1429
+
+
+class Resolver:
+    """Answers every question for an A record with 192.0.2.7."""
+
+    def __init__(self):
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            question, sender = self.sock.recvfrom(4096)
+            if len(question) < 12:
+                return
+            end = question.index(0, 12) + 5  # behind the name, its type and class
+            head = question[:2] + struct.pack("!HHHHH", 0x8180, 1, 1, 0, 0)
+            record = b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 60, 4) + bytes((192, 0, 2, 7))
+            self.sock.sendto(head + question[12:end] + record, sender)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"end", ("127.0.0.1", self.port))
+        self.thread.join(10)
+        self.sock.close()
+
+
+def test_dig():
+    dig = program("dig", "bind9-dnsutils")
+    with Resolver() as resolver:
+        target = f"127.0.0.1:{resolver.port}"
+        with forwarded("-U", f"0:{target}", allow=[target]) as (local,):
+            ask = [dig, "@127.0.0.1", "-p", str(local), "+short", "+tries=1", "+time=10"]
+            assert run(*ask, "some.example", "A").strip() == "192.0.2.7"
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = self.path.encode() * 1000
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_curl_by_socks():
+    curl = program("curl")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            port = server.server_address[1]
+            with forwarded("-D", "0", allow=[f"localhost:{port}"]) as (local,):
+                ask = [curl, "-s", "-f", "--noproxy", "", "--socks5-hostname", f"127.0.0.1:{local}"]
+                assert run(*ask, f"http://localhost:{port}/page") == "/page" * 1000
+                # By another name, it is another target.
+                denied = subprocess.run([*ask, f"http://127.0.0.1:{port}/page"], timeout=30)
+                assert denied.returncode == 97  # CURLE_PROXY
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_git_daemon(tmp_path):
+    git = program("git")
+    known = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    for name in ("AUTHOR", "COMMITTER"):
+        known.update({f"GIT_{name}_NAME": "me", f"GIT_{name}_EMAIL": "me@example.org"})
+    origin = tmp_path / "origin"
+    origin.mkdir()
+    run(git, "init", "-q", cwd=origin, env=known)
+    (origin / "large").write_bytes(os.urandom(500_000))
+    run(git, "add", "large", cwd=origin, env=known)
+    run(git, "commit", "-q", "-m", "one", cwd=origin, env=known)
+    port = free_port()
+    daemon = [git, "daemon", "--export-all", f"--base-path={tmp_path}", f"--port={port}"]
+    with running([*daemon, "--listen=127.0.0.1"], env=known, stderr=subprocess.DEVNULL) as process:
+        if process.poll() is not None:
+            pytest.skip("git has no daemon here")
+        wait_for_port(port, process)
+        target = f"127.0.0.1:{port}"
+        with forwarded("-L", f"0:{target}", allow=[target]) as (local,):
+            copy = tmp_path / "copy"
+            run(git, "clone", "-q", f"git://127.0.0.1:{local}/origin", str(copy), env=known)
+            assert (copy / "large").read_bytes() == (origin / "large").read_bytes()
+
+
+def test_http3(tmp_path):
+    """aioquic's client and server, with our tunnel between: QUIC over HTTP/2."""
+    module("aioquic")
+    from aioquic.asyncio import QuicConnectionProtocol
+    from aioquic.asyncio import serve as serve_quic
+    from aioquic.h3.connection import H3_ALPN, H3Connection
+    from aioquic.h3.events import DataReceived, HeadersReceived
+    from aioquic.quic.configuration import QuicConfiguration
+    from aioquic.quic.connection import QuicConnection
+
+    certificate, key = write_certificate(tmp_path, "rsa")
+    body = os.urandom(200_000)
+
+    class Server(QuicConnectionProtocol):
+        http = None
+
+        def quic_event_received(self, event):
+            self.http = self.http or H3Connection(self._quic)
+            for happened in self.http.handle_event(event):
+                if isinstance(happened, HeadersReceived):
+                    self.http.send_headers(happened.stream_id, [(b":status", b"200")])
+                    self.http.send_data(happened.stream_id, body, True)
+                    self.transmit()
+
+    class Client(QuicConnectionProtocol):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.http = H3Connection(self._quic)
+            self.got = b""
+            self.done = asyncio.get_running_loop().create_future()
+
+        def get(self, authority):
+            stream_id = self._quic.get_next_available_stream_id()
+            fields = [(b":method", b"GET"), (b":scheme", b"https"), (b":path", b"/")]
+            fields.insert(2, (b":authority", authority.encode()))
+            self.http.send_headers(stream_id, fields, True)
+            self.transmit()
+            return self.done
+
+        def quic_event_received(self, event):
+            for happened in self.http.handle_event(event):
+                if isinstance(happened, DataReceived):
+                    self.got += happened.data
+                    if happened.stream_ended:
+                        self.done.set_result(self.got)
+
+    async def main():
+        theirs = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN)
+        theirs.load_cert_chain(certificate, key)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        server = await serve_quic("127.0.0.1", port, configuration=theirs, create_protocol=Server)
+        proxy = UdpProxy([f"127.0.0.1:{port}"], private=True)
+        async with serve(None, "127.0.0.1", 0, tunnels={"connect-udp": proxy}) as front:
+            uri = f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}"
+            ours = QuicConfiguration(
+                is_client=True, alpn_protocols=H3_ALPN, server_name="127.0.0.1"
+            )
+            ours.load_verify_locations(str(certificate))
+            async with Session(uri) as session:
+                _, client = await create_datagram_endpoint(
+                    session, lambda: Client(QuicConnection(configuration=ours)), "127.0.0.1", port
+                )
+                client.connect(("127.0.0.1", port))
+                await client.wait_connected()
+                assert await client.get(f"127.0.0.1:{port}") == body
+                client.close()
+                await client.wait_closed()
+        server.close()
+        assert proxy.stats()["to_clients"] > 150
+
+    within(30, main())
