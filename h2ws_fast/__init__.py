@@ -2,6 +2,7 @@
 
 from ._twins import COMPILED
 from .aio.broadcast import broadcast
+from .aio.bytestream import ByteStream
 from .aio.client.connect import connect, unix_connect
 from .aio.client.pool import Pool
 from .aio.client.session import Session
@@ -12,6 +13,7 @@ from .aio.server.basic_auth import basic_auth
 from .aio.server.dialer import Dialer
 from .aio.server.router import Router, route, unix_route
 from .aio.server.server import SAME_ORIGIN, Server, serve, unix_serve
+from .aio.server.session import ServerSession
 from .aio.state import State
 from .aio.tunnel import Tunnel
 from .aio.websocket import WebSocket
@@ -45,6 +47,7 @@ __all__ = [
     "COMPILED",
     "SAME_ORIGIN",
     "AlpnError",
+    "ByteStream",
     "ClientPerMessageDeflateFactory",
     "CloseCode",
     "ConcurrencyError",
@@ -74,6 +77,7 @@ __all__ = [
     "Router",
     "SecurityError",
     "Server",
+    "ServerSession",
     "ServerPerMessageDeflateFactory",
     "Session",
     "State",

@@ -56,6 +56,17 @@ def environment():
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
+def test_the_two_programs_call_each_other(tmp_path):
+    (program,) = blocks(ROOT / "docs" / "transport.md")
+    path = tmp_path / "program.py"
+    path.write_text(program.replace("8765", str(free_port())), "utf-8")
+    done = subprocess.run(
+        [sys.executable, path], capture_output=True, text=True, timeout=60, env=environment()
+    )
+    assert done.stderr == "" and done.returncode == 0
+    assert sorted(done.stdout.splitlines()) == ["1000 lines", "3", "HELLO"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the signals of POSIX")
 def test_the_readmes_server_and_client_work(tmp_path):
     server, client, _ = blocks(README)

@@ -265,6 +265,12 @@ class Request(Incoming):
         """What it came by: "2" or "1.1"; "" where it was sent here."""
         return "" if self.wire is None else self.wire.http_version
 
+    @property
+    def session(self) -> Any:
+        """What opens streams on the connection it came by: a ServerSession at a server, the Session
+        at a client; None where the other end takes none."""
+        return getattr(self.wire, "session", None)
+
     def __repr__(self) -> str:
         token = "" if self.protocol is None else f" {self.protocol}"
         return printable(f"<{type(self).__name__} {self.method}{token} {self.path}>")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from ..engine.constants import CANCEL
+from ..engine.constants import CANCEL, INTERNAL_ERROR
 from ..engine.events import Closed, Data, Drained, Ended, Reset, Trailers
 from ..errors import ConcurrencyError, LocalProtocolError, StreamClosed, StreamReset
 from ..printable import printable
+from .bytestream import LIMIT, ByteStream, StreamTransport
 from .http import Headers, Request, Response
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ class Receiving:
     def finished(self) -> bool:
         """Nothing more arrives."""
         return self._ended or self._error is not None
+
+    @property
+    def error(self) -> StreamReset | None:
+        """Why the rest will not come, or None."""
+        return self._error
 
     @property
     def ready(self) -> bool:
@@ -230,6 +236,11 @@ class Sending:
             if not future.done():
                 future.set_result(None)
 
+    @property
+    def error(self) -> StreamReset | None:
+        """Why nothing can be sent any more, or None."""
+        return self._error
+
     def queue(self, data: bytes | bytearray | memoryview, end: bool = False) -> int:
         """Send octets as soon as the peer takes them; return how many of the stream wait."""
         if self._error is not None:
@@ -250,7 +261,7 @@ class Sending:
         waiting = self.queue(data, end)
         if waiting > self.wire.write_high and not end:
             self.wire.pull()
-            while self._error is None and self._waiting() > self.wire.write_high:
+            while self._error is None and self.waiting() > self.wire.write_high:
                 future = self.wire.hub.loop.create_future()
                 self._drained.append(future)
                 try:
@@ -262,7 +273,8 @@ class Sending:
             if self._error is not None:
                 raise again(self._error)
 
-    def _waiting(self) -> int:
+    def waiting(self) -> int:
+        """Octets that wait here."""
         try:
             return int(self.wire.conn.waiting(self.stream_id))
         except StreamClosed:
@@ -308,7 +320,16 @@ class Tunnel:
     both sides are over when the peer has ended its own.
     """
 
-    __slots__ = ("__weakref__", "_receiving", "_sending", "protocol", "request", "response")
+    __slots__ = (
+        "__weakref__",
+        "_patience",
+        "_receiving",
+        "_sending",
+        "_transport",
+        "protocol",
+        "request",
+        "response",
+    )
 
     def __init__(
         self, wire: Wire, stream_id: int, protocol: str, request: Request, *, ended: bool = False
@@ -318,17 +339,64 @@ class Tunnel:
         self.response: Response | None = None
         self._receiving = Receiving(wire, stream_id, ended=ended)
         self._sending = Sending(wire, stream_id)
+        self._transport: StreamTransport | None = None
+        self._patience: asyncio.TimerHandle | None = None  # with a peer that does not end its side
 
     def feed(self, event: Any) -> None:
         """An event of the stream."""
         if type(event) is not Closed:
             self._receiving.feed(event)
             self._sending.feed(event)
+            if self._transport is not None:
+                self._transport.heard()
+            if self._patience is not None and self._receiving.finished:
+                self._patience.cancel()
+                self._patience = None
+
+    def stream(self, limit: int = LIMIT) -> ByteStream:
+        """Return it as a ByteStream, with asyncio's methods; a reader of it holds `limit` octets.
+
+        From then on it is to be used by that alone.
+        """
+        return ByteStream(self, limit)
+
+    def transport(self, protocol: asyncio.BaseProtocol) -> StreamTransport:
+        """Return it as a transport of asyncio's, on which `protocol` runs.
+
+        `connection_made` was called then; what has arrived comes soon. From then on it is to be
+        used by that alone.
+        """
+        if self._transport is not None:
+            raise LocalProtocolError("this tunnel has a transport already")
+        transport = self._transport = StreamTransport(self)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        transport.heard()
+        return transport
+
+    def prioritize(self, urgency: int = 3, incremental: bool = False) -> None:
+        """Have its octets leave sooner or later than others: 0 first, 7 last (RFC 9218).
+
+        A client asks its server for the same. Does nothing where the stream is over, nor over
+        HTTP/1.1, where it has a connection of its own.
+        """
+        if self._sending.wire.http_version != "2":
+            return
+        try:
+            self._sending.wire.conn.prioritize(self.stream_id, urgency, incremental)
+        except StreamClosed:
+            return
+        self._sending.wire.touch()
 
     @property
     def stream_id(self) -> int:
         """The number of the HTTP/2 stream."""
         return self._sending.stream_id
+
+    @property
+    def failed(self) -> bool:
+        """Was the stream reset, by either end?"""
+        return self._receiving.error is not None or self._sending.failed
 
     @property
     def remote_address(self) -> Any:
@@ -363,7 +431,7 @@ class Tunnel:
     @property
     def waiting(self) -> int:
         """Octets that were sent here, and that the peer's window has not let leave."""
-        return self._sending._waiting()
+        return self._sending.waiting()
 
     def send_eof(self) -> None:
         """End this side; the other goes on."""
@@ -378,6 +446,22 @@ class Tunnel:
         self._sending.finish()
         if not self._receiving.finished:
             self._receiving.discard()
+        if self._transport is not None:
+            self._transport.close()
+
+    def _await_end(self) -> None:
+        # The peer has as long to end its side as at any other end, once all that waits has left.
+        patience = self._sending.wire.conn.limits.close_timeout_s
+        if patience != float("inf") and self._patience is None:
+            loop = self._sending.wire.hub.loop
+            self._patience = loop.call_later(patience, self._stop_waiting)
+
+    def _stop_waiting(self) -> None:
+        self._patience = None
+        if self._sending.waiting():
+            self._await_end()
+        else:
+            self.abort()
 
     def _awaits_end(self) -> bool:
         # Has this side ended alone?
@@ -398,6 +482,8 @@ class Tunnel:
             error = StreamReset(error_code, "reset here")
             self._receiving.fail(error)
             self._sending.fail(error)
+            if self._transport is not None:
+                self._transport.heard()
 
     async def __aenter__(self) -> Tunnel:
         return self
@@ -410,3 +496,25 @@ class Tunnel:
 
     def __repr__(self) -> str:
         return f"<Tunnel {printable(self.protocol)} stream {self.stream_id}>"
+
+
+async def run_handler(
+    handler: Callable[[Tunnel], Awaitable[Any]], tunnel: Tunnel, log: Any
+) -> bool:
+    """Run who serves a tunnel, and end it then. False: the stream was reset."""
+    try:
+        await handler(tunnel)
+    except asyncio.CancelledError:
+        tunnel.abort()
+        raise
+    except StreamReset:
+        tunnel.abort()
+    except Exception as error:
+        # Of this stream's own end it has heard as of that of any connection.
+        if not (isinstance(error, ConnectionError) and tunnel.failed):
+            log.exception("the handler of a tunnel failed")
+        tunnel.abort(INTERNAL_ERROR)
+    else:
+        await tunnel.close()
+        return True
+    return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ...engine.constants import CANCEL
@@ -17,7 +17,6 @@ from ..websocket import WebSocket, new_websocket, open_websocket
 
 if TYPE_CHECKING:
     from ..protocol import Wire
-    from .wire import ClientWire
 
 __all__ = ["Opening", "Wanted", "in_time"]
 
@@ -64,6 +63,26 @@ class Wanted:
         self.on_message = on_message
         self.on_close = on_close
 
+    @classmethod
+    def of(
+        cls,
+        path: str,
+        subprotocols: Iterable[str] | None,
+        headers: list[tuple[str, str]],
+        origin: str | None,
+        priority: str | None,
+        on_message: Callable[[WebSocket, Any], Any] | None,
+        on_close: Callable[[WebSocket], Any] | None,
+    ) -> Wanted:
+        """Make it of what the user said. Raises TypeError."""
+        if isinstance(subprotocols, str):
+            raise TypeError("subprotocols is a list of str, not one str")
+        if origin is not None:
+            headers.append(("origin", origin))
+        if priority is not None:
+            headers.append(("priority", priority))
+        return cls(path, list(subprotocols or ()), headers, on_message, on_close)
+
     def make(self, wire: Wire, stream_id: int, request: Request) -> None:
         """It was asked for, with this request on this stream."""
         self.ws = new_websocket(wire, stream_id, request)
@@ -87,7 +106,7 @@ class Opening:
 
     __slots__ = ("body", "future", "opened", "response", "size", "stream_id", "wire")
 
-    def __init__(self, wire: ClientWire, stream_id: int, opened: Callable[[Any], None]) -> None:
+    def __init__(self, wire: Wire, stream_id: int, opened: Callable[[Any], None]) -> None:
         self.wire = wire
         self.stream_id = stream_id
         self.future: asyncio.Future[None] = wire.hub.loop.create_future()

@@ -7,12 +7,12 @@ import logging
 import math
 import ssl as ssl_module
 import weakref
-from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..._twins import warn_if_pure
 from ...engine import Limits, Settings
-from ...engine.agreement import ClientPerMessageDeflateFactory
+from ...engine.agreement import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
 from ...engine.constants import CANCEL, HTTP_1_1_REQUIRED, NO_ERROR
 from ...errors import (
     AlpnError,
@@ -36,6 +36,7 @@ from ..arguments import (
 from ..http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
 from ..keeper import Keeper
 from ..observer import Observer, check_observer
+from ..opener import Opener
 from ..protocol import Hub, Wire, running_hub
 from ..traced import log_tracer, traced
 from ..tunnel import Tunnel, reset
@@ -43,7 +44,8 @@ from ..websocket import WebSocket
 from .agent import user_agent
 from .fallback import is_remembered, open_upgraded, probe
 from .fetch import Fetch
-from .opening import Opening, Wanted, in_time
+from .opening import Wanted, in_time
+from .serving import Serving
 from .way import Way
 from .wire import ClientWire
 
@@ -65,13 +67,14 @@ MAX_WAITING = 10_000
 MISDIRECTED = 421  # this connection cannot answer for the origin: RFC 9110 section 15.5.20
 
 
-class Session:
+class Session(Opener):
     """One HTTP/2 connection to a server: WebSockets, requests and tunnels, all at once.
 
         async with Session("https://host:port") as session:
             ws = await session.websocket("/chat")
             response = await session.request("GET", "/")
-            tunnel = await session.tunnel("bytestream", "/path")
+            stream = await session.bytestream("/path")
+            tunnel = await session.tunnel("token", "/path")
 
     `uri` may be `https://` or `wss://` (TLS, ALPN `h2`), `http://` or `ws://` (cleartext, HTTP/2 at
     once), or `host:port`, which means TLS. `ssl` is a context (`h2ws_fast.aio.tls.client_context`)
@@ -85,6 +88,14 @@ class Session:
 
     WebSockets offer compression as `compression` says: "deflate", a
     `ClientPerMessageDeflateFactory`, or None for none.
+
+    With `handler` or `tunnels`, as `serve` has them, the server may open WebSockets and tunnels on
+    this connection, too (SETTINGS_ENABLE_BIDIRECTIONAL_CONNECT; `settings` of one's own must have
+    it): unknown tokens are answered 501, and at most `settings.max_concurrent_streams` handlers work
+    at once. They are cancelled when the session is closed.
+
+    `transport` is a connected asyncio transport, or a Tunnel, that leads to the server: nothing is
+    dialled then, and whatever security there is belongs to it.
 
     Where the server's limit on concurrent streams is reached, opening waits for a free stream;
     `max_waiting` bounds how many wait, beyond which PoolFull is raised at once.
@@ -128,9 +139,14 @@ class Session:
         limits: Limits | None = None,
         observer: Observer | None = None,
         logger: Any = None,
+        handler: Callable[[WebSocket], Any] | None = None,
+        tunnels: Mapping[str, Callable[[Tunnel], Awaitable[Any]]] | None = None,
+        transport: Any = None,
         **kwargs: Any,
     ) -> None:
         self.target = uri.parse(uri_)
+        self._scheme = self.target.scheme
+        self._authority = self.target.authority
         self.logger = logging.getLogger(LOGGER) if logger is None else logger
         self._observer = check_observer(observer)
         check_kinds(limits, settings)
@@ -152,7 +168,19 @@ class Session:
         self._close_timeout = close_timeout
         self._ping_interval = ping_interval
         self._ping_timeout = ping_timeout
-        self._settings = Settings() if settings is None else settings
+        serves = handler is not None or bool(tunnels)
+        if settings is None:
+            settings = Settings(enable_bidirectional_connect=serves)
+        elif serves and not settings.enable_bidirectional_connect:
+            raise ValueError("handler and tunnels need Settings(enable_bidirectional_connect=True)")
+        self._settings = settings
+        self._serving = Serving(
+            handler,
+            tunnels,
+            ServerPerMessageDeflateFactory() if compression == "deflate" else None,
+            settings.max_concurrent_streams,
+            self.logger,
+        )
         self._limits = limits_from(
             Session,
             limits,
@@ -170,7 +198,7 @@ class Session:
         self._max_waiting = math.inf if max_waiting is None else max_waiting
         self._refused = 0
         self._user_agent = _named(user_agent_header)
-        self._way = Way(self.target, proxy, self._user_agent, kwargs)
+        self._way = Way(self.target, proxy, self._user_agent, kwargs, transport)
         self._wire: ClientWire | None = None
         self._led = False  # who opens streams here has waited for its turn elsewhere
         self._over_h1 = http == "h1"  # WebSockets go over HTTP/1.1, each on its own connection
@@ -331,6 +359,7 @@ class Session:
         except asyncio.CancelledError:
             self._cut_off()  # nobody waits any more, and nobody will come again
             raise
+        await self._serving.stop()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -425,21 +454,8 @@ class Session:
             self._refused += 1
             raise PoolFull("max_waiting")
 
-    def _make_request(
-        self,
-        method: str,
-        path: str,
-        headers: list[tuple[str, str]],
-        protocol: str | None = None,
-    ) -> Request:
-        return Request(
-            path,
-            headers,
-            method=method,
-            scheme=self.target.scheme,
-            authority=self.target.authority,
-            protocol=protocol,
-        )
+    def _own_fields(self, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        return own_fields(self.target, fields)
 
     async def _extended(self) -> None:
         # RFC 8441 section 3: no `:protocol` before the server has sent the setting.
@@ -460,6 +476,7 @@ class Session:
         origin: str | None = None,
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | bool | None = True,
+        priority: str | None = None,
         open_timeout: float | None = None,
         on_message: Callable[[WebSocket, Any], Any] | None = None,
         on_close: Callable[[WebSocket], Any] | None = None,
@@ -468,7 +485,7 @@ class Session:
 
         `additional_headers`, `origin` and `user_agent_header` (the session's by default, None for
         none) go into the request; an `authorization` among the former stands for the user and
-        password of the URI. With `on_message` (and `on_close`) its messages go to that callback during the read that
+        password of the URI. `priority` is as `request` has it. With `on_message` (and `on_close`) its messages go to that callback during the read that
         brings them, as `serve` has it.
 
         Raises ExtendedConnectUnsupported where the server does not take WebSockets over HTTP/2,
@@ -476,15 +493,11 @@ class Session:
         `open_timeout` seconds (the session's by default, `math.inf` for no limit),
         ConnectionTerminated.
         """
-        if isinstance(subprotocols, str):
-            raise TypeError("subprotocols is a list of str, not one str")
         headers = own_fields(self.target, fields_of(additional_headers))
         agent = self._user_agent if user_agent_header is True else _named(user_agent_header)
         if agent is not None and not any(name == "user-agent" for name, _ in headers):
             headers.append(("user-agent", agent))
-        if origin is not None:
-            headers.append(("origin", origin))
-        wanted = Wanted(path, list(subprotocols or ()), headers, on_message, on_close)
+        wanted = Wanted.of(path, subprotocols, headers, origin, priority, on_message, on_close)
         async with in_time(self._open_timeout if open_timeout is None else open_timeout):
             try:
                 return await self._websocket(wanted)
@@ -508,53 +521,6 @@ class Session:
             self._over_h1 = True
         return await open_upgraded(self, wanted)
 
-    async def _websocket_h2(self, wanted: Wanted) -> WebSocket:
-        request = self._make_request("CONNECT", wanted.path, wanted.headers, "websocket")
-        if wanted.subprotocols:
-            request.headers.add("sec-websocket-protocol", ", ".join(wanted.subprotocols))
-
-        def opened(event: Any) -> None:
-            wanted.opened(Response.received(event, None, request), event.subprotocol)
-
-        def attempt() -> int:
-            return int(
-                self._live().conn.connect_websocket(
-                    self.target.authority,
-                    wanted.path,
-                    scheme=self.target.scheme,
-                    headers=wanted.headers,
-                    subprotocols=wanted.subprotocols,
-                    deflate=self._deflate,
-                )
-            )
-
-        await self._extended()
-        stream_id = await self._start(attempt)
-        wire = self._live()
-        wanted.make(wire, stream_id, request)
-        await Opening(wire, stream_id, opened).until_opened()
-        return wanted.ws
-
-    async def tunnel(
-        self,
-        protocol: str,
-        path: str = "/",
-        *,
-        headers: HeadersLike | None = None,
-        open_timeout: float | None = None,
-    ) -> Tunnel:
-        """Open a tunnel of octets: an extended CONNECT with this token. Raises as `websocket`."""
-        fields = [
-            (":method", "CONNECT"),
-            (":protocol", protocol),
-            (":scheme", self.target.scheme),
-            (":authority", self.target.authority),
-            (":path", path),
-            *own_fields(self.target, fields_of(headers)),
-        ]
-        request = self._make_request("CONNECT", path, fields[5:], protocol)
-        return await self._tunnel(request, fields, open_timeout)
-
     async def connect_tcp(
         self,
         authority: str,
@@ -570,28 +536,6 @@ class Session:
         fields = [(":method", "CONNECT"), (":authority", authority), *fields_of(headers)]
         request = Request("", fields[2:], method="CONNECT", scheme="", authority=authority)
         return await self._tunnel(request, fields, open_timeout)
-
-    async def _tunnel(
-        self, request: Request, fields: list[tuple[str, str]], open_timeout: float | None
-    ) -> Tunnel:
-        made: list[Tunnel] = []
-
-        def opened(event: Any) -> None:
-            tunnel = made[0]
-            tunnel.response = Response.received(event, None, request)
-            tunnel._sending.wire.conn.attach(tunnel.stream_id, tunnel.feed)
-
-        async with in_time(self._open_timeout if open_timeout is None else open_timeout):
-            if request.protocol is not None:
-                await self._extended()
-            stream_id = await self._start(
-                lambda: int(self._live().conn.request(fields, end_stream=False))
-            )
-            wire = self._live()
-            made.append(Tunnel(wire, stream_id, request.protocol or "", request))
-            await Opening(wire, stream_id, opened).until_opened()
-        self._exchanges.add(made[0])
-        return made[0]
 
     async def request(
         self,

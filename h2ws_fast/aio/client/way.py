@@ -9,6 +9,7 @@ from typing import Any
 
 from ...errors import ConnectionTerminated, InvalidProxyMessage, LocalProtocolError
 from ..protocol import limit_unsent
+from ..tunnel import Tunnel
 from ..uri import Target
 from .forward import Landing, connect_request
 from .proxy import Proxy, find_proxy, parse_proxy
@@ -26,7 +27,7 @@ SOCKET = frozenset(("family", "proto", "flags", "local_addr", "happy_eyeballs_de
 class Way:
     """The way to a server, with what the user said of it: the keyword arguments of `connect`.
 
-    `sock` is a connected socket, for one connection; `unix` and `path` a Unix socket; `host` and
+    `sock` is a connected socket, for one connection, and `transport` a Tunnel or an asyncio transport; `unix` and `path` a Unix socket; `host` and
     `port` lead elsewhere than the URI. `proxy` is True (what the environment says), None or an
     address; none is asked where there is a socket. `proxy_ssl`, `proxy_server_hostname` and
     the timeouts with that prefix are of TLS to the proxy. Raises InvalidProxy, TypeError and
@@ -39,10 +40,12 @@ class Way:
         proxy: str | bool | None,
         user_agent: str | None,
         arguments: dict[str, Any],
+        transport: Any = None,
     ) -> None:
         kwargs = dict(arguments)
         self.target = target
         self._user_agent = user_agent
+        self._transport = transport
         self._sock = kwargs.pop("sock", None)
         self._used = False
         self._unix = bool(kwargs.pop("unix", False))
@@ -67,7 +70,7 @@ class Way:
         self.proxy = self._choose(proxy)
 
     def _choose(self, proxy: str | bool | None) -> Proxy | None:
-        if self._unix or self._sock is not None or proxy is None or proxy is False:
+        if self._unix or self.once or proxy is None or proxy is False:
             return None
         address = find_proxy(self.target) if proxy is True else proxy
         if address is None:
@@ -82,12 +85,12 @@ class Way:
     @property
     def once(self) -> bool:
         """Does it lead to one connection only? That is so of a socket."""
-        return self._sock is not None
+        return self._sock is not None or self._transport is not None
 
     @property
     def fixed(self) -> bool:
         """Does it lead to one place, whatever the URI says?"""
-        return self.redirected or self._unix or self._sock is not None
+        return self.redirected or self._unix or self.once
 
     @property
     def place(self) -> tuple[Any, ...]:
@@ -103,10 +106,13 @@ class Way:
         if tls:
             tls = {**tls, **self._tls}
         loop = asyncio.get_running_loop()
-        if self._sock is not None:
+        if self.once:
             if self._used:
                 raise LocalProtocolError("another connection is needed, and sock is for one")
             self._used = True
+        if self._transport is not None:
+            return run_on(self._transport, protocol)
+        if self._sock is not None:
             transport = await adopt(protocol, self._sock, tls)
         elif self._unix:
             transport, _ = await loop.create_unix_connection(lambda: protocol, self._path, **tls)
@@ -169,6 +175,15 @@ class Way:
         tls["ssl"] = context
         tls.setdefault("server_hostname", proxy.host)
         return tls
+
+
+def run_on(transport: Any, protocol: Any) -> Any:
+    """Run a protocol on a transport, or on a Tunnel, that is connected; return the transport."""
+    if isinstance(transport, Tunnel):
+        return transport.transport(protocol)
+    hand_over(transport, protocol, b"")
+    transport.resume_reading()
+    return transport
 
 
 def hand_over(transport: Any, protocol: Any, early: bytes) -> None:

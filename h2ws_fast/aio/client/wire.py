@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...engine import Connection, Role
 from ...engine.constants import INADEQUATE_SECURITY, NO_ERROR
 from ...engine.endpoint import Endpoint
-from ...engine.events import GoawayReceived, SinkFailed, Terminated
+from ...engine.events import GoawayReceived, Requested, SinkFailed, Terminated
 from ...errors import AlpnError, ConnectionTerminated, InvalidHandshake
 from .. import tls
 from ..protocol import Hub, Wire
@@ -94,6 +94,8 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
             if not self.retired:
                 self.wake_all()
             self.session._goaway()
+        elif type(event) is Requested:
+            self.session._serving.requested(self, event)
         elif type(event) is SinkFailed:
             self.session.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
 

@@ -32,7 +32,7 @@ NOBODY = Endpoint()  # before it is known what is spoken
 class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
     """One connection of a Roster. Who inherits from it says what becomes of requests."""
 
-    __slots__ = ("_refusal", "arrival", "handlers", "leaving", "remainders", "server")
+    __slots__ = ("_gone", "_refusal", "arrival", "handlers", "leaving", "remainders", "server")
 
     # Tasks that work on a stream, open or not: a request that is reset counts until its work ends.
     handlers: int
@@ -44,6 +44,7 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
         self.arrival: Arrival | None = None  # whose place it takes, in `connection_made`
         self._refusal: str | None = None  # why this newcomer may not come in
         self.handlers = 0
+        self._gone: asyncio.Future[None] | None = None
         self.leaving = False  # the graceful shutdown has begun
         self.remainders: Remainders | None = None
         self.observer = server.options.observer
@@ -142,6 +143,17 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
         if self.remainders is not None:
             self.remainders.forget()
         self.server._forget(self)
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    @property
+    def gone(self) -> asyncio.Future[None]:
+        """Done when the transport is gone."""
+        if self._gone is None:
+            self._gone = self.hub.loop.create_future()
+            if self.lost:
+                self._gone.set_result(None)
+        return self._gone
 
     def await_end(self, stream_id: int, code: int = NO_ERROR) -> None:
         """Let the client end its side of a stream, or end it with this code after a while."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Container, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...engine import Limits, Settings
 from ...engine.agreement import ServerPerMessageDeflateFactory
@@ -19,6 +19,9 @@ from ..websocket import WebSocket
 from .dialer import Dialer
 from .origins import Origins
 
+if TYPE_CHECKING:
+    from .session import ServerSession
+
 __all__ = ["CommonOptions", "Options", "secure_from", "start_from"]
 
 HANDSHAKE_S = 60.0  # of TLS where no `open_timeout` is set, as asyncio has it
@@ -27,6 +30,7 @@ OnMessage: TypeAlias = Callable[[WebSocket, Any], Any]
 OnWebSocket: TypeAlias = Callable[[WebSocket], Any]
 OnRequest: TypeAlias = Callable[[Request], Awaitable[Response]]
 OnTunnel: TypeAlias = Callable[[Tunnel], Awaitable[Any]] | Answering
+OnSession: TypeAlias = Callable[["ServerSession"], Awaitable[Any]]
 
 
 class CommonOptions:
@@ -62,6 +66,7 @@ class Options(CommonOptions):
     tunnels: dict[str, OnTunnel]
     over_http1: frozenset[str]  # those of them that take upgrades, too
     dialer: Dialer | None
+    on_session: OnSession | None
     origins: Origins
     subprotocols: list[str] | None
     select_subprotocol: Callable[[WebSocket, Sequence[str]], str | None] | None

@@ -33,6 +33,7 @@ from .listener import Listener
 from .options import (
     OnMessage,
     OnRequest,
+    OnSession,
     OnTunnel,
     OnWebSocket,
     Options,
@@ -69,6 +70,7 @@ def serve(
     on_open: OnWebSocket | None = None,
     on_close: OnWebSocket | None = None,
     on_request: OnRequest | None = None,
+    on_session: OnSession | None = None,
     tunnels: Mapping[str, OnTunnel] | None = None,
     connect: Dialer | None = None,
     origins: Origins = SAME_ORIGIN,
@@ -120,6 +122,12 @@ def serve(
     `Dialer` as `connect` it is a proxy for TCP connections (CONNECT without `:protocol`, 501 by
     default).
 
+    `on_session` is a coroutine function of a ServerSession, on which this end opens WebSockets and
+    tunnels to a client that takes them (a Session with `handler` or `tunnels`): called once for each
+    such connection, and cancelled when that is gone. Handlers find the same as `ws.request.session`
+    and `tunnel.request.session`, with `settings=Settings(enable_bidirectional_connect=True)` without
+    an `on_session` too. Nobody else hears of it.
+
     `origins` lists allowed Origin fields: `str`, compiled patterns, None for "no Origin field";
     the default demands that an Origin names the authority it asks, `origins=None` allows all.
     `subprotocols` in order of preference, or `select_subprotocol(ws, offered)`, choose one.
@@ -168,6 +176,7 @@ def serve(
         on_open=on_open,
         on_close=on_close,
         on_request=on_request,
+        on_session=on_session,
         select_subprotocol=select_subprotocol,
         process_request=process_request,
         process_response=process_response,
@@ -179,6 +188,7 @@ def serve(
     options.on_open = on_open
     options.on_close = on_close
     options.on_request = on_request
+    options.on_session = on_session
     options.tunnels = check_tunnels(tunnels)
     options.over_http1 = frozenset(
         token
@@ -200,7 +210,12 @@ def serve(
     if settings is None:
         # RFC 8441 section 3 is only advertised where something answers it.
         answers = bool(handler or on_message or options.tunnels)
-        settings = Settings() if answers else Settings(enable_connect_protocol=False)
+        settings = Settings(
+            enable_connect_protocol=None if answers else False,
+            enable_bidirectional_connect=on_session is not None,
+        )
+    elif on_session is not None and not settings.enable_bidirectional_connect:
+        raise ValueError("on_session needs Settings(enable_bidirectional_connect=True)")
     options.settings = settings
     options.limits = limits_from(
         serve,

@@ -11,18 +11,20 @@ from ...engine.constants import (
     CANCEL,
     INTERNAL_ERROR,
 )
-from ...engine.events import Reset
+from ...engine.events import Reset, SettingsChanged
 from ...errors import NegotiationError, StreamClosed, StreamReset
 from ...printable import printable
 from ..answering import Answering
 from ..h1.connection import H1Connection
 from ..http import Headers, Request, Response, fields_of, text_response
-from ..tunnel import Tunnel, reset
+from ..protocol import Hub
+from ..tunnel import Tunnel, reset, run_handler
 from ..websocket import WebSocket, new_websocket, open_websocket
 from .accepted import AcceptedWire
 from .admission import peer_of
 from .exchange import Exchange, answer
 from .origins import is_allowed
+from .session import ServerSession
 
 if TYPE_CHECKING:
     from .server import Server
@@ -35,9 +37,29 @@ PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 class ServerWire(AcceptedWire):
     """One connection of a Server."""
 
-    __slots__ = ()
+    __slots__ = ("_session",)
 
     server: Server
+    _session: ServerSession | None  # what opens streams to this client
+
+    def __init__(self, server: Server, hub: Hub) -> None:
+        super().__init__(server, hub)
+        self._session = None
+
+    @property
+    def session(self) -> ServerSession | None:
+        """What opens streams to this client; None where it takes none."""
+        if self._session is None and self.http_version == "2" and self.conn.can_connect:
+            self._session = ServerSession(self)
+        return self._session
+
+    def _event(self, event: Any) -> None:
+        super()._event(event)
+        on_session = self.server.options.on_session
+        if type(event) is SettingsChanged and on_session is not None and self._session is None:
+            session = self.session
+            if session is not None and not self.server.closing:
+                session.run(on_session)
 
     def _requested(self, event: Any) -> None:
         if not self._may_begin(event):
@@ -319,20 +341,9 @@ class ServerWire(AcceptedWire):
     async def _run_tunnel(
         self, handler: Callable[[Tunnel], Awaitable[Any]], tunnel: Tunnel
     ) -> None:
-        try:
-            await handler(tunnel)
-        except asyncio.CancelledError:
-            tunnel.abort()
-            raise
-        except StreamReset:
-            tunnel.abort()
-        except Exception:
-            self.server.logger.exception("the handler of a tunnel failed")
-            tunnel.abort(INTERNAL_ERROR)
-        else:
-            await tunnel.close()
-            if tunnel._awaits_end():
-                self.discard(tunnel.stream_id, CANCEL, tunnel.feed)
+        ended = await run_handler(handler, tunnel, self.server.logger)
+        if ended and tunnel._awaits_end():
+            self.discard(tunnel.stream_id, CANCEL, tunnel.feed)
 
     # -- classic CONNECT ---------------------------------------------------------------------------
 
