@@ -3,6 +3,7 @@
 from ._twins import COMPILED
 from .aio.broadcast import broadcast
 from .aio.bytestream import ByteStream
+from .aio.client.accept import accept_sessions
 from .aio.client.connect import connect, unix_connect
 from .aio.client.pool import Pool
 from .aio.client.session import Session
@@ -85,6 +86,7 @@ __all__ = [
     "StreamReset",
     "Tunnel",
     "WebSocket",
+    "accept_sessions",
     "basic_auth",
     "broadcast",
     "connect",

@@ -47,6 +47,16 @@ def test_session():
     ]
 
 
+def test_nested():
+    lines = finish("nested.py").splitlines()
+    assert lines[0].startswith("127.0.0.1:") and lines[0].endswith(" says hello")
+    assert lines[1:] == [
+        "level-2 says hello",
+        "level-3 says hello",
+        "3 connections, one of them over TCP",
+    ]
+
+
 def test_pool():
     assert finish("pool.py").splitlines() == [
         "/one: hello",
@@ -126,5 +136,5 @@ def test_prometheus():
 
 def test_every_example_is_tested():
     tested = {"session.py", "pool.py", "reconnect.py", "proxy.py", "sansio.py", "httpx_client.py"}
-    tested |= {"prometheus.py", "client.py", "echo_server.py", "callback_server.py"}
+    tested |= {"prometheus.py", "client.py", "echo_server.py", "callback_server.py", "nested.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

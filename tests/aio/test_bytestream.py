@@ -10,6 +10,8 @@ from h2ws_fast import InvalidStatus, LocalProtocolError, Session, StreamReset, s
 from tests.support import frames as f
 from tests.support.raw import RawClient
 
+from .test_server_streams import ASKED
+
 OCTETS = random.Random(61).randbytes(3_000_000)
 
 
@@ -436,14 +438,7 @@ async def test_octets_and_a_reset_in_one_read():
 
     async with serve(tunnels={"bytestream": handler}, host="127.0.0.1", port=0) as server:
         peer = await RawClient.connect(port_of(server))
-        fields = [
-            (":method", "CONNECT"),
-            (":protocol", "bytestream"),
-            (":scheme", "http"),
-            (":authority", "a.example"),
-            (":path", "/"),
-        ]
-        peer.headers(1, fields)
+        peer.headers(1, ASKED)
         await peer.expect(f.HEADERS, 1)
         peer.send(f.data(1, b"octets"), f.rst_stream(1))
         assert await handled

@@ -19,6 +19,13 @@ from tests.support import frames as f
 from tests.support.raw import RawServer
 
 ON = Settings(enable_bidirectional_connect=True)
+ASKED = [
+    (":method", "CONNECT"),
+    (":protocol", "bytestream"),
+    (":scheme", "http"),
+    (":authority", "a.example"),
+    (":path", "/"),
+]
 
 
 async def echo(ws):
@@ -258,17 +265,9 @@ async def test_handlers_count_until_they_end_whatever_a_hostile_server_resets(cl
         finally:
             working -= 1
 
-    fields = [
-        (":method", "CONNECT"),
-        (":protocol", "bytestream"),
-        (":scheme", "http"),
-        (":authority", "a.example"),
-        (":path", "/"),
-    ]
-
     async def script(peer):
         for stream_id in range(2, 602, 2):
-            peer.headers(stream_id, fields)
+            peer.headers(stream_id, ASKED)
             if stream_id % 20 == 0:
                 await peer.writer.drain()
                 await asyncio.sleep(0.001)

@@ -222,11 +222,20 @@ class Session(Opener):
                 await self._connect()
         return self
 
+    def _arrive(self, hub: Hub) -> None:
+        # The connection comes to this end: there is nothing to dial.
+        self._keep(hub)
+        self._wire = self._make_wire(hub)
+        self._hub = hub
+
+    def _keep(self, hub: Hub) -> None:
+        if self._ping_interval is not None:
+            self._keeper = Keeper(hub, self._ping_interval, self._ping_timeout, set())
+
     async def _connect(self) -> None:
         warn_if_pure(self.logger)
         hub = running_hub()
-        if self._ping_interval is not None:
-            self._keeper = Keeper(hub, self._ping_interval, self._ping_timeout, set())
+        self._keep(hub)
         if self._http == "auto" and is_remembered(hub, self.target):
             self._over_h1 = True
         if not self._over_h1:

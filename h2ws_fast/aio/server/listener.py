@@ -6,8 +6,9 @@ import abc
 import asyncio
 import functools
 import socket
+import ssl as ssl_module
 from collections.abc import Callable, Generator
-from typing import Any, Self
+from typing import Any, Literal, Self, cast
 
 from ..._twins import warn_if_pure
 from ...engine.constants import NO_ERROR
@@ -18,6 +19,7 @@ from .accepted import AcceptedWire
 from .admission import Admission
 from .arrival import Arrival
 from .options import CommonOptions, secure_from
+from .outbound import Nowhere, dial, serve_on
 from .roster import Roster
 
 __all__ = ["Listener"]
@@ -69,6 +71,39 @@ class Listener(Roster, abc.ABC):
             "refused": dict(admission.refused),
             "limits": admission.limits(),
         }
+
+    def serve_on(self, transport: Any) -> asyncio.Future[None]:
+        """Serve on a connected asyncio transport, or a Tunnel; whatever security it has is its own.
+
+        Returns a future that is done when the connection is gone. The server must be started:
+        `serve(listen=False)` does so without listening.
+        """
+        return serve_on(self._wire(self._started()), transport)
+
+    async def dial(
+        self,
+        uri: str,
+        *,
+        ssl: ssl_module.SSLContext | Literal[True] | None = None,
+        server_hostname: str | None = None,
+        proxy: str | bool | None = True,
+        open_timeout: float | None = 10,
+        **kwargs: Any,
+    ) -> asyncio.Future[None]:
+        """Connect to `uri` as a Session does, and be the server of that connection.
+
+        Whoever listens there is its client, as `accept_sessions` makes one. The arguments are those
+        of Session; over TLS both ends must agree on `h2`. Returns a future that is done when the
+        connection is gone: dial again then. Raises OSError, TimeoutError, ProxyError,
+        ConnectionTerminated.
+        """
+        wire = self._wire(self._started())
+        return await dial(wire, uri, ssl, server_hostname, proxy, open_timeout, kwargs)
+
+    def _started(self) -> Hub:
+        if self._hub is None or self.server is None:
+            raise RuntimeError("the server was not started: await it first")
+        return self._hub
 
     def is_serving(self) -> bool:
         """Does it accept connections?"""
@@ -200,6 +235,8 @@ class Listener(Roster, abc.ABC):
         start: dict[str, Any],
     ) -> asyncio.Server:
         try:
+            if not start.pop("listen", True):
+                return cast("asyncio.Server", Nowhere(loop))
             if start.pop("unix", False):
                 # TCP's: what `serve` was told of host and port means nothing here.
                 del start["host"], start["port"]

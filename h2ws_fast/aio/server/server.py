@@ -100,6 +100,7 @@ def serve(
     observer: Observer | None = None,
     logger: Any = None,
     backlog: int = 4096,
+    listen: bool = True,
     **kwargs: Any,
 ) -> Server:
     """Serve WebSockets, requests and tunnels over HTTP/2 and HTTP/1.1 on `host` and `port`.
@@ -163,6 +164,8 @@ def serve(
     limits that are reached. `logger` is a logging.Logger, or an adapter of one.
 
     Raises TypeError and ValueError at once for arguments that make no sense.
+
+    With `listen=False` nothing is listened for: `Server.dial` and `Server.serve_on` bring connections.
 
     Other keyword arguments (`sock`, `reuse_port`, `start_serving` ...) go to `create_server`.
     """
@@ -249,7 +252,7 @@ def serve(
         ping_timeout=ping_timeout,
         open_timeout=open_timeout,
         close_timeout=close_timeout,
-        others=kwargs,
+        others=kwargs if listen else {**kwargs, "listen": False},
     )
     return Server(options, admission, start)
 
