@@ -1,0 +1,479 @@
+"""A connection of HTTP/2 by the interface of QUIC's streams, for programs that fall back to TCP.
+
+`connect` and `serve`, `QuicConnectionProtocol` with `quic_event_received` and `create_stream`, the
+connection below it (`_quic`) and the events have the names and the shape that aioquic gives them:
+where UDP does not get through, a program goes on with these imports. Each stream of QUIC is an
+extended CONNECT; its number goes with it in a field. Either end opens streams, of one direction too.
+
+What HTTP/2 cannot say: RST_STREAM ends both directions, so `reset_stream` and `stop_stream` of a
+stream of two directions are one and the same. There are no datagrams here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from . import errors
+from .aio.bytestream import StreamTransport
+from .aio.client.session import Session
+from .aio.opener import Opener
+from .aio.server.server import Server
+from .aio.server.server import serve as serve_h2
+from .aio.server.session import ServerSession
+from .aio.tunnel import Tunnel
+
+__all__ = [
+    "ConnectionTerminated",
+    "HandshakeCompleted",
+    "QuicConnection",
+    "QuicConnectionProtocol",
+    "QuicEvent",
+    "StopSendingReceived",
+    "StreamDataReceived",
+    "StreamReset",
+    "connect",
+    "serve",
+]
+
+TOKEN = "quic-stream"
+NUMBER = "quic-stream-id"
+MAX_NUMBER = 2**62 - 1
+
+StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+
+
+class QuicEvent:
+    """What happened on a connection."""
+
+
+@dataclass
+class HandshakeCompleted(QuicEvent):
+    """Streams may be opened."""
+
+    alpn_protocol: str | None = "h2"
+    early_data_accepted: bool = False
+    session_resumed: bool = False
+
+
+@dataclass
+class ConnectionTerminated(QuicEvent):
+    """The connection is over."""
+
+    error_code: int
+    frame_type: int | None
+    reason_phrase: str
+
+
+@dataclass
+class StreamDataReceived(QuicEvent):
+    """Octets of a stream; with `end_stream` they are its last."""
+
+    data: bytes
+    end_stream: bool
+    stream_id: int
+
+
+@dataclass
+class StreamReset(QuicEvent):
+    """The peer ends its direction of a stream in the middle."""
+
+    error_code: int
+    stream_id: int
+
+
+@dataclass
+class StopSendingReceived(QuicEvent):
+    """The peer wants no more of what this end sends on a stream."""
+
+    error_code: int
+    stream_id: int
+
+
+def is_unidirectional(stream_id: int) -> bool:
+    """Does a stream with this number go in one direction? RFC 9000 section 2.1."""
+    return bool(stream_id & 2)
+
+
+class Channel(asyncio.Protocol):
+    """One stream, from its first octet on: what is written before it is open waits."""
+
+    def __init__(self, connection: QuicConnection, stream_id: int) -> None:
+        self.connection = connection
+        self.stream_id = stream_id
+        self.transport: StreamTransport | None = None
+        mine = connection._is_mine(stream_id)
+        one_way = is_unidirectional(stream_id)
+        self.may_send = mine or not one_way
+        self.may_receive = not mine or not one_way
+        self.sent_end = not self.may_send
+        self.received_end = not self.may_receive
+        self._queue: list[bytes] = []
+        self._reset: int | None = None
+        self.paused = False
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
+        self.transport = cast(StreamTransport, transport)
+        if self._reset is not None:
+            self.reset(self._reset)
+            return
+        for data in self._queue:
+            self.transport.write(data)
+        self._queue.clear()
+        if self.sent_end:
+            self.transport.write_eof()
+        if self.paused:
+            self.transport.pause_reading()
+
+    def send(self, data: bytes, end_stream: bool) -> None:
+        """Send octets, now or when it is open."""
+        if self.sent_end:
+            raise ValueError(f"this end's direction of stream {self.stream_id} has ended")
+        self.sent_end = end_stream
+        if self.transport is None:
+            self._queue.append(data)
+            return
+        self.transport.write(data)
+        if end_stream:
+            self.transport.write_eof()
+            self._close_at_the_end()
+
+    def reset(self, error_code: int) -> None:
+        """End both directions."""
+        self.sent_end = self.received_end = True
+        self._reset = error_code
+        if self.transport is not None:
+            tunnel: Tunnel = self.transport.get_extra_info("tunnel")
+            tunnel.abort(error_code)
+
+    def pause(self, paused: bool) -> None:
+        """Hold the peer back, or let it go on."""
+        self.paused = paused
+        if self.transport is not None:
+            (self.transport.pause_reading if paused else self.transport.resume_reading)()
+
+    def data_received(self, data: bytes) -> None:
+        """Octets."""
+        if not self.received_end:
+            self.connection._deliver(StreamDataReceived(data, False, self.stream_id))
+
+    def eof_received(self) -> bool:
+        """The peer's direction has ended."""
+        if not self.received_end:
+            self.received_end = True
+            self.connection._deliver(StreamDataReceived(b"", True, self.stream_id))
+        self._close_at_the_end()
+        return True
+
+    def _close_at_the_end(self) -> None:
+        transport = self.transport
+        if transport is not None and self.sent_end and self.received_end:
+            transport.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Both directions are over."""
+        cause = None if exc is None else exc.__cause__
+        code = cause.error_code if isinstance(cause, errors.StreamReset) else 0
+        received_end, sent_end = self.received_end, self.sent_end
+        self.received_end = self.sent_end = True
+        self.connection._channels.pop(self.stream_id, None)
+        if not self.over.done():
+            self.over.set_result(None)
+        if exc is not None and not received_end:
+            self.connection._deliver(StreamReset(code, self.stream_id))
+        if exc is not None and not sent_end:
+            self.connection._deliver(StopSendingReceived(code, self.stream_id))
+
+
+class QuicConnection:
+    """What a protocol has as `_quic`: streams by number."""
+
+    def __init__(self, opener: Opener, *, is_client: bool) -> None:
+        self._opener = opener
+        self._is_client = is_client
+        self._channels: dict[int, Channel] = {}
+        self._next = [0 if is_client else 1, 2 if is_client else 3]
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deliver: Callable[[QuicEvent], None] = lambda event: None
+
+    def _is_mine(self, stream_id: int) -> bool:
+        return (stream_id & 1 == 0) == self._is_client
+
+    def get_next_available_stream_id(self, is_unidirectional: bool = False) -> int:
+        """Return the number that the next stream of this end has; it is taken by its first use."""
+        return self._next[is_unidirectional]
+
+    def send_stream_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
+        """Send octets on a stream, and open it where the number is the next of this end.
+
+        Raises ValueError for a stream that is not there, or whose direction has ended.
+        """
+        self._channel(stream_id).send(bytes(data), end_stream)
+
+    def reset_stream(self, stream_id: int, error_code: int) -> None:
+        """End a stream in the middle."""
+        self._channel(stream_id).reset(error_code)
+
+    def stop_stream(self, stream_id: int, error_code: int) -> None:
+        """Ask the peer to send no more on a stream: here the same as `reset_stream`."""
+        self._channel(stream_id).reset(error_code)
+
+    def _channel(self, stream_id: int) -> Channel:
+        channel = self._channels.get(stream_id)
+        if channel is not None:
+            return channel
+        one_way = is_unidirectional(stream_id)
+        if stream_id != self._next[one_way]:
+            raise ValueError(f"there is no stream {stream_id}")
+        self._next[one_way] += 4
+        channel = self._channels[stream_id] = Channel(self, stream_id)
+        task = asyncio.get_running_loop().create_task(self._open(channel))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return channel
+
+    async def _open(self, channel: Channel) -> None:
+        try:
+            tunnel = await self._opener.tunnel(TOKEN, headers={NUMBER: str(channel.stream_id)})
+        except (errors.H2WSError, TimeoutError) as error:
+            lost = ConnectionResetError(str(error))
+            lost.__cause__ = errors.StreamReset(getattr(error, "error_code", 0), str(error))
+            channel.connection_lost(lost)
+            return
+        tunnel.transport(channel)
+
+    async def _take(self, tunnel: Tunnel) -> None:
+        # A stream of the peer. Its number is the peer's to choose, once.
+        text = tunnel.request.headers.get(NUMBER, "")
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
+        if not 0 <= number <= MAX_NUMBER or self._is_mine(number) or number in self._channels:
+            tunnel.abort()
+            return
+        channel = self._channels[number] = Channel(self, number)
+        tunnel.transport(channel)
+        await channel.over
+
+    async def _close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+class StreamAdapter(asyncio.Transport):
+    """The transport of a StreamWriter."""
+
+    def __init__(self, connection: QuicConnection, stream_id: int) -> None:
+        super().__init__()
+        self._connection = connection
+        self._stream_id = stream_id
+        self._closing = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`stream_id` is all it knows."""
+        return self._stream_id if name == "stream_id" else default
+
+    def can_write_eof(self) -> bool:
+        """Each direction ends apart."""
+        return True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send octets."""
+        self._connection.send_stream_data(self._stream_id, bytes(data))
+
+    def write_eof(self) -> None:
+        """End this end's direction."""
+        if not self._closing:
+            self._closing = True
+            channel = self._connection._channels.get(self._stream_id)
+            if channel is not None and not channel.sent_end:
+                channel.send(b"", True)
+
+    def close(self) -> None:
+        """End this end's direction."""
+        self.write_eof()
+
+    def is_closing(self) -> bool:
+        """Has it ended?"""
+        return self._closing
+
+    def pause_reading(self) -> None:
+        """Hold the peer back."""
+        self._pause(True)
+
+    def resume_reading(self) -> None:
+        """Let it go on."""
+        self._pause(False)
+
+    def _pause(self, paused: bool) -> None:
+        channel = self._connection._channels.get(self._stream_id)
+        if channel is not None:
+            channel.pause(paused)
+
+
+class QuicConnectionProtocol:
+    """What a program inherits from: override `quic_event_received`, or take streams as they come.
+
+    With a `stream_handler(reader, writer)` each stream of the peer is handed to it.
+    """
+
+    def __init__(self, quic: QuicConnection, stream_handler: StreamHandler | None = None) -> None:
+        self._quic = quic
+        self._loop = asyncio.get_running_loop()
+        self._stream_handler = stream_handler
+        self._stream_readers: dict[int, asyncio.StreamReader] = {}
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        quic._deliver = self._received
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        """An event of the connection: by default octets go to the readers of their streams."""
+        if isinstance(event, StreamDataReceived):
+            reader = self._stream_readers.get(event.stream_id)
+            if reader is None:
+                reader, writer = self._streams(event.stream_id)
+                if self._stream_handler is not None:
+                    self._stream_handler(reader, writer)
+            reader.feed_data(event.data)
+            if event.end_stream:
+                reader.feed_eof()
+                del self._stream_readers[event.stream_id]
+        elif isinstance(event, StreamReset):
+            reader = self._stream_readers.pop(event.stream_id, None)
+            if reader is not None:
+                reader.set_exception(ConnectionResetError(f"reset: {event.error_code:#x}"))
+        elif isinstance(event, ConnectionTerminated):
+            for reader in self._stream_readers.values():
+                reader.feed_eof()
+            self._stream_readers.clear()
+
+    def _received(self, event: QuicEvent) -> None:
+        if isinstance(event, ConnectionTerminated) and not self._closed.done():
+            self._closed.set_result(None)
+        self.quic_event_received(event)
+
+    async def create_stream(
+        self, is_unidirectional: bool = False
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a stream. Of one that goes in one direction the reader is at its end."""
+        stream_id = self._quic.get_next_available_stream_id(is_unidirectional)
+        self._quic._channel(stream_id)
+        reader, writer = self._streams(stream_id)
+        if is_unidirectional:
+            reader.feed_eof()
+            del self._stream_readers[stream_id]
+        return reader, writer
+
+    def _streams(self, stream_id: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        adapter = StreamAdapter(self._quic, stream_id)
+        reader = asyncio.StreamReader(loop=self._loop)
+        reader.set_transport(adapter)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=self._loop)
+        self._stream_readers[stream_id] = reader
+        return reader, asyncio.StreamWriter(adapter, protocol, reader, self._loop)
+
+    def transmit(self) -> None:
+        """Nothing need be done: what was queued leaves by itself."""
+
+    async def wait_connected(self) -> None:
+        """Return at once: `connect` has waited."""
+
+    def close(self, error_code: int = 0, reason_phrase: str = "") -> None:
+        """End the connection; `await wait_closed()` then."""
+        opener: Any = self._quic._opener
+        task = self._loop.create_task(opener.close())
+        self._quic._tasks.add(task)
+        task.add_done_callback(self._quic._tasks.discard)
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is over."""
+        await asyncio.shield(self._closed)
+
+
+def _make(
+    opener: Opener,
+    create_protocol: Callable[..., QuicConnectionProtocol],
+    stream_handler: StreamHandler | None,
+    *,
+    is_client: bool,
+) -> QuicConnectionProtocol:
+    protocol = create_protocol(
+        QuicConnection(opener, is_client=is_client), stream_handler=stream_handler
+    )
+    protocol._received(HandshakeCompleted())
+    return protocol
+
+
+@contextlib.asynccontextmanager
+async def connect(
+    uri: str,
+    *,
+    create_protocol: Callable[..., QuicConnectionProtocol] = QuicConnectionProtocol,
+    stream_handler: StreamHandler | None = None,
+    **arguments: Any,
+) -> AsyncIterator[QuicConnectionProtocol]:
+    """Connect to a server of `serve`, over HTTP/2. The arguments are those of `Session`."""
+    made: list[QuicConnectionProtocol] = []
+
+    async def take(tunnel: Tunnel) -> None:
+        await made[0]._quic._take(tunnel)
+
+    async with Session(uri, tunnels={TOKEN: take}, **arguments) as session:
+        protocol = _make(session, create_protocol, stream_handler, is_client=True)
+        made.append(protocol)
+        watching = asyncio.create_task(_watch(session, protocol))
+        try:
+            yield protocol
+        finally:
+            await protocol._quic._close()
+            await session.close()
+            await watching
+
+
+def serve(
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    create_protocol: Callable[..., QuicConnectionProtocol] = QuicConnectionProtocol,
+    stream_handler: StreamHandler | None = None,
+    **arguments: Any,
+) -> Server:
+    """Serve those who `connect`, over HTTP/2. The arguments are those of `h2ws_fast.serve`."""
+    there: dict[Any, QuicConnectionProtocol] = {}
+
+    def protocol_of(session: ServerSession) -> QuicConnectionProtocol:
+        protocol = there.get(session)
+        if protocol is None:
+            protocol = _make(session, create_protocol, stream_handler, is_client=False)
+            there[session] = protocol
+        return protocol
+
+    async def take(tunnel: Tunnel) -> None:
+        session = tunnel.request.session
+        if session is None:
+            tunnel.abort()  # no client of ours: it takes no streams
+            return
+        await protocol_of(session)._quic._take(tunnel)
+
+    async def on_session(session: ServerSession) -> None:
+        protocol = protocol_of(session)
+        try:
+            await _watch(session, protocol)
+        finally:
+            del there[session]
+            await protocol._quic._close()
+
+    return serve_h2(host=host, port=port, tunnels={TOKEN: take}, on_session=on_session, **arguments)
+
+
+async def _watch(opener: Any, protocol: QuicConnectionProtocol) -> None:
+    # Tell a protocol of the end of its connection.
+    wait: Callable[[], Awaitable[None]] = opener.wait_closed
+    try:
+        await wait()
+    finally:
+        protocol._received(ConnectionTerminated(0, None, ""))

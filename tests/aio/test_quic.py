@@ -1,0 +1,223 @@
+"""Programs for QUIC's streams, over HTTP/2: the interface is that of aioquic."""
+
+import asyncio
+import struct
+
+import pytest
+
+from h2ws_fast import Session, quic
+
+
+def port_of(server):
+    return server.sockets[0].getsockname()[1]
+
+
+def here(**arguments):
+    return quic.serve("127.0.0.1", 0, **arguments)
+
+
+def url(server):
+    return f"http://127.0.0.1:{port_of(server)}"
+
+
+# -- a program as it is written for aioquic: questions and answers, a stream for each --------------
+
+
+class Questions(quic.QuicConnectionProtocol):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.answers = {}
+        self.octets = {}
+
+    async def ask(self, name):
+        data = name.encode()
+        stream_id = self._quic.get_next_available_stream_id()
+        self._quic.send_stream_data(stream_id, struct.pack("!H", len(data)) + data, end_stream=True)
+        waiter = self._loop.create_future()
+        self.answers[stream_id] = waiter
+        self.transmit()
+        return await asyncio.shield(waiter)
+
+    def quic_event_received(self, event):
+        if isinstance(event, quic.StreamDataReceived):
+            octets = self.octets.setdefault(event.stream_id, bytearray())
+            octets += event.data
+            if event.end_stream and event.stream_id in self.answers:
+                length = struct.unpack("!H", octets[:2])[0]
+                self.answers.pop(event.stream_id).set_result(octets[2 : 2 + length].decode())
+
+
+class Answers(quic.QuicConnectionProtocol):
+    def quic_event_received(self, event):
+        if isinstance(event, quic.StreamDataReceived) and event.data:
+            length = struct.unpack("!H", event.data[:2])[0]
+            answer = event.data[2 : 2 + length].upper()
+            self._quic.send_stream_data(
+                event.stream_id, struct.pack("!H", len(answer)) + answer, end_stream=True
+            )
+            self.transmit()
+
+
+async def test_a_program_of_questions_and_answers():
+    async with (
+        here(create_protocol=Answers) as server,
+        quic.connect(url(server), create_protocol=Questions) as client,
+    ):
+        await client.wait_connected()
+        names = [f"name-{number}.example" for number in range(50)]
+        answers = await asyncio.gather(*(client.ask(name) for name in names))
+        assert answers == [name.upper() for name in names]
+        assert client._quic.get_next_available_stream_id() == 200
+
+
+# -- streams ---------------------------------------------------------------------------------------
+
+
+class Recorder(quic.QuicConnectionProtocol):
+    """Keeps every event, and is found by the test."""
+
+    made = None
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.events = []
+        self.more = asyncio.Event()
+        if Recorder.made is not None and not Recorder.made.done() and not self._quic._is_client:
+            Recorder.made.set_result(self)
+
+    def quic_event_received(self, event):
+        self.events.append(event)
+        self.more.set()
+
+    async def until(self, kind, stream_id=None):
+        while True:
+            for event in self.events:
+                if type(event) is kind and stream_id in (None, getattr(event, "stream_id", None)):
+                    return event
+            self.more.clear()
+            await self.more.wait()
+
+    async def octets(self, stream_id):
+        def last(event):
+            return type(event) is quic.StreamDataReceived and event.stream_id == stream_id
+
+        while not any(last(event) and event.end_stream for event in self.events):
+            self.more.clear()
+            await self.more.wait()
+        return b"".join(event.data for event in self.events if last(event))
+
+
+class Both:
+    """A client and a server that record, and are connected."""
+
+    async def __aenter__(self):
+        Recorder.made = asyncio.get_running_loop().create_future()
+        self.listener = await here(create_protocol=Recorder)
+        self.connecting = quic.connect(url(self.listener), create_protocol=Recorder)
+        self.client = await self.connecting.__aenter__()
+        self.server = await Recorder.made
+        return self.client, self.server
+
+    async def __aexit__(self, *error):
+        Recorder.made = None
+        await self.connecting.__aexit__(*error)
+        self.listener.close()
+        await self.listener.wait_closed()
+
+
+async def test_both_ends_open_streams_of_both_kinds():
+    async with Both() as (client, server):
+        for opener, taker, first in ((client, server, 0), (server, client, 1)):
+            assert type(opener.events[0]) is quic.HandshakeCompleted
+            for one_way in (False, True):
+                for number in range(2):
+                    stream_id = opener._quic.get_next_available_stream_id(one_way)
+                    assert stream_id == first + 2 * one_way + 4 * number
+                    opener._quic.send_stream_data(stream_id, b"some ")
+                    opener._quic.send_stream_data(stream_id, b"octets", end_stream=True)
+                    assert await taker.octets(stream_id) == b"some octets"
+                    if one_way:
+                        with pytest.raises(ValueError):
+                            taker._quic.send_stream_data(stream_id, b"the wrong way")
+                    else:
+                        taker._quic.send_stream_data(stream_id, bytes(200_000), True)
+                        assert await opener.octets(stream_id) == bytes(200_000)
+        for end in (client, server):
+            while end._quic._channels:
+                await asyncio.sleep(0.01)
+            kinds = {type(event) for event in end.events}
+            assert kinds == {quic.HandshakeCompleted, quic.StreamDataReceived}
+
+
+@pytest.mark.parametrize("verb", ["reset_stream", "stop_stream"])
+async def test_a_stream_is_ended_in_the_middle(verb):
+    async with Both() as (client, server):
+        client._quic.send_stream_data(0, b"begun")
+        await server.until(quic.StreamDataReceived, 0)
+        getattr(client._quic, verb)(0, 0x77)
+        assert await server.until(quic.StreamReset, 0) == quic.StreamReset(0x77, 0)
+        assert await server.until(quic.StopSendingReceived, 0) == quic.StopSendingReceived(0x77, 0)
+        client._quic.send_stream_data(4, b"others go on", True)
+        assert await server.octets(4) == b"others go on"
+
+
+async def test_the_end_of_the_connection_is_an_event():
+    async with Both() as (client, server):
+        client.close()
+        for end in (client, server):
+            await end.wait_closed()
+            assert type(end.events[-1]) is quic.ConnectionTerminated
+
+
+async def test_numbers_of_streams_that_are_not_there():
+    async with Both() as (client, _):
+        for stream_id in (1, 3, 4, 6, 8):
+            with pytest.raises(ValueError):
+                client._quic.send_stream_data(stream_id, b"x")
+
+
+async def test_readers_and_writers():
+    tasks = set()
+    heard = asyncio.get_running_loop().create_future()
+
+    def on_stream(reader, writer):
+        async def handle():
+            data = await reader.read()
+            if writer.get_extra_info("stream_id") & 2:
+                heard.set_result(data)
+            else:
+                writer.write(data.upper())
+                writer.write_eof()
+
+        task = asyncio.get_running_loop().create_task(handle())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async with here(stream_handler=on_stream) as server, quic.connect(url(server)) as client:
+        reader, writer = await client.create_stream()
+        writer.write(b"a long text " * 50_000)
+        await writer.drain()
+        writer.write_eof()
+        assert await reader.read() == b"A LONG TEXT " * 50_000
+        reader, writer = await client.create_stream(is_unidirectional=True)
+        assert await reader.read() == b""
+        writer.write(b"one way")
+        writer.close()
+        assert await heard == b"one way"
+
+
+async def test_a_peer_with_numbers_of_its_own_making():
+    """Numbers that are none, that are this end's, or taken: the stream is reset."""
+    async with here() as server, Session(url(server), tunnels={"quic-stream": echo}) as peer:
+        for number in ("", "x", "-4", "1", str(2**62), "9" * 30):
+            stream = await peer.bytestream(
+                protocol="quic-stream", headers={"quic-stream-id": number}
+            )
+            with pytest.raises(ConnectionResetError):
+                await stream.read()
+        assert peer.connected
+
+
+async def echo(tunnel):
+    async for data in tunnel:
+        await tunnel.send(data)
