@@ -309,7 +309,7 @@ class H1Client(Endpoint):
         except (h11.RemoteProtocolError, InvalidHead) as error:
             self._end(f"the answer is no HTTP: {error}", False)
             return
-        if self._phase == BODY:
+        if self._phase == BODY and len(self._gathering):  # for h11, nothing is the end
             self._read_body(self._gathering.rest())
 
     def _read_head(self, head: bytes) -> None:

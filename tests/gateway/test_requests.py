@@ -7,7 +7,11 @@ import hpack
 import pytest
 
 from h2ws_fast import Response, Session, serve
+from h2ws_fast.engine import Limits
+from h2ws_fast.engine.arrivals import Data
+from h2ws_fast.engine.events import Ended, Informed, Responded, Terminated, Trailers
 from h2ws_fast.gateway import Backend, Forwarding, Table
+from h2ws_fast.gateway.h1 import H1Client
 from tests.gateway.conftest import in_front_of
 from tests.support import frames as f
 from tests.support.backend import RawBackend
@@ -165,6 +169,36 @@ async def test_where_a_body_ends(method, octets, body):
             client.headers(1, head(method), end_stream=True)
             assert (await whole(client))[2] == body
             client.close()
+
+
+@pytest.mark.row("9112-6.3-2")
+@pytest.mark.parametrize(
+    ("fields", "rest", "trailers"),
+    [
+        (b"Content-Length: 5\r\n", b"whole", []),
+        (b"Transfer-Encoding: chunked\r\n", b"2\r\nwh\r\n3;x\r\nole\r\n0\r\n\r\n", []),
+        (b"Transfer-Encoding: chunked\r\n", b"5\r\nwhole\r\n0\r\nA: b\r\n\r\n", [(b"a", b"b")]),
+        (b"", b"whole", []),
+    ],
+    ids=["length", "chunked", "trailers", "to the end"],
+)
+def test_an_answer_comes_in_any_pieces(fields, rest, trailers):
+    """Above all: its head alone."""
+    octets = b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\n" + fields + b"\r\n" + rest
+    cuts = [[octets[:at], octets[at:]] for at in range(1, len(octets))]
+    for pieces in [*cuts, [octets], [octets[at : at + 1] for at in range(len(octets))]]:
+        client = H1Client(Limits(), lambda: None, lambda tunnel: None)
+        client.request(head())
+        client.data_to_send()
+        events = [event for piece in pieces for event in client.receive_data(piece)]
+        if not fields:
+            events += client.receive_eof()
+        kinds = [type(event) for event in events if type(event) is not Data]
+        expected = [Informed, Responded, *([Trailers] if trailers else []), Ended]
+        assert kinds[: len(expected)] == expected, pieces
+        assert set(kinds[len(expected) :]) <= {Terminated}
+        assert b"".join(event.data for event in events if type(event) is Data) == b"whole"
+        assert [each for e in events if type(e) is Trailers for each in e.headers] == trailers
 
 
 @pytest.mark.row("GW-tun-6", "SEC-7-5")
