@@ -219,6 +219,9 @@ def test_empty_lines_before_a_request_are_skipped(step):
         (["Content-Length: "], 400),
         (["Content-Length: 5a"], 400),
         (["Content-Length: " + "9" * 30], 400),
+        (["Content-Length: 9223372036854775808"], 400),
+        (["Content-Length: 18446744073709551616"], 400),
+        (["Content-Length: " + "0" * 19], 400),
     ],
 )
 def test_lengths_that_may_be_read_in_two_ways(fields, status):
@@ -275,6 +278,11 @@ def test_chunked_bodies(chunks, body, step):
         b"g\r\n",
         b"00000000000000005\r\nhello\r\n",
         b"10000000000000000\r\n",
+        b"8000000000000000\r\n",
+        b"ffffffffffffffff\r\n",
+        b"5;a\0b\r\nhello\r\n",
+        b"5;a=\x0b\r\nhello\r\n",
+        b"0\r\nA: \x7f\r\n\r\n",
         b"5\nhello\r\n",
         b"5;a\nb\r\nhello\r\n",
         b"5;a\rb\r\nhello\r\n",

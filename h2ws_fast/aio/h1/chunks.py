@@ -1,7 +1,8 @@
 """The frame of a chunked body, looked over before `h11` takes it apart: RFC 9112 section 7.1.
 
-`h11` lets blanks stand behind a chunk's size, bare CR in its extensions and bare LF in trailers. Two
-readers that end a body at different octets are how requests are smuggled, so none of it passes here.
+`h11` lets blanks stand behind a chunk's size, bare CR and NUL in its extensions and bare LF in
+trailers. Two readers that end a body at different octets are how requests are smuggled, so none of it
+passes here.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from .head import InvalidHead
 __all__ = ["MAX_CHUNK_LINE", "ChunkGuard"]
 
 MAX_DIGITS = 16  # of a size: more than 64 bits are nobody's
+MAX_SIZE = 2**63 - 1  # what more is becomes negative for some readers
+CONTROLS = bytes([*range(9), *range(11, 13), *range(14, 32), 127])
 # Octets of a chunk's first line, and of all trailers. `h11` looks only at lines that are not whole:
 # one that came in one piece would have no bound.
 MAX_CHUNK_LINE = 16384
@@ -59,9 +62,12 @@ class ChunkGuard:
                 return
             if state == EXTENSION or state == TRAILER_LINE:
                 end = data.find(b"\r", at)
-                if data.find(b"\n", at, n if end < 0 else end) >= 0:
+                line = data[at : n if end < 0 else end]
+                if b"\n" in line:
                     raise InvalidHead(400, "a line of a chunked body does not end with CR LF")
-                self._count((n if end < 0 else end) - at)
+                if line.translate(None, CONTROLS) != line:
+                    raise InvalidHead(400, "a line of a chunked body has control characters")
+                self._count(len(line))
                 if end < 0:
                     return
                 at = end + 1
@@ -92,6 +98,8 @@ class ChunkGuard:
             raise InvalidHead(400, "a line of a chunked body does not end with CR LF")
         elif state == SIZE_LF:
             self._left = int(self._digits, 16)
+            if self._left > MAX_SIZE:
+                raise InvalidHead(400, "a chunk's size is too large")
             self._digits = b""
             self._line = 0
             self._state = DATA if self._left else TRAILER

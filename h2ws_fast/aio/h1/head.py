@@ -8,6 +8,7 @@ here is refused before. Nothing is scanned twice, however small the pieces are.
 from __future__ import annotations
 
 from ...engine.handshake import split_list, values_of
+from ...engine.vocabulary import MAX_CONTENT_LENGTH_DIGITS
 from ...errors import H2WSError
 
 __all__ = [
@@ -129,6 +130,12 @@ def check_framing(version: bytes, fields: Fields) -> None:
 
     What is left is for `h11`: the digits of content-length, and that they agree.
     """
+    if any(
+        len(value) > MAX_CONTENT_LENGTH_DIGITS for value in values_of(fields, b"content-length")
+    ):
+        # RFC 9110 section 8.6: recipients must "prevent parsing errors due to integer conversion
+        # overflows", and some do not: what is 2**64 for one is 0 for another.
+        raise InvalidHead(400, "content-length is too large")
     codings = values_of(fields, b"transfer-encoding")
     if not codings:
         return
