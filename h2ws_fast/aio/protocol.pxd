@@ -26,7 +26,7 @@ cdef class Hub:
     cdef list ready
     cdef object done
     cpdef object schedule(self)
-    @cython.locals(wire=Wire)
+    @cython.locals(wire=Wire, dirty=list, now=double)
     cpdef object flush(self)
     @cython.locals(waiter=Waiter)
     cdef object wake(self)

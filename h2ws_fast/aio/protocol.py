@@ -96,10 +96,13 @@ class Hub:
         if self.ready:
             self.wake()
         dirty = self.dirty
+        if not dirty:
+            return
         self.dirty = []
+        now = self.time()
         for wire in dirty:
             try:
-                wire.settle(None)
+                wire._settle(None, now)
             except Exception:
                 logger.exception("writing to a connection failed")
                 wire.abort()
@@ -474,8 +477,10 @@ class Wire:
 
     def pull(self):
         """Write what the engine has while the transport takes it. Allowed inside a task."""
-        if not self.closing and self.transport is not None:
-            self._pull(self.hub.time())
+        transport = self.transport
+        if transport is None or self.closing:
+            return
+        self._pull(self.hub.time())
 
     def settle(self, events):
         """Handle events, wake readers, write: the second half of a batch. Not inside a task."""

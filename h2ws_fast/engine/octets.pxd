@@ -38,6 +38,8 @@ cdef class Octets(Endpoint):
     cpdef int64_t send_data(self, int64_t stream_id, data, bint end_stream=*) except -1
     cpdef consumed(self, int64_t stream_id, int64_t credit)
     cpdef int64_t waiting(self, int64_t stream_id) except -1
+    cpdef bint takes_more(self) except -1
+    cpdef bint has_left(self) except -1
     cdef int _finish(self) except -1
     cdef int _end(self, bint remote) except -1
     @cython.locals(sink=Sink)

@@ -41,8 +41,8 @@ class PacedWire(Wire):
             if octets.broken:
                 self._cut_off()
                 return
-            held = not octets.reading
-            if held == self.held and (self.left or not octets.leaving):
+            held = not octets.takes_more()
+            if held == self.held and (self.left or not octets.has_left()):
                 return
         else:
             held = conn.unread > MAX_UNREAD if upgraded else not conn.reading
