@@ -480,6 +480,11 @@ class Wire:
         transport = self.transport
         if transport is None or self.closing:
             return
+        if transport.is_closing():
+            # It failed, and takes whatever it is given, without an end: who sends shall wait until
+            # connection_lost says so, and not go on and on without letting the loop say anything.
+            self.closing = True
+            return
         self._pull(self.hub.time())
 
     def settle(self, events):
