@@ -24,8 +24,10 @@ SECTIONS = {
     "instructions": "instructions a message, by valgrind (with --check and --only alone)",
     "asgi": "one ASGI application behind each server (with --check and --only alone)",
     "gateway": "the gateway beside HAProxy and nghttpx (with --check and --only alone)",
+    "transport": "byte streams beside TCP; opening one (with --check and --only alone)",
 }
-DEFAULT = [name for name in SECTIONS if name not in ("instructions", "http1", "asgi", "gateway")]
+LONG = {"instructions", "http1", "asgi", "gateway", "transport"}
+DEFAULT = [name for name in SECTIONS if name not in LONG]
 
 
 class Bench(Report):

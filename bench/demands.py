@@ -130,4 +130,17 @@ DEMANDS = [
         "x",
     ),
     Demand("deflate idle", "deflate", "octets a compressed idle WebSocket, by default", "<=", 4096),
+    Demand("open client", "transport", "opening a stream, by the client: µs", "<=", 4),
+    Demand("open server", "transport", "opening a stream, by the server: µs", "<=", 4),
+    Demand(
+        "streams rate",
+        "transport",
+        "64 B writes on 100 byte streams against 100 TCP connections",
+        ">=",
+        3,
+        "x",
+    ),
+    Demand(
+        "streams bulk", "transport", "1 MiB on a byte stream: user time against TCP", "<=", 1.3, "x"
+    ),
 ]
