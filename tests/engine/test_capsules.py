@@ -131,6 +131,7 @@ def peak(step):
 
 
 @row("9297-3.2-2", "9297-3.2-7", "9297-3.5-2")
+@pytest.mark.measures
 @pytest.mark.parametrize("kind", [0, 9])
 def test_what_is_not_wanted_is_not_stored(capsules, kind):
     reader = capsules.CapsuleReader(max_size=1500)
@@ -147,6 +148,7 @@ def test_what_is_not_wanted_is_not_stored(capsules, kind):
 
 
 @row("9297-3.5-2")
+@pytest.mark.measures
 def test_a_value_says_more_than_it_brings(capsules):
     # A megabyte each of a thousand readers that get an octet of it: 64 KiB are believed.
     def step():
