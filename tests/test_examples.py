@@ -137,4 +137,5 @@ def test_prometheus():
 def test_every_example_is_tested():
     tested = {"session.py", "pool.py", "reconnect.py", "proxy.py", "sansio.py", "httpx_client.py"}
     tested |= {"prometheus.py", "client.py", "echo_server.py", "callback_server.py", "nested.py"}
+    tested |= {"http3.py"}  # tests/interop/test_tunnel_programs.py
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
