@@ -100,7 +100,7 @@ def _signal_in(expression):
 
 # Errors for the caller of a verb, and modules that speak to nobody else.
 LOCAL = {"LocalProtocolError", "StreamClosed", "TypeError", "ValueError", "queue_is_full"}
-LOCAL_MODULES = {"limits", "prepare", "sender", "settings", "sink"}
+LOCAL_MODULES = {"limits", "opening", "prepare", "sender", "settings", "sink"}
 
 
 def _signal_of(block, function):

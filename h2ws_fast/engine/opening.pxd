@@ -1,0 +1,48 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+from .buffers cimport Buffer
+from .deflate cimport new_deflate_layer
+from .fanout cimport Fanout
+from .headers cimport capsule_fault
+from .kernels cimport address, whole
+from .layers cimport Pending, new_unanswered
+from .messages cimport new_message_layer
+from .stream cimport Layer, Stream, new_stream
+
+cdef unsigned int ANSWERED, CLOSED, CONTINUATION, END_HEADERS, END_STREAM, HALF_CLOSED_LOCAL, HEADERS, HEAD_ONLY, LOCAL, MAX_STREAM_ID, OVER, PROMPT
+cdef unsigned int REFUSED, TUNNELLED
+cdef int FIRST_REQUEST_TIMER, HANDSHAKE_TIMER
+cdef Layer REFUSAL, TUNNEL
+cdef frozenset CAPSULE_PROTOCOLS
+
+@cython.locals(reason=str)
+cdef int _check_capsules(str protocol, list fields, int status) except -1
+
+
+cdef class Opening(Fanout):
+    cdef bint _receiving
+    cdef bint accept_key
+
+    @cython.locals(stream=Stream, value=bytes, rank=int)
+    cdef unsigned int _open(self, list fields, str protocol, bint connect, bint head_only, object subprotocols, bint end_stream, object deflate) except 0
+    cdef int _check_opens(self, str protocol) except -1
+    cdef bytes _priority_field(self, list fields)
+    @cython.locals(size=int64_t)
+    cdef int _check_list_size(self, list fields) except -1
+    @cython.locals(stream=Stream, layer=Layer, pending=Pending, fields=list, value=bytes, tunnel=bint, status=int)
+    cpdef respond(self, int64_t stream_id, headers, bint end_stream=*, bint octets=*)
+    @cython.locals(stream=Stream, early=Buffer, data=bytes, layer=Layer, n="Py_ssize_t", was=bint)
+    cdef int _release_early(self, Stream stream, Pending pending) except -1
+    cdef int _credit_early(self, Stream stream) except -1
+    @cython.locals(layer=Layer)
+    cdef Pending _pending(self, Stream stream)
+    @cython.locals(stream=Stream)
+    cdef Stream _answerable(self, int64_t stream_id)
+    @cython.locals(stream=Stream)
+    cdef Stream _stream(self, int64_t stream_id)
+    @cython.final
+    cdef Stream _find(self, int64_t stream_id)
+    cdef object _is_none(self, int64_t stream_id)
+    @cython.locals(block=bytes, control=Buffer, flags="unsigned int", n="Py_ssize_t", limit="Py_ssize_t", at="Py_ssize_t", size="Py_ssize_t")
+    cdef int write_headers(self, Stream stream, list fields, bint end_stream) except -1

@@ -1,0 +1,375 @@
+"""Requests and their answers: how streams open, from either side.
+
+A call that is wrong raises and changes nothing: everything is checked before anything is queued.
+"""
+
+from ..errors import (
+    ExtendedConnectUnsupported,
+    LocalProtocolError,
+    NoAvailableStreams,
+    StreamClosed,
+)
+from .constants import (
+    ANSWERED,
+    CLOSED,
+    CONTINUATION,
+    END_HEADERS,
+    END_STREAM,
+    FIRST_REQUEST_TIMER,
+    HALF_CLOSED_LOCAL,
+    HANDSHAKE_TIMER,
+    HEAD_ONLY,
+    HEADERS,
+    LOCAL,
+    MAX_STREAM_ID,
+    OVER,
+    PROMPT,
+    REFUSED,
+    TUNNELLED,
+)
+from .deflate import new_deflate_layer
+from .fanout import Fanout
+from .handshake import accept_value, is_token
+from .headers import capsule_fault
+from .kernels import address, whole
+from .layers import REFUSAL, TUNNEL, Pending, new_unanswered
+from .messages import new_message_layer
+from .prepare import prepare
+from .priority import chosen, read_priority
+from .stream import new_stream
+from .vocabulary import CAPSULE_PROTOCOLS
+
+
+def _check_capsules(protocol, fields, status):
+    if protocol in CAPSULE_PROTOCOLS:
+        reason = capsule_fault(fields, status)
+        if reason is not None:
+            raise ValueError(f"{reason}: RFC 9297 section 3.2")
+
+
+class Opening(Fanout):
+    """The verbs that open streams and answer those of the peer."""
+
+    __slots__ = ("_receiving", "accept_key")
+
+    def request(self, headers, end_stream=True, *, octets=False):
+        """Open a stream with a request; return its identifier.
+
+        For clients; for servers whose client takes such streams (`can_connect`), too, where it is an
+        extended CONNECT.
+
+        `headers` are pairs (name, value) of `str` or `bytes` with the pseudo-headers `:method`,
+        `:scheme`, `:authority`, `:path`; with `:method` CONNECT and `:protocol` it is an extended
+        CONNECT for any token (RFC 8441; then give `end_stream=False`). `Responded` or `Opened`
+        follows, or `Reset`. With `octets` a WebSocket is a tunnel like any other: its frames, and
+        what its handshake settles, are the caller's. Raises `ExtendedConnectUnsupported`,
+        `NoAvailableStreams`, `ValueError`.
+        """
+        fields = prepare(headers, "request")
+        protocol = None
+        head_only = False
+        connect = False
+        for index, field in enumerate(fields):
+            if field[0] == b":protocol":
+                # RFC 9110 section 7.8: tokens compare without case; they leave in lower case.
+                protocol = field[1].decode("ascii").lower()
+                fields[index] = (b":protocol", protocol.encode("ascii"))
+            elif field[0] == b":method":
+                head_only = field[1] == b"HEAD"
+                connect = field[1] == b"CONNECT"
+        if protocol is not None:
+            if octets:
+                protocol = ""
+            _check_capsules(protocol, fields, 200)
+        return self._open(fields, protocol, connect, head_only, (), end_stream, None)
+
+    def connect_websocket(
+        self,
+        authority,
+        path="/",
+        *,
+        scheme="https",
+        headers=(),
+        subprotocols=(),
+        origin=None,
+        deflate=None,
+    ):
+        """Ask for a WebSocket; return the stream's identifier. For those for whom `request` is.
+
+        `Opened` follows, or `Responded` where the server refuses, or `Reset`. `subprotocols` in
+        order of preference. With a `ClientPerMessageDeflateFactory` compression is offered. Raises
+        as `request` does.
+        """
+        if isinstance(subprotocols, str | bytes):
+            raise TypeError("subprotocols must be a sequence of str, not one str")
+        offered = tuple(subprotocols)
+        for name in offered:
+            if not is_token(name):
+                raise ValueError(f"subprotocol {name!r} must be a token: RFC 6455 section 4.1")
+        if len(set(offered)) != len(offered):
+            raise ValueError("each subprotocol may be offered once: RFC 6455 section 4.1")
+        fields = [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", scheme),
+            (":authority", authority),
+            (":path", path),
+            ("sec-websocket-version", "13"),
+        ]
+        if offered:
+            fields.append(("sec-websocket-protocol", ", ".join(offered)))
+        if origin is not None:
+            fields.append(("origin", origin))
+        if deflate is not None:
+            fields.append(("sec-websocket-extensions", deflate.offer()))
+        fields.extend(headers)
+        fields = prepare(fields, "request")
+        return self._open(fields, "websocket", True, False, offered, False, deflate)
+
+    def _open(self, fields, protocol, connect, head_only, subprotocols, end_stream, deflate):
+        if not self.client:
+            self._check_opens(protocol)
+        elif protocol is not None and not self.can_connect:
+            if self.greeted_settings:
+                raise ExtendedConnectUnsupported(
+                    "the server does not support extended CONNECT; use HTTP/1.1 instead"
+                )
+            raise ExtendedConnectUnsupported(
+                "the server's SETTINGS have not come; wait for SettingsChanged"
+            )
+        if self.draining:
+            raise NoAvailableStreams("the connection takes no new streams; open another one")
+        if self.next_local_id > MAX_STREAM_ID:
+            raise NoAvailableStreams("all stream identifiers are used; open another connection")
+        if 0 <= self.peer_max_streams <= self.local_streams:
+            raise NoAvailableStreams(
+                f"the peer allows {self.peer_max_streams} streams at once; wait for one to end"
+            )
+        self._check_list_size(fields)
+        stream_id = self.next_local_id
+        self.next_local_id = stream_id + 2
+        stream = new_stream(
+            stream_id, LOCAL, self.local_initial, new_unanswered(protocol, subprotocols, deflate)
+        )
+        if connect:
+            stream.flags |= TUNNELLED | PROMPT
+            self.timers.mark(HANDSHAKE_TIMER, stream_id)
+        if head_only:
+            stream.flags |= HEAD_ONLY
+        if end_stream:
+            stream.state = HALF_CLOSED_LOCAL
+        value = self._priority_field(fields)
+        if value is not None:
+            # RFC 9218 section 9: what we want of the peer we do ourselves with our own body.
+            rank = read_priority(value)
+            if rank >= 0:
+                self.outbox.place(stream, rank)
+        self.enter(stream)
+        self.local_streams += 1
+        self.guard.streams += 1
+        self.write_headers(stream, fields, end_stream)
+        return stream_id
+
+    def _check_opens(self, protocol):
+        # draft-kinnear-httpbis-http2-transport-02 sections 2 and 3: what a server may open.
+        if self.bidirectional < 0:
+            raise LocalProtocolError("only a client opens streams; a server answers with respond()")
+        if protocol is None:
+            raise LocalProtocolError("a server opens streams by extended CONNECT alone")
+        if not self.can_connect:
+            raise ExtendedConnectUnsupported(
+                "the client has not sent SETTINGS_ENABLE_CONNECT_PROTOCOL and "
+                f"SETTINGS_ENABLE_BIDIRECTIONAL_CONNECT ({self.bidirectional:#x})"
+            )
+        self.timers.cancel(FIRST_REQUEST_TIMER, 0)
+
+    def _priority_field(self, fields):
+        for field in fields:
+            if field[0] == b"priority":
+                return field[1]
+        return None
+
+    def _check_list_size(self, fields):
+        # RFC 9113 section 10.5.1: advisory, and better found out here.
+        if self.peer_max_header_list >= 0:
+            size = 0
+            for field in fields:
+                size += len(field[0]) + len(field[1]) + 32
+            if size > self.peer_max_header_list:
+                raise LocalProtocolError(
+                    f"the header list counts {size} octets, the peer accepts "
+                    f"{self.peer_max_header_list}; send fewer headers"
+                )
+
+    def respond(self, stream_id, headers, end_stream=False, octets=False):
+        """Answer a request. `headers` begin with `:status`; a 1xx may come before the final one.
+
+        A 2xx to an extended CONNECT opens the tunnel (for `websocket` use `accept_websocket`). With
+        `octets` a WebSocket is a tunnel like any other, as in `request`.
+        After the final response `send_data` or `send_trailers` follows, unless `end_stream`. What a
+        `priority` field says of urgency or incremental overrides the client's wish.
+        """
+        stream = self._answerable(stream_id)
+        pending = self._pending(stream)
+        tunnel = pending is not None
+        fields = prepare(headers, "response")
+        status = int(fields[0][1])
+        if tunnel and 200 <= status < 300:
+            if pending.protocol == "websocket" and not octets:
+                raise LocalProtocolError("accept a WebSocket with accept_websocket()")
+            fields = prepare(headers, "tunnel")
+            if not octets:
+                _check_capsules(pending.protocol, fields, status)
+            if pending.key is not None and self.accept_key:
+                fields.append((b"sec-websocket-accept", accept_value(pending.key)))
+        if status < 200:
+            if end_stream:
+                raise LocalProtocolError("a 1xx response cannot end the stream")
+            self._check_list_size(fields)
+            self.write_headers(stream, fields, False)
+            return
+        self._check_list_size(fields)
+        stream.flags |= ANSWERED
+        value = self._priority_field(fields)
+        if value is not None:
+            # RFC 9218 section 8: what is absent stays as the client wants it.
+            self.outbox.place(stream, chosen(stream.rank, value))
+        self.write_headers(stream, fields, end_stream)
+        if tunnel:
+            self.timers.cancel(HANDSHAKE_TIMER, stream_id)
+            if status < 300:
+                stream.layer = TUNNEL
+                if end_stream:
+                    stream.state |= HALF_CLOSED_LOCAL
+                self._release_early(stream, pending)
+                return
+            stream.flags |= REFUSED
+            stream.layer = REFUSAL
+            if pending.early is not None:
+                n = pending.early.size()
+                stream.held -= n
+                self.buffered -= n
+                self.credit(stream, n)
+            self._credit_early(stream)
+        if end_stream:
+            self.ended_here(stream)
+
+    def accept_websocket(self, stream_id, subprotocol=None, *, headers=(), deflate=None):
+        """Open the WebSocket that a `Requested` with protocol "websocket" asks for.
+
+        `subprotocol` must be one the client offered, or None. `headers` are added to the response.
+        With a `ServerPerMessageDeflateFactory` the client's offers of compression are answered.
+        Messages may be sent at once.
+        """
+        stream = self._answerable(stream_id)
+        pending = self._pending(stream)
+        if pending is None or pending.protocol != "websocket":
+            raise LocalProtocolError(f"stream {stream_id} does not ask for a WebSocket")
+        if subprotocol is not None and subprotocol not in pending.subprotocols:
+            raise LocalProtocolError(
+                f"subprotocol {subprotocol!r} was not offered; choose one of {pending.subprotocols}"
+            )
+        fields = [(b":status", b"200")]
+        if subprotocol is not None:
+            fields.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
+        if pending.key is not None and self.accept_key:
+            fields.append((b"sec-websocket-accept", accept_value(pending.key)))
+        answer = None
+        if deflate is not None and pending.extensions is not None:
+            answer = deflate.accept(pending.extensions)
+            if answer is not None:
+                fields.append((b"sec-websocket-extensions", answer[0]))
+        if headers:
+            fields.extend(headers)
+            fields = prepare(fields, "tunnel")
+            self._check_list_size(fields)
+        stream.flags |= ANSWERED
+        self.timers.cancel(HANDSHAKE_TIMER, stream_id)
+        self.write_headers(stream, fields, False)
+        if answer is None:
+            stream.layer = new_message_layer(False)
+        else:
+            stream.layer = new_deflate_layer(False, answer[1])
+        self._release_early(stream, pending)
+
+    def _release_early(self, stream, pending):
+        # What came before the answer now means something.
+        early = pending.early
+        pending.early = None
+        self._credit_early(stream)
+        if early is not None:
+            n = early.size()
+            stream.held -= n
+            self.buffered -= n
+            data = early.bytes()
+            layer = stream.layer
+            # As in receive_data: a sink that reads on now would overtake what is being read.
+            was = self._receiving
+            self._receiving = True
+            try:
+                layer.receive(self, stream, address(data), 0, n)
+            finally:
+                self._receiving = was
+        if pending.has_ended and stream.state != CLOSED:
+            layer = stream.layer
+            layer.ended(self, stream)
+        self._settle(stream)
+
+    def _credit_early(self, stream):
+        # With auto_credit all that came was left uncredited until now, padding and the rest of a
+        # frame that is still arriving included.
+        if self.auto_credit:
+            self.grant(stream, self.local_initial - stream.left - stream.due)
+
+    def _pending(self, stream):
+        layer = stream.layer
+        return layer if isinstance(layer, Pending) else None
+
+    def _answerable(self, stream_id):
+        stream = self._stream(stream_id)
+        if stream.flags & LOCAL:
+            raise LocalProtocolError(f"stream {stream_id} was opened here; its peer responds")
+        if stream.flags & (ANSWERED | OVER):
+            raise LocalProtocolError(f"stream {stream_id} was answered already")
+        return stream
+
+    def _stream(self, stream_id):
+        stream = self._find(stream_id)
+        if stream is None:
+            if not self._is_idle(stream_id):
+                raise StreamClosed(f"stream {stream_id} is over")
+            raise LocalProtocolError(f"there is no stream {stream_id}")
+        return stream
+
+    def _find(self, stream_id):
+        if not 0 < whole(stream_id) <= MAX_STREAM_ID:
+            raise self._is_none(stream_id)
+        return self.streams.get(stream_id)
+
+    def _is_none(self, stream_id):
+        return ValueError(f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1")
+
+    def write_headers(self, stream, fields, end_stream):
+        # One piece in `control`, so that nothing comes between HEADERS and CONTINUATION.
+        block = self.encoder.encode(fields)
+        control = self.outbox.control
+        flags = END_STREAM if end_stream else 0
+        n = len(block)
+        limit = self.outbox.max_frame
+        if n <= limit:
+            control.head(n, HEADERS, flags | END_HEADERS, stream.id)
+            control.put(block)
+            return 0
+        control.head(limit, HEADERS, flags, stream.id)
+        control.put(block[:limit])
+        at = limit
+        while at < n:
+            size = n - at
+            flags = END_HEADERS
+            if size > limit:
+                size = limit
+                flags = 0
+            control.head(size, CONTINUATION, flags, stream.id)
+            control.put(block[at : at + size])
+            at += size
+        return 0
