@@ -159,6 +159,8 @@ async def test_a_stream_is_ended_in_the_middle(verb):
         assert await server.until(quic.StopSendingReceived, 0) == quic.StopSendingReceived(0x77, 0)
         client._quic.send_stream_data(4, b"others go on", True)
         assert await server.octets(4) == b"others go on"
+        server._quic.send_stream_data(4, b"", True)
+        assert await client.octets(4) == b""
 
 
 async def test_the_end_of_the_connection_is_an_event():

@@ -278,7 +278,9 @@ async def test_handlers_count_until_they_end_whatever_a_hostile_server_resets(cl
     few = Settings(enable_bidirectional_connect=True, max_concurrent_streams=10)
     async with RawServer(script) as server:
         url = f"http://127.0.0.1:{server.port}"
-        async with Session(url, tunnels={"bytestream": stubborn}, settings=few) as session:
+        async with Session(
+            url, tunnels={"bytestream": stubborn}, settings=few, close_timeout=0.5
+        ) as session:
             await asyncio.sleep(0.3)
             limits = session.stats()["limits"]
         await ended
