@@ -50,14 +50,19 @@ class Opener(abc.ABC):
         return fields
 
     def _make_request(
-        self, method: str, path: str, headers: list[tuple[str, str]], protocol: str | None = None
+        self,
+        method: str,
+        path: str,
+        headers: list[tuple[str, str]],
+        protocol: str | None = None,
+        authority: str | None = None,
     ) -> Request:
         return Request(
             path,
             headers,
             method=method,
             scheme=self._scheme,
-            authority=self._authority,
+            authority=authority or self._authority,
             protocol=protocol,
         )
 
@@ -165,7 +170,9 @@ class Opener(abc.ABC):
         return made[0]
 
     async def _websocket_h2(self, wanted: Wanted) -> WebSocket:
-        request = self._make_request("CONNECT", wanted.path, wanted.headers, "websocket")
+        request = self._make_request(
+            "CONNECT", wanted.path, wanted.headers, "websocket", wanted.authority
+        )
         if wanted.subprotocols:
             request.headers.add("sec-websocket-protocol", ", ".join(wanted.subprotocols))
 
@@ -175,7 +182,7 @@ class Opener(abc.ABC):
         def attempt() -> int:
             return int(
                 self._live().conn.connect_websocket(
-                    self._authority,
+                    request.authority,
                     wanted.path,
                     scheme=self._scheme,
                     headers=wanted.headers,

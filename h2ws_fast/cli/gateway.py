@@ -70,6 +70,17 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help="a protocol that passes (websocket); * for all",
     )
+    add(
+        "--websocket-aware",
+        action="store_true",
+        help="read the messages of WebSockets: pings, limits and compression on each hop",
+    )
+    add(
+        "--max-size",
+        type=numbers.limit,
+        metavar="OCTETS",
+        help="of a message, where they are read (1048576)",
+    )
     add("--forwarded", choices=FORWARDED, help="what backends are told of clients (x-forwarded)")
     add("--trusted", action="append", metavar="NETWORK", help="whose word on others is believed")
     add(
@@ -152,6 +163,7 @@ def _config(arguments: argparse.Namespace) -> Config:
         "max_connections",
         "max_connections_per_address",
         "memory_budget",
+        "max_size",
     ):
         if getattr(arguments, name) is not None:
             setattr(config, name, getattr(arguments, name))
@@ -170,6 +182,7 @@ def _config(arguments: argparse.Namespace) -> Config:
                 connections=arguments.connections,
                 cafile=arguments.cafile,
                 verify=not arguments.insecure,
+                websocket_aware=arguments.websocket_aware,
             )
         )
     return config
@@ -240,6 +253,10 @@ class Serving:
             proxy_protocol=config.proxy_protocol,
             answer_timeout=config.answer_timeout,
             access_log=config.access_log,
+            ping_interval=config.ping_interval,
+            ping_timeout=config.ping_timeout,
+            max_size=config.max_size,
+            compression="deflate" if config.compression else None,
             ssl=self._context,
             close_timeout=config.drain,
             max_connections=config.max_connections,

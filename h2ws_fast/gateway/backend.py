@@ -18,8 +18,10 @@ from ..errors import (
     AlpnError,
     ConnectionTerminated,
     ExtendedConnectUnsupported,
+    InvalidStatus,
     NoAvailableStreams,
 )
+from .conversation import Conversation
 from .crossing import Crossing
 from .h1 import H1Client
 from .table import Table
@@ -118,6 +120,8 @@ class Backend:
             limits=self.limits,
             settings=settings,
         )
+        self._conversations: Pool | None = None  # for WebSockets whose messages are read
+        self._connections = connections
         self._idle: list[H1Link] = []
         self._links: set[H1Link] = set()
         self._starting = 0  # requests that are on their way to a connection
@@ -149,8 +153,8 @@ class Backend:
 
     # -- one request ----------------------------------------------------------------------------
 
-    async def start(self, crossing: Crossing, table: Table) -> None:
-        """Send a request's head; `crossing.begun` is called then.
+    async def start(self, crossing: Crossing | Conversation, table: Table) -> None:
+        """Send a request's head; `crossing.begun` is called then. A Conversation is carried to its end.
 
         Raises OSError and TimeoutError where the backend cannot be reached, ConnectionTerminated,
         NoAvailableStreams, PoolFull, ExtendedConnectUnsupported and AlpnError where `http` leaves no
@@ -158,9 +162,46 @@ class Backend:
         """
         self._starting += 1
         try:
-            await self._start(crossing, table)
+            if isinstance(crossing, Conversation):
+                await self._converse(crossing)
+            else:
+                await self._start(crossing, table)
         finally:
             self._starting -= 1
+
+    async def _converse(self, conversation: Conversation) -> None:
+        pool = self._conversations
+        if pool is None:
+            pool = self._conversations = Pool(
+                http=self.http,
+                connections_per_origin=self._connections,
+                max_connections=None,
+                open_timeout=self._connect_timeout,
+                ssl=self._ssl,
+                proxy=None,
+                **conversation.options,
+            )
+        try:
+            ws = await pool.websocket(
+                f"{self.target.scheme}://{self.target.authority}{conversation.path}",
+                additional_headers=conversation.fields,
+                subprotocols=conversation.subprotocols,
+                user_agent_header=None,
+                authority=conversation.authority or self.target.authority,
+                open_timeout=conversation.patience,
+            )
+        except InvalidStatus as error:
+            self._reached()
+            conversation.declined(error)
+            return
+        self._reached()
+        self.load += 1
+        self.served += 1
+        conversation.address = self.address
+        try:
+            await conversation.carry(ws)
+        finally:
+            self.release()
 
     async def _start(self, crossing: Crossing, table: Table) -> None:
         now = asyncio.get_running_loop().time()
@@ -271,7 +312,8 @@ class Backend:
     @property
     def busy(self) -> bool:
         """Is there a connection, or about to be?"""
-        return bool(self._starting or self._links or self._h2_links)
+        conversations = self._conversations is not None and self._conversations.websockets
+        return bool(self._starting or self._links or self._h2_links or conversations)
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -301,4 +343,6 @@ class Backend:
             if isinstance(link.conn, Octets) or not link.client.terminated:
                 link.conn.abort()
             link.abort()
+        if self._conversations is not None:
+            await self._conversations.close()
         await self._pool.close()

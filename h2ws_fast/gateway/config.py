@@ -34,7 +34,7 @@ __all__ = ["Config", "RouteConfig"]
 class RouteConfig:
     """One `[[route]]`: `http`, `connections` and `connect_timeout` are those of its backends.
 
-    `cafile` names the authorities that their certificates are checked by, `verify` whether they are.
+    `websocket_aware`: the messages of WebSockets are read. `cafile` names the authorities that their certificates are checked by, `verify` whether they are.
     """
 
     backends: list[str]
@@ -46,6 +46,7 @@ class RouteConfig:
     connect_timeout: float = 5.0
     cafile: str | None = None
     verify: bool = True
+    websocket_aware: bool = False
 
     def make(self, table: Table) -> Route:
         """Raises ValueError and OSError where it makes no sense."""
@@ -62,7 +63,7 @@ class RouteConfig:
             )
             for address in self.backends
         ]
-        upstream = Upstream(backends, balance=self.balance, table=table)
+        upstream = Upstream(backends, balance=self.balance, table=table, aware=self.websocket_aware)
         return Route(upstream, self.path, self.host)
 
 
@@ -81,6 +82,10 @@ class Config:
     stats: str | None = None
     drain: float = 30.0
     answer_timeout: float = 60.0
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    max_size: int = 2**20
+    compression: bool = True
     max_connections: int | None = None
     max_connections_per_address: int | None = None
     memory_budget: int | None = None
@@ -115,7 +120,13 @@ class Config:
         _ = self.address
         if self.stats is not None:
             _ = self.stats_address
-        check_seconds(answer_timeout=self.answer_timeout, drain=self.drain)
+        check_seconds(
+            answer_timeout=self.answer_timeout,
+            drain=self.drain,
+            ping_interval=self.ping_interval,
+            ping_timeout=self.ping_timeout,
+        )
+        check_count(max_size=self.max_size)
         check_count(
             none=True,
             max_connections=self.max_connections,

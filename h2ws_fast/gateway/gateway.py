@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from ..aio import tls
-from ..aio.arguments import check_kinds, check_seconds, limits_from
+from ..aio.arguments import check_kinds, check_seconds, deflate_from, limits_from
 from ..aio.observer import Observer, check_observer
 from ..aio.protocol import Hub
 from ..aio.server.accepted import AcceptedWire
@@ -16,6 +16,7 @@ from ..aio.server.admission import Admission
 from ..aio.server.listener import Listener
 from ..aio.server.options import CommonOptions, start_from
 from ..engine import Limits, Settings
+from ..engine.agreement import ServerPerMessageDeflateFactory
 from .fields import Forwarding
 from .routes import Routes
 from .table import Table
@@ -31,6 +32,7 @@ class GatewayOptions(CommonOptions):
 
     ignoring = True
     table: Table
+    aware: dict[str, Any]  # how a Pool speaks where messages are read
 
     @property
     def upgrades(self) -> Container[str]:
@@ -103,6 +105,10 @@ def gateway(
     proxy_protocol: bool = False,
     answer_timeout: float | None = 60,
     access_log: bool = False,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    max_size: int | None = 2**20,
+    compression: str | None = "deflate",
     ssl: ssl_module.SSLContext | None = None,
     http: Iterable[str] = ("h2", "h1"),
     open_timeout: float | None = 10,
@@ -135,7 +141,8 @@ def gateway(
     have one. What is none, or not there in time, ends the connection. `answer_timeout` seconds are for the head of
     a backend's answer to a whole request; then the client is answered 504. With `access_log` the logger
     `h2ws_fast.gateway.access` has a line for each request once all is over: see `Access`. Octets above
-    `write_limit` that wait for one side keep the other from sending. What is not told here is as in
+    `write_limit` that wait for one side keep the other from sending. `ping_interval`, `ping_timeout`,
+    `max_size` and `compression` are for WebSockets of an Upstream that is `aware`, on both hops. What is not told here is as in
     `h2ws_fast.serve`.
     """
     check_kinds(limits, settings)
@@ -147,7 +154,13 @@ def gateway(
     if proxy_protocol:
         options.introduced = forwarding.introduces
     options.websockets = bool(table)
-    options.deflate = None
+    options.deflate = deflate_from(compression, ServerPerMessageDeflateFactory)
+    options.aware = {
+        "ping_interval": ping_interval,
+        "ping_timeout": ping_timeout,
+        "max_size": max_size,
+        "compression": compression,
+    }
     options.http = tls.versions(http)
     options.ssl = None if ssl is None else tls.prepare(ssl, server=True, http=options.http)
     if settings is None:
@@ -160,7 +173,7 @@ def gateway(
         limits,
         open_timeout=open_timeout,
         close_timeout=close_timeout,
-        max_size=None,
+        max_size=max_size,
         write_limit=write_limit,
         write_timeout=write_timeout,
         idle_timeout=idle_timeout,
@@ -181,8 +194,8 @@ def gateway(
         host=host,
         port=port,
         backlog=backlog,
-        ping_interval=None,
-        ping_timeout=None,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
         open_timeout=open_timeout,
         close_timeout=close_timeout,
         others=kwargs,

@@ -15,6 +15,7 @@ from ..errors import (
     PoolFull,
 )
 from .backend import Backend
+from .conversation import Conversation
 from .crossing import Crossing
 from .fields import Refused
 from .table import Table
@@ -28,13 +29,19 @@ class Upstream:
     """Backends in turn ("round-robin"), or that with the least under way first ("least").
 
     One that could not be reached is passed over for a while, as long as there is another. A request
-    goes to the next where nothing of it was sent.
+    goes to the next where nothing of it was sent. `aware`: the messages of WebSockets are read.
     """
 
     def __init__(
-        self, backends: Iterable[Backend], *, balance: str = "round-robin", table: Table
+        self,
+        backends: Iterable[Backend],
+        *,
+        balance: str = "round-robin",
+        table: Table,
+        aware: bool = False,
     ) -> None:
         self.backends = list(backends)
+        self.aware = aware
         if not self.backends:
             raise ValueError("an upstream needs a backend")
         if balance not in BALANCE:
@@ -54,7 +61,7 @@ class Upstream:
         # Where none is up somebody must be the first to try again.
         return up or [min(found, key=lambda backend: backend.down_until)]
 
-    async def start(self, crossing: Crossing) -> None:
+    async def start(self, crossing: Crossing | Conversation) -> None:
         """Send a request to one of them. Raises Refused where none takes it."""
         loop = asyncio.get_running_loop()
         refused = Refused(503, "no backend")

@@ -9,6 +9,7 @@ from ..aio.server.accepted import AcceptedWire
 from ..errors import LocalProtocolError, StreamClosed
 from ..printable import printable
 from .access import Access, access_log
+from .conversation import Conversation
 from .crossing import Crossing
 from .fields import Refused, plain_address
 
@@ -76,7 +77,10 @@ class GatewayWire(AcceptedWire):
             head = [(":method", "CONNECT"), (":protocol", token)]
         head += [(":scheme", event.scheme), (":authority", authority), (":path", event.path)]
         gateway.counts["tunnels" if token is not None else "plain"] += 1
-        Crossing(self, event, upstream, head + fields).start()
+        if upstream.aware and token is not None and token.lower() == "websocket":
+            Conversation(self, event, upstream, fields).start()
+        else:
+            Crossing(self, event, upstream, head + fields).start()
 
     def refuse_request(self, half: Half, token: str | None, status: int, reason: str) -> None:
         """Answer a request in the backend's place."""
@@ -89,6 +93,27 @@ class GatewayWire(AcceptedWire):
         if token is None and not half.ended:
             half.drop()
             self.discard(half.stream_id)
+
+    def refuse_handshake(self, stream_id: int, status: int, reason: str) -> None:
+        """Answer a WebSocket's opening handshake in the backend's place."""
+        if self.lost:
+            return
+        try:
+            self._answer(stream_id, "websocket", status, reason)
+        except (StreamClosed, LocalProtocolError):
+            return
+
+    def decline(self, stream_id: int, status: int, fields: Any, body: bytes) -> None:
+        """Answer it as the backend did."""
+        if self.lost:
+            return
+        try:
+            self.conn.respond(stream_id, [(":status", str(status)), *fields], not body)
+            if body:
+                self.conn.send_data(stream_id, body, True)
+        except (StreamClosed, LocalProtocolError):
+            return
+        self.touch()
 
     def _answer(
         self, stream_id: int, token: str | None, status: int, reason: str, method: str = ""
@@ -119,6 +144,26 @@ class GatewayWire(AcceptedWire):
                     status,
                     authority=event.authority,
                     protocol=event.protocol,
+                ),
+            )
+
+    def conversed(self, conversation: Conversation, seconds: float) -> None:
+        """A WebSocket whose messages were read is over."""
+        if self.server.access_log:
+            access_log.info(
+                "%s",
+                Access(
+                    self.address,
+                    "CONNECT",
+                    conversation.path,
+                    self.http_version,
+                    conversation.status,
+                    conversation.octets[0],
+                    conversation.octets[1],
+                    seconds,
+                    conversation.authority,
+                    conversation.token,
+                    conversation.address,
                 ),
             )
 

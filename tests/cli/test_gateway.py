@@ -106,6 +106,22 @@ def test_each_worker_tells_how_it_is(echo, workers):
         assert gate.stop(signal.SIGTERM)[0] == 0
 
 
+@pytest.mark.parametrize("http", ["h1", "h2", "auto"])
+def test_websockets_that_are_read(echo, http):
+    options = ("--cleartext", "--websocket-aware", "--max-size", "100000")
+
+    async def main(gate):
+        await converse(gate, "h2")
+        async with connect(gate.uri + "/", http="h1") as ws:
+            await ws.send(bytes(100_001))
+            await ws.wait_closed()
+            assert ws.close_code == 1009
+
+    with GatewayCommand("--upstream", echo.url, "--http", http, *options) as gate:
+        within(30, main(gate))
+        assert gate.stop(signal.SIGTERM)[0] == 0
+
+
 def test_a_backend_that_nobody_trusts_is_a_502(secure):
     with GatewayCommand("--cleartext", "--upstream", secure.url) as gate:
         assert within(30, status(gate)) == 502

@@ -28,10 +28,12 @@ def pytest_generate_tests(metafunc):
 
 
 @contextlib.asynccontextmanager
-async def in_front_of(*backends, balance="round-robin", tokens=None, tls=None, **options):
+async def in_front_of(
+    *backends, balance="round-robin", tokens=None, tls=None, aware=False, **options
+):
     """A Gateway in front of these, and its `port`."""
     table = Table() if tokens is None else tokens
-    upstream = Upstream(backends, balance=balance, table=table)
+    upstream = Upstream(backends, balance=balance, table=table, aware=aware)
     if "limits" not in options:
         options.setdefault("close_timeout", 0.1)
     routes = Routes([Route(upstream)])

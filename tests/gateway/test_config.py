@@ -27,6 +27,7 @@ path = "/chat"
 http = "h2"
 connections = 2
 verify = false
+websocket_aware = true
 backends = ["https://127.0.0.1:3"]
 """
 
@@ -49,7 +50,9 @@ def test_a_whole_file(tmp_path):
     chat = routes.find("a.example.org", "/chat")
     assert [backend.address for backend in chat.backends] == ["https://127.0.0.1:3"]
     assert chat.backends[0].http == "h2"
+    assert chat.aware
     rest = routes.find("other", "/")
+    assert not rest.aware
     assert [backend.address for backend in rest.backends] == [
         "http://127.0.0.1:1",
         "http://127.0.0.1:2",

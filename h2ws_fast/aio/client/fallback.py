@@ -72,7 +72,9 @@ async def open_upgraded(session: Session, wanted: Wanted) -> WebSocket:
     hub = session._hub
     if hub is None:
         raise LocalProtocolError("the session is not connected: use async with, or connect()")
-    request = session._make_request("GET", wanted.path, wanted.headers, "websocket")
+    request = session._make_request(
+        "GET", wanted.path, wanted.headers, "websocket", wanted.authority
+    )
     wire = traced(
         UpgradeWire,
         session._tracer(),

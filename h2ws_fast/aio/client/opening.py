@@ -45,7 +45,7 @@ class Wanted:
     `make` it when it is asked for, again for each attempt; it is `opened` when the server agrees.
     """
 
-    __slots__ = ("headers", "on_close", "on_message", "path", "subprotocols", "ws")
+    __slots__ = ("authority", "headers", "on_close", "on_message", "path", "subprotocols", "ws")
 
     ws: WebSocket
 
@@ -57,6 +57,7 @@ class Wanted:
         on_message: Callable[[WebSocket, Any], Any] | None,
         on_close: Callable[[WebSocket], Any] | None,
     ) -> None:
+        self.authority: str | None = None  # in place of the connection's
         self.path = path
         self.subprotocols = subprotocols
         self.headers = headers

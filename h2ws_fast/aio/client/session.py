@@ -486,6 +486,7 @@ class Session(Opener):
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | bool | None = True,
         priority: str | None = None,
+        authority: str | None = None,
         open_timeout: float | None = None,
         on_message: Callable[[WebSocket, Any], Any] | None = None,
         on_close: Callable[[WebSocket], Any] | None = None,
@@ -494,7 +495,7 @@ class Session(Opener):
 
         `additional_headers`, `origin` and `user_agent_header` (the session's by default, None for
         none) go into the request; an `authorization` among the former stands for the user and
-        password of the URI. `priority` is as `request` has it. With `on_message` (and `on_close`) its messages go to that callback during the read that
+        password of the URI. `authority` is asked for in place of the URI's. `priority` is as `request` has it. With `on_message` (and `on_close`) its messages go to that callback during the read that
         brings them, as `serve` has it.
 
         Raises ExtendedConnectUnsupported where the server does not take WebSockets over HTTP/2,
@@ -507,6 +508,7 @@ class Session(Opener):
         if agent is not None and not any(name == "user-agent" for name, _ in headers):
             headers.append(("user-agent", agent))
         wanted = Wanted.of(path, subprotocols, headers, origin, priority, on_message, on_close)
+        wanted.authority = authority
         async with in_time(self._open_timeout if open_timeout is None else open_timeout):
             try:
                 return await self._websocket(wanted)
