@@ -17,7 +17,7 @@ from .. import H2WSError, InvalidStatus, InvalidURI, Session
 from ..aio import tls, uri
 from ..printable import printable
 from ..trace import Tracer
-from . import CommandError, loops, version
+from . import CommandError, loops, options, version
 from .examination import CHECKS, Examination
 from .field import field
 from .handshakes import Asked
@@ -50,8 +50,7 @@ def add_parser(commands: Any) -> None:
     )
     add = parser.add_argument
     add("url", metavar="URL", help="wss://host/path, ws:// for cleartext; https:// and http:// too")
-    add("--insecure", action="store_true", help="accept any certificate")
-    add("--cafile", metavar="PEM", help="trust these authorities instead of the system's")
+    options.trust(parser)
     add("--subprotocol", action="append", default=[], metavar="NAME", help="offer it (repeatable)")
     add("--origin", help="the Origin field, which browsers always send")
     add(
@@ -84,7 +83,7 @@ def add_parser(commands: Any) -> None:
     )
     add("--json", action="store_true", help="print one JSON object at the end")
     add("--trace", action="store_true", help="print every frame of HTTP/2 both ways, to stderr")
-    add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
+    options.event_loop(parser)
     parser.set_defaults(run=run)
 
 

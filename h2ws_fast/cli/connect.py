@@ -28,7 +28,7 @@ from .. import (
 from ..aio import tls
 from ..printable import printable
 from ..trace import Tracer
-from . import CommandError, loops, twin, version
+from . import CommandError, loops, options, twin, version
 from .field import field
 from .signals import on_signals
 
@@ -64,8 +64,7 @@ def add_parser(commands: Any) -> None:
         metavar="'NAME: VALUE'",
         help="one more header field (repeatable)",
     )
-    add("--insecure", action="store_true", help="accept any certificate")
-    add("--cafile", metavar="PEM", help="trust these authorities instead of the system's")
+    options.trust(parser)
     add(
         "--trace",
         action="store_true",
@@ -78,7 +77,7 @@ def add_parser(commands: Any) -> None:
         metavar="SECONDS",
         help="at the end of the input, close once nothing has come for so long (0.5)",
     )
-    add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
+    options.event_loop(parser)
     parser.set_defaults(run=run)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from .. import serve
 from ..aio import tls
 from ..engine import Limits
-from . import CommandError, loops, numbers, twin, version, workers
+from . import CommandError, loops, numbers, options, twin, version, workers
 from .certificate import self_signed_context
 from .listener import BACKLOG, bind, url_of
 from .paths import Paths
@@ -55,9 +55,7 @@ def add_parser(commands: Any) -> None:
         default=8443,
         help="port to listen on; 0 takes a free one (8443)",
     )
-    add("--certfile", metavar="PEM", help="certificate chain (a self-signed one, made now)")
-    add("--keyfile", metavar="PEM", help="private key, where it is not in --certfile")
-    add("--cleartext", action="store_true", help="no TLS: the first octets tell what is spoken")
+    options.certificate(parser)
     add(
         "--http",
         choices=("both", "h2", "h1"),
@@ -77,21 +75,9 @@ def add_parser(commands: Any) -> None:
         default="callback",
         help="which interface of the library echoes (callback, the faster)",
     )
-    add("--max-connections", type=numbers.limit, metavar="N", help="refuse further ones (no limit)")
-    add(
-        "--max-connections-per-address",
-        type=numbers.limit,
-        metavar="N",
-        help="refuse further ones of an address, of IPv6 a /64 (no limit)",
-    )
-    add(
-        "--memory-budget",
-        type=numbers.limit,
-        metavar="OCTETS",
-        help="refuse newcomers while all connections keep more than this (no limit)",
-    )
+    options.admission(parser)
     add("--trace", action="store_true", help="print every frame both ways, to stderr")
-    add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
+    options.event_loop(parser)
     parser.set_defaults(run=run)
 
 

@@ -12,7 +12,7 @@ from ..aio import tls
 from ..errors import H2WSError
 from ..forward import Link, Rule, Socks, TcpForward, UdpForward, socks_rule
 from ..forward.counts import Counts
-from . import CommandError, loops, numbers, twin, version
+from . import CommandError, loops, numbers, options, twin, version
 from .field import field
 from .signals import on_signals
 
@@ -74,10 +74,9 @@ def add_parser(commands: Any) -> None:
         help="one more header field with each tunnel (repeatable)",
     )
     add("--connections", type=numbers.limit, default=1, metavar="N", help="stripe over N (1)")
-    add("--insecure", action="store_true", help="accept any certificate")
-    add("--cafile", metavar="PEM", help="trust these authorities instead of the system's")
+    options.trust(parser)
     add("--quiet", action="store_true", help="say nothing but what fails")
-    add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
+    options.event_loop(parser)
     parser.set_defaults(run=run)
 
 
@@ -115,10 +114,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _main(arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
-    options: dict[str, Any] = {}
+    secure: dict[str, Any] = {}
     if arguments.insecure or arguments.cafile:
-        options["ssl"] = tls.client_context(cafile=arguments.cafile, verify=not arguments.insecure)
-    link = Link(arguments.url, connections=arguments.connections, **options)
+        secure["ssl"] = tls.client_context(cafile=arguments.cafile, verify=not arguments.insecure)
+    link = Link(arguments.url, connections=arguments.connections, **secure)
     if arguments.token is not None:
         link.headers = [*link.headers, ("authorization", f"Bearer {arguments.token}")]
     link.headers = [*link.headers, *arguments.header]

@@ -18,7 +18,7 @@ from ..gateway.config import Config, RouteConfig
 from ..gateway.fields import FORWARDED
 from ..gateway.gateway import Gateway, gateway
 from ..gateway.upstream import BALANCE
-from . import CommandError, loops, numbers, twin, version, workers
+from . import CommandError, loops, numbers, options, twin, version, workers
 from .certificate import self_signed_context
 from .counters import counters_at
 from .listener import BACKLOG, bind, url_of
@@ -50,9 +50,7 @@ def add_parser(commands: Any) -> None:
         metavar="HOST:PORT",
         help="where to listen; port 0 is a free one (127.0.0.1:8443)",
     )
-    add("--certfile", metavar="PEM", help="certificate chain (a self-signed one, made now)")
-    add("--keyfile", metavar="PEM", help="private key, where it is not in --certfile")
-    add("--cleartext", action="store_true", help="no TLS: the first octets tell what is spoken")
+    options.certificate(parser)
     add(
         "--upstream",
         action="append",
@@ -95,21 +93,9 @@ def add_parser(commands: Any) -> None:
         help="answer GET /stats there, with counters as JSON; each worker at the next port",
     )
     add("--drain", type=float, metavar="SECONDS", help="what is open has so long in the end (30)")
-    add("--max-connections", type=numbers.limit, metavar="N", help="refuse further ones (no limit)")
-    add(
-        "--max-connections-per-address",
-        type=numbers.limit,
-        metavar="N",
-        help="refuse further ones of an address, of IPv6 a /64 (no limit)",
-    )
-    add(
-        "--memory-budget",
-        type=numbers.limit,
-        metavar="OCTETS",
-        help="refuse newcomers while all connections keep more than this (no limit)",
-    )
+    options.admission(parser)
     add("--workers", type=numbers.workers, default=1, metavar="N", help="processes on the port")
-    add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
+    options.event_loop(parser)
     parser.set_defaults(run=run)
 
 

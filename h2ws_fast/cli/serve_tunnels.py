@@ -19,7 +19,7 @@ from ..aio.server.server import serve
 from ..engine import Settings
 from ..masque import UdpProxy
 from ..masque.template import BadTarget, check_target
-from . import CommandError, loops, numbers, twin, version
+from . import CommandError, loops, numbers, options, twin, version
 from .certificate import self_signed_context
 from .listener import BACKLOG, bind, url_of
 from .signals import on_signals
@@ -60,9 +60,7 @@ def add_parser(commands: Any) -> None:
     )
     add("--no-udp", action="store_true", help="TCP alone")
     add("--listen", default="127.0.0.1:8443", metavar="HOST:PORT", help="(127.0.0.1:8443)")
-    add("--certfile", metavar="PEM", help="certificate chain (a self-signed one, made now)")
-    add("--keyfile", metavar="PEM", help="private key, where it is not in --certfile")
-    add("--cleartext", action="store_true", help="no TLS")
+    options.certificate(parser)
     add(
         "--user",
         action="append",
@@ -84,7 +82,7 @@ def add_parser(commands: Any) -> None:
         metavar="OCTETS",
         help="of UDP, a second, from each client to targets (no limit)",
     )
-    add("--loop", choices=loops.LOOPS, help="event loop (uvloop where it is installed)")
+    options.event_loop(parser)
     parser.set_defaults(run=run)
 
 
