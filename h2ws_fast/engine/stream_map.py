@@ -18,7 +18,7 @@ def numbers(stream_ids):
         if type(stream_id) is not int:
             plain = False
         elif not 0 < stream_id <= MAX_STREAM_ID:
-            raise _is_none(whole(stream_id))
+            raise ValueError(_none(whole(stream_id)))
     return stream_ids if plain else _as_numbers(stream_ids)
 
 
@@ -27,13 +27,13 @@ def _as_numbers(stream_ids):
     for each in stream_ids:
         stream_id = whole(each)
         if not 0 < stream_id <= MAX_STREAM_ID:
-            raise _is_none(stream_id)
+            raise ValueError(_none(stream_id))
         found.append(stream_id)
     return found
 
 
-def _is_none(stream_id):
-    return ValueError(f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1")
+def _none(stream_id):
+    return f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1"
 
 
 class StreamMap:

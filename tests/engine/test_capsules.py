@@ -56,7 +56,7 @@ def test_the_ends_of_each_form(capsules):
         assert len(octets) == size == 1 << (octets[0] >> 6)
         assert int.from_bytes(octets, "big") & ((1 << size * 8 - 2) - 1) == number
     for number in (-1, 2**62):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="varint"):
             capsules.varint(number)
 
 
