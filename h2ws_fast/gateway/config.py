@@ -34,7 +34,8 @@ __all__ = ["Config", "RouteConfig"]
 class RouteConfig:
     """One `[[route]]`: `http`, `connections` and `connect_timeout` are those of its backends.
 
-    `websocket_aware`: the messages of WebSockets are read. `cafile` names the authorities that their certificates are checked by, `verify` whether they are.
+    `websocket_aware`: the messages of WebSockets are read. `cafile` names the authorities that their
+    certificates are checked by, `verify` whether they are.
     """
 
     backends: list[str]

@@ -1,22 +1,26 @@
 """The gateway between others: HAProxy and nghttpx on either side of it, other servers behind it.
 
-Of the versions of HTTP between and behind, `H2WS_FAST_TURN` takes one pair; without it all.
+Between and behind is HTTP/1.1, HTTP/2 in cleartext or HTTP/2 over TLS. Of the pairs `H2WS_FAST_TURN`
+takes one; without it all.
 """
 
 import asyncio
+import itertools
 import os
 
 import pytest
 
 from h2ws_fast import Session, connect
 from tests.interop.h1_servers import KINDS, answer_of, h1_server
+from tests.support.certificates import write_certificate
 from tests.support.programs import Echo, GatewayCommand
 from tests.support.proxies import haproxy, nghttpx
 from tests.support.within import within
 
-PAIRS = [("h1", "h1"), ("h1", "h2"), ("h2", "h1"), ("h2", "h2")]
+WAYS = ("h1", "h2c", "h2")
+PAIRS = list(itertools.product(WAYS, WAYS))
 if turn := os.environ.get("H2WS_FAST_TURN"):
-    PAIRS = [PAIRS[int(turn) % 4]]
+    PAIRS = [PAIRS[int(turn) % len(PAIRS)]]
 
 
 async def converse(uri, http, path="/"):
@@ -40,19 +44,38 @@ def echo():
         yield server
 
 
-def backend_of(proxy, http):
+@pytest.fixture(scope="module")
+def secure_echo():
+    with Echo() as server:
+        yield server
+
+
+@pytest.fixture
+def servers(echo, secure_echo):
+    return {"h1": echo, "h2c": echo, "h2": secure_echo}
+
+
+def backend_of(proxy, way):
     """What a proxy is told of who is behind it."""
     if proxy is haproxy:
-        return {"server": "proto h2" if http == "h2" else "proto h1"}
-    return {"backend": "proto=h2" if http == "h2" else "proto=http/1.1"}
+        told = {"h1": "proto h1", "h2c": "proto h2", "h2": "ssl verify none alpn h2"}
+        return {"server": told[way]}
+    told = {"h1": "proto=http/1.1", "h2c": "proto=h2", "h2": "proto=h2;tls"}
+    return {"backend": told[way], "trusting": True}
+
+
+def upstream(url, way):
+    """What the gateway is told of who is behind it."""
+    return ["--upstream", url, "--http", "h1" if way == "h1" else "h2", "--insecure"]
 
 
 @pytest.mark.parametrize("proxy", [haproxy, nghttpx], ids=lambda proxy: proxy.__name__)
 @pytest.mark.parametrize(("between", "behind"), PAIRS)
-def test_a_proxy_in_front(echo, tmp_path, proxy, between, behind):
+def test_a_proxy_in_front(servers, tmp_path, proxy, between, behind):
     """Client, proxy, gateway, server: each hop over either version."""
+    tls = [] if between == "h2" else ["--cleartext"]
     with (
-        GatewayCommand("--cleartext", "--upstream", echo.url, "--http", behind) as gate,
+        GatewayCommand(*tls, *upstream(servers[behind].url, behind)) as gate,
         proxy(gate.port, tmp_path, **backend_of(proxy, between)) as (h1, h2),
     ):
         within(30, converse(f"ws://127.0.0.1:{h1}", "h1"))
@@ -62,11 +85,18 @@ def test_a_proxy_in_front(echo, tmp_path, proxy, between, behind):
 
 @pytest.mark.parametrize("proxy", [haproxy, nghttpx], ids=lambda proxy: proxy.__name__)
 @pytest.mark.parametrize(("between", "behind"), PAIRS)
-def test_a_proxy_behind(echo, tmp_path, proxy, between, behind):
+def test_a_proxy_behind(servers, tmp_path, proxy, between, behind):
     """Client, gateway, proxy, server."""
-    with proxy(echo.port, tmp_path, **backend_of(proxy, behind)) as (h1, h2):
-        url = f"http://127.0.0.1:{h2 if between == 'h2' else h1}"
-        with GatewayCommand("--cleartext", "--upstream", url, "--http", between) as gate:
+    told = backend_of(proxy, behind)
+    if between == "h2":
+        told["certificate"] = write_certificate(tmp_path)
+    with proxy(servers[behind].port, tmp_path, **told) as (first, cleartext_h2):
+        url = {
+            "h1": f"http://127.0.0.1:{first}",
+            "h2c": f"http://127.0.0.1:{cleartext_h2}",
+            "h2": f"https://127.0.0.1:{first}",
+        }[between]
+        with GatewayCommand("--cleartext", *upstream(url, between)) as gate:
             for front in ("h1", "h2"):
                 within(30, converse(gate.uri, front))
             within(30, fetch(gate.port))

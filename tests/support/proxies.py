@@ -28,8 +28,15 @@ backend ours
 
 
 @contextlib.contextmanager
-def haproxy(port, folder, *, settings="", bind="", server="proto h2"):
-    """Yield two ports: of `bind`, which tells versions apart, and of HTTP/2 alone in cleartext."""
+def haproxy(port, folder, *, settings="", bind="", server="proto h2", certificate=None):
+    """Yield two ports: of `bind`, which tells versions apart, and of HTTP/2 alone in cleartext.
+
+    `certificate`, a path and its key's: the first is for TLS.
+    """
+    if certificate is not None:
+        both = folder / "both.pem"
+        both.write_bytes(b"".join(path.read_bytes() for path in certificate))
+        bind = f"ssl crt {both} alpn h2,http/1.1"
     command, h1, h2 = haproxy_of(port, folder, settings=settings, bind=bind, server=server)
     with running(command, stderr=subprocess.DEVNULL) as process:
         wait_for_port(h1, process)
@@ -47,27 +54,31 @@ def haproxy_of(port, folder, *, settings="", bind="", server="proto h2"):
 
 
 @contextlib.contextmanager
-def nghttpx(port, folder, *, backend="proto=h2", trusting=False):
+def nghttpx(port, folder, *, backend="proto=h2", trusting=False, certificate=None):
     """Yield its port, twice: it tells HTTP/2 in cleartext by its first octets.
 
-    `trusting`: any certificate of the backend will do.
+    `trusting`: any certificate of the backend will do. `certificate`, a path and its key's: it is
+    for TLS.
     """
-    command, front = nghttpx_of(port, folder, backend=backend, trusting=trusting)
+    command, front = nghttpx_of(
+        port, folder, backend=backend, trusting=trusting, certificate=certificate
+    )
     with running(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         wait_for_port(front, process)
         yield front, front
 
 
-def nghttpx_of(port, folder, *, backend="proto=h2", trusting=False):
+def nghttpx_of(port, folder, *, backend="proto=h2", trusting=False, certificate=None):
     """The command that runs it, and its port."""
     front = free_port()
     command = [
         program("nghttpx", "nghttp2-proxy"),
         "--conf=/dev/null",
         "--workers=1",
-        f"--frontend=127.0.0.1,{front};no-tls",
+        f"--frontend=127.0.0.1,{front}" + ("" if certificate else ";no-tls"),
         f"--backend=127.0.0.1,{port};;{backend}",
         f"--pid-file={folder}/pid",
         *(["--insecure"] if trusting else []),
+        *(map(str, reversed(certificate)) if certificate else []),
     ]
     return command, front
