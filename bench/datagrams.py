@@ -6,17 +6,12 @@ import statistics
 from .cases import Case
 from .contenders import COMPILED, PURE, compare, ratio
 from .report import Table
+from .wire import extended_connect
 
 SIZE = 1200  # what QUIC begins with
 BATCH = 16
-REQUEST = [
-    (":method", "CONNECT"),
-    (":protocol", "connect-udp"),
-    (":scheme", "https"),
-    (":authority", "proxy.example"),
-    (":path", "/.well-known/masque/udp/192.0.2.6/443/"),
-    ("capsule-protocol", "?1"),
-]
+PATH = "/.well-known/masque/udp/192.0.2.6/443/"
+REQUEST = extended_connect("connect-udp", PATH, capsule_protocol="?1")
 
 
 class Datagrams(Case):

@@ -10,17 +10,12 @@ import time
 from h2ws_fast.engine import Connection, Role, Settings
 
 from .report import Table
+from .wire import extended_connect
 
 BATCH = 50  # streams that are open at once
 SMALL = (100, 64, 1000)  # streams, octets a write, writes on each
 LARGE = (1, 2**20, 256)
-FIELDS = [
-    (":method", "CONNECT"),
-    (":protocol", "bytestream"),
-    (":scheme", "https"),
-    (":authority", "example.com"),
-    (":path", "/peer"),
-]
+FIELDS = extended_connect("bytestream", "/peer")
 OK = [(":status", "200")]
 
 

@@ -63,7 +63,19 @@ CONNECT_BLOCK = b"".join(
 )
 
 
-UPGRADE = (  # the same over HTTP/1.1
+def extended_connect(token, path, **fields):
+    """What an engine is asked for to open a tunnel for this token: RFC 8441 section 4."""
+    return [
+        (":method", "CONNECT"),
+        (":protocol", token),
+        (":scheme", "https"),
+        (":authority", "example.com"),
+        (":path", path),
+        *((name.replace("_", "-"), value) for name, value in fields.items()),
+    ]
+
+
+UPGRADE = (  # the same as `CONNECT_BLOCK` over HTTP/1.1
     b"GET /chat HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
     b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     b"Sec-WebSocket-Version: 13\r\n\r\n"

@@ -32,6 +32,24 @@ async def between(handler, *, http="h1", backend=None, **options):
             yield gate, it
 
 
+@contextlib.asynccontextmanager
+async def heard_behind(code, **options):
+    """A client on octets, its WebSocket open; at the end the backend has heard this code alone."""
+    heard = []
+
+    async def handler(ws):
+        await ws.wait_closed()
+        heard.append(ws.close_code)
+
+    async with between(handler, **options) as (gate, _):
+        client = await RawClient.connect(gate.port)
+        assert (await client.websocket(1)).get(":status") == "200"
+        yield client
+        await until(lambda: heard)
+        assert heard == [code]
+        client.close()
+
+
 async def echo(ws):
     async for message in ws:
         await ws.send(message)
@@ -118,18 +136,8 @@ async def test_pings_stay_on_their_hop():
 
 
 async def test_a_client_that_answers_no_ping_is_given_up_and_the_backend_told():
-    codes = []
-
-    async def handler(ws):
-        await ws.wait_closed()
-        codes.append(ws.close_code)
-
-    async with between(handler, ping_interval=0.1, ping_timeout=0.1) as (gate, _):
-        client = await RawClient.connect(gate.port)
-        assert (await client.websocket(1)).get(":status") == "200"
-        await until(lambda: codes)
-        assert codes == [1011]
-        client.close()
+    async with heard_behind(1011, ping_interval=0.1, ping_timeout=0.1):
+        pass
 
 
 @pairs
@@ -156,21 +164,10 @@ async def test_messages_beyond_max_size_both_ways(front, http):
 
 
 async def test_a_frame_that_is_none_ends_with_1002_and_the_backend_hears():
-    codes = []
-
-    async def handler(ws):
-        await ws.wait_closed()
-        codes.append(ws.close_code)
-
-    async with between(handler) as (gate, _):
-        client = await RawClient.connect(gate.port)
-        assert (await client.websocket(1)).get(":status") == "200"
+    async with heard_behind(1002) as client:
         client.ws(1, CONTINUATION, b"of nothing")
         frames = await client.ws_frames(1, 1)
         assert frames[0].payload[:2] == (1002).to_bytes(2, "big")
-        await until(lambda: codes)
-        assert codes == [1002]
-        client.close()
 
 
 @pairs
