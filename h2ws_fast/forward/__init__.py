@@ -2,7 +2,8 @@
 
 from .link import Link, Unavailable
 from .rules import Rule, socks_rule
-from .tcp import Socks, TcpForward
+from .socks import Socks
+from .tcp import TcpForward
 from .udp import UdpForward
 
 __all__ = ["Link", "Rule", "Socks", "TcpForward", "UdpForward", "Unavailable", "socks_rule"]

@@ -1,0 +1,111 @@
+"""A local TCP port, whose every connection becomes a CONNECT on the link."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+
+from ..aio.splice import Splice
+from ..errors import H2WSError
+from .counts import Counts
+from .link import Link
+
+__all__ = ["Listener"]
+
+logger = logging.getLogger("h2ws_fast.forward")
+
+
+class Listener(abc.ABC):
+    """Accepts connections, each in a task of its own, until it is closed."""
+
+    def __init__(self, link: Link, counts: Counts | None = None) -> None:
+        self.link = link
+        self.counts = Counts() if counts is None else counts
+        self.sockets: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def listen(self, host: str, port: int) -> int:
+        """Begin; return the port. Raises OSError."""
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, proto)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(256)
+            listener.setblocking(False)
+        except BaseException:
+            listener.close()
+            raise
+        self.sockets.append(listener)
+        self._spawn(self._accept(listener))
+        return int(listener.getsockname()[1])
+
+    def _spawn(self, coroutine: object) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]  # a coroutine, whichever
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                # Of descriptors there are none left, or the client went away at once.
+                logger.warning("accepting failed: %s", error)
+                await asyncio.sleep(0.1)
+                continue
+            self._spawn(self._serve(sock))
+
+    async def _serve(self, sock: socket.socket) -> None:
+        counts = self.counts
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._forward(sock)
+        except (OSError, EOFError, H2WSError) as error:
+            counts.failed += 1
+            logger.warning("%s", error)
+            with contextlib.suppress(OSError):  # the client is told at once: TCP is reset
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        finally:
+            sock.close()
+
+    @abc.abstractmethod
+    async def _forward(self, sock: socket.socket) -> None:
+        """Serve a connection that was accepted, until it ends. OSError, EOFError and H2WSError count
+        as its failure."""
+
+    async def _splice(self, sock: socket.socket, authority: str) -> None:
+        tunnel = await self._open(authority)
+        await self._carry(tunnel, sock)
+
+    async def _open(self, authority: str):  # type: ignore[no-untyped-def]
+        session = await self.link.session()
+        return await session.connect_tcp(authority, headers=self.link.headers)
+
+    async def _carry(self, tunnel, sock: socket.socket) -> None:  # type: ignore[no-untyped-def]
+        counts = self.counts
+        counts.opened += 1
+        counts.open += 1
+        splice = Splice(tunnel, sock)
+        try:
+            await splice.run()
+        finally:
+            counts.open -= 1
+            counts.sent += splice.to_tunnel
+            counts.received += splice.to_socket
+
+    async def close(self) -> None:
+        """Stop listening, and drop what is open."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for listener in self.sockets:
+            listener.close()
