@@ -10,6 +10,7 @@ from typing import Any
 
 from ..aio.client.reconnect import backoff
 from ..aio.client.session import Session
+from ..aio.tunnel import Tunnel
 from ..errors import H2WSError
 
 __all__ = ["Link", "Unavailable"]
@@ -158,6 +159,11 @@ class Link:
                     self._changed.clear()
                     await self._changed.wait()
         raise Unavailable("there is no connection to the server")
+
+    async def connect_tcp(self, authority: str) -> Tunnel:
+        """Have the server connect to a TCP port: see `session`, and `Session.connect_tcp`."""
+        session = await self.session()
+        return await session.connect_tcp(authority, headers=self.headers)
 
     @property
     def connected(self) -> int:

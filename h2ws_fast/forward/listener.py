@@ -1,4 +1,4 @@
-"""A local TCP port, whose every connection becomes a CONNECT on the link."""
+"""A TCP port of this machine, whose every connection becomes a tunnel."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import socket
 import struct
 
 from ..aio.splice import Splice
+from ..aio.tunnel import Tunnel
 from ..errors import H2WSError
 from .counts import Counts
-from .link import Link
 
 __all__ = ["Listener"]
 
@@ -22,8 +22,7 @@ logger = logging.getLogger("h2ws_fast.forward")
 class Listener(abc.ABC):
     """Accepts connections, each in a task of its own, until it is closed."""
 
-    def __init__(self, link: Link, counts: Counts | None = None) -> None:
-        self.link = link
+    def __init__(self, counts: Counts | None = None) -> None:
         self.counts = Counts() if counts is None else counts
         self.sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,15 +81,7 @@ class Listener(abc.ABC):
         """Serve a connection that was accepted, until it ends. OSError, EOFError and H2WSError count
         as its failure."""
 
-    async def _splice(self, sock: socket.socket, authority: str) -> None:
-        tunnel = await self._open(authority)
-        await self._carry(tunnel, sock)
-
-    async def _open(self, authority: str):  # type: ignore[no-untyped-def]
-        session = await self.link.session()
-        return await session.connect_tcp(authority, headers=self.link.headers)
-
-    async def _carry(self, tunnel, sock: socket.socket) -> None:  # type: ignore[no-untyped-def]
+    async def _carry(self, tunnel: Tunnel, sock: socket.socket) -> None:
         counts = self.counts
         counts.opened += 1
         counts.open += 1

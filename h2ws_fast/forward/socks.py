@@ -8,7 +8,8 @@ import socket
 
 from ..errors import H2WSError, InvalidStatus
 from ..masque.template import BadTarget, check_target
-from .link import Unavailable
+from .counts import Counts
+from .link import Link, Unavailable
 from .listener import Listener
 from .rules import authority_of
 
@@ -29,13 +30,17 @@ class Socks(Listener):
     """`-D`: a SOCKS5 server (RFC 1928) for CONNECT, without authentication: names go to the server
     as they are, which resolves them."""
 
+    def __init__(self, link: Link, counts: Counts | None = None) -> None:
+        super().__init__(counts)
+        self.link = link
+
     async def _forward(self, sock: socket.socket) -> None:
         async with asyncio.timeout(GREETING_S):
             target = await self._greet(sock)
         if target is None:
             return
         try:
-            tunnel = await self._open(target)
+            tunnel = await self.link.connect_tcp(target)
         except (OSError, H2WSError) as error:
             await self._reply(sock, reason(error))
             raise

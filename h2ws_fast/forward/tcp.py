@@ -16,8 +16,9 @@ class TcpForward(Listener):
     """`-L`: every connection goes to one target."""
 
     def __init__(self, link: Link, rule: Rule, counts: Counts | None = None) -> None:
-        super().__init__(link, counts)
+        super().__init__(counts)
+        self.link = link
         self.rule = rule
 
     async def _forward(self, sock: socket.socket) -> None:
-        await self._splice(sock, self.rule.authority)
+        await self._carry(await self.link.connect_tcp(self.rule.authority), sock)
