@@ -6,17 +6,20 @@ import argparse
 import asyncio
 import logging
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ..aio import tls
 from ..errors import H2WSError
-from ..forward import Link, Rule, Socks, TcpForward, UdpForward, socks_rule
+from ..forward import Link, Rule, Socks, TcpForward, UdpForward, socks_rule, tcp_rule
 from ..forward.counts import Counts
 from . import CommandError, loops, numbers, options, twin, version
 from .field import field
 from .signals import on_signals
 
 __all__ = ["add_parser", "run"]
+
+T = TypeVar("T")
 
 EPILOG = """\
 The server is `h2ws-fast serve-tunnels`, or any proxy for CONNECT over HTTP/2 (-L, -D) and for
@@ -42,16 +45,17 @@ def add_parser(commands: Any) -> None:
         dest="tcp",
         action="append",
         default=[],
-        type=_rule,
+        type=_reading(tcp_rule),
         metavar="[BIND:]PORT:HOST:HOSTPORT",
-        help="TCP: connections to PORT here go to HOST:HOSTPORT there (repeatable)",
+        help="TCP: connections to PORT here go to HOST:HOSTPORT there; with TOKEN:/PATH in place of "
+        "HOST:HOSTPORT they are streams by that name, and the server knows where to (repeatable)",
     )
     add(
         "-U",
         dest="udp",
         action="append",
         default=[],
-        type=_rule,
+        type=_reading(Rule.parse),
         metavar="[BIND:]PORT:HOST:HOSTPORT",
         help="UDP: the same of packets (repeatable)",
     )
@@ -60,7 +64,7 @@ def add_parser(commands: Any) -> None:
         dest="socks",
         action="append",
         default=[],
-        type=_socks,
+        type=_reading(socks_rule),
         metavar="[BIND:]PORT",
         help="SOCKS5: clients say where to go; names are resolved there (repeatable)",
     )
@@ -80,18 +84,15 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def _rule(text: str) -> Rule:
-    try:
-        return Rule.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+def _reading(parse: Callable[[str], T]) -> Callable[[str], T]:
+    # Its ValueErrors as argparse tells them.
+    def read(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-
-def _socks(text: str) -> tuple[str, int]:
-    try:
-        return socks_rule(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return read
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -150,11 +151,11 @@ class Report:
             forward = TcpForward(link, rule)
             self._listeners.append(forward)
             port = forward.listen(rule.bind, rule.port)
-            self._add(f"TCP {rule.bind}:{port} -> {rule.authority}", forward.counts)
+            self._add(f"TCP {rule.bind}:{port} -> {rule}", forward.counts)
         for rule in self._arguments.udp:
             packets = UdpForward(link, rule)
             self._listeners.append(packets)
-            self._add(f"UDP {rule.bind}:{packets.listen()} -> {rule.authority}", packets.counts)
+            self._add(f"UDP {rule.bind}:{packets.listen()} -> {rule}", packets.counts)
         for bind, port in self._arguments.socks:
             socks = Socks(link)
             self._listeners.append(socks)

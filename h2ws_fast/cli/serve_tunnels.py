@@ -17,6 +17,8 @@ from ..aio.server.basic_auth import basic_auth
 from ..aio.server.dialer import Dialer
 from ..aio.server.server import serve
 from ..engine import Settings
+from ..forward import NamedStreams
+from ..forward.rules import stream_name
 from ..masque import UdpProxy
 from ..masque.template import BadTarget, check_target
 from . import CommandError, loops, numbers, options, twin, version
@@ -30,6 +32,8 @@ EPILOG = """\
 Clients are `h2ws-fast forward`, or whatever speaks CONNECT over HTTP/2 and connect-udp (RFC 9298).
 
     h2ws-fast serve-tunnels --allow db.example:5432 --allow 9.9.9.9:53 --user me:secret"""
+
+RESERVED = ("websocket", "connect-udp")
 
 Check = Callable[[Any, Request], Awaitable["Response | None"]]
 
@@ -48,7 +52,7 @@ def add_parser(commands: Any) -> None:
     add(
         "--allow",
         action="append",
-        required=True,
+        default=[],
         type=_target,
         metavar="HOST:PORT",
         help="a target of clients, by the name they ask for (repeatable)",
@@ -57,6 +61,14 @@ def add_parser(commands: Any) -> None:
         "--private",
         action="store_true",
         help="targets may have addresses of this machine and of private networks",
+    )
+    add(
+        "--stream",
+        action="append",
+        default=[],
+        type=_stream,
+        metavar="TOKEN:/PATH=HOST:PORT",
+        help="where streams by this name lead, of which clients need not know (repeatable)",
     )
     add("--no-udp", action="store_true", help="TCP alone")
     add("--listen", default="127.0.0.1:8443", metavar="HOST:PORT", help="(127.0.0.1:8443)")
@@ -96,6 +108,17 @@ def _target(text: str) -> str:
     return f"[{bare}]:{number}" if ":" in bare else f"{bare}:{number}"
 
 
+def _stream(text: str) -> tuple[str, str, str]:
+    name, _, target = text.rpartition("=")
+    try:
+        token, path = stream_name(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"TOKEN:/PATH=HOST:PORT, not {text!r}: {error}") from None
+    if token in RESERVED:
+        raise argparse.ArgumentTypeError(f"{token} has a meaning of its own")
+    return token, path, _target(target)
+
+
 def _user(text: str) -> tuple[str, str]:
     name, colon, password = text.partition(":")
     if not name or not colon:
@@ -124,6 +147,8 @@ def check_from(users: list[tuple[str, str]], tokens: list[str]) -> Check | None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command until SIGINT or SIGTERM."""
+    if not (arguments.allow or arguments.stream):
+        raise CommandError("nothing is allowed: give --allow or --stream")
     host, _, digits = arguments.listen.rpartition(":")
     host = host.strip("[]")
     try:
@@ -144,7 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
     listener = bind(host, port)
     print(
         f"h2ws-fast {version()} serve-tunnels: {twin()} engine, {loop_name}, {note}, "
-        f"{len(arguments.allow)} targets",
+        f"{len(arguments.allow) + len(arguments.stream)} targets",
         flush=True,
     )
     if not arguments.user and not arguments.token:
@@ -177,7 +202,12 @@ async def _main(arguments: argparse.Namespace, listener: Any, context: Any, url:
         "private": arguments.private,
         "max_sockets": arguments.max_sockets,
     }
-    tunnels = {}
+    tunnels: dict[str, Any] = {}
+    named: dict[str, dict[str, str]] = {}
+    for token, path, target in arguments.stream:
+        named.setdefault(token, {})[path] = target
+    for token, targets in named.items():
+        tunnels[token] = NamedStreams(targets, max_sockets=arguments.max_sockets)
     if not arguments.no_udp:
         tunnels["connect-udp"] = UdpProxy(**policy, rate=arguments.rate)
     async with serve(

@@ -165,6 +165,11 @@ class Link:
         session = await self.session()
         return await session.connect_tcp(authority, headers=self.headers)
 
+    async def tunnel(self, token: str, path: str) -> Tunnel:
+        """Open a tunnel to the server by a token: see `session`, and `Session.tunnel`."""
+        session = await self.session()
+        return await session.tunnel(token, path, headers=self.headers)
+
     @property
     def connected(self) -> int:
         """Connections that there are now."""

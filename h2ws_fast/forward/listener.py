@@ -9,8 +9,6 @@ import logging
 import socket
 import struct
 
-from ..aio.splice import Splice
-from ..aio.tunnel import Tunnel
 from ..errors import H2WSError
 from .counts import Counts
 
@@ -80,18 +78,6 @@ class Listener(abc.ABC):
     async def _forward(self, sock: socket.socket) -> None:
         """Serve a connection that was accepted, until it ends. OSError, EOFError and H2WSError count
         as its failure."""
-
-    async def _carry(self, tunnel: Tunnel, sock: socket.socket) -> None:
-        counts = self.counts
-        counts.opened += 1
-        counts.open += 1
-        splice = Splice(tunnel, sock)
-        try:
-            await splice.run()
-        finally:
-            counts.open -= 1
-            counts.sent += splice.to_tunnel
-            counts.received += splice.to_socket
 
     async def close(self) -> None:
         """Stop listening, and drop what is open."""

@@ -1,14 +1,18 @@
-"""What is forwarded to where, as ssh says it: `[bind:]port:host:hostport`."""
+"""What is forwarded to where: `[bind:]port:host:hostport` as ssh says it, or `port:token:/path`."""
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from ..masque.template import BadTarget, check_target
 
-__all__ = ["Rule", "socks_rule"]
+__all__ = ["Rule", "StreamRule", "socks_rule", "stream_name", "tcp_rule"]
 
 LOCAL = "127.0.0.1"
+
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+PATH = re.compile(r"/[!-~]*")
 
 
 class Rule(NamedTuple):
@@ -37,6 +41,47 @@ class Rule(NamedTuple):
     def authority(self) -> str:
         """The target as a CONNECT names it."""
         return authority_of(self.host, self.hostport)
+
+    def __str__(self) -> str:
+        return self.authority
+
+
+class StreamRule(NamedTuple):
+    """Listen on `bind` and `port` (0: a free one) for streams by `token`, of `path`."""
+
+    bind: str
+    port: int
+    token: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> StreamRule | None:
+        """Read `[bind:]port:token:/path`; None where it is another kind of rule. Raises ValueError."""
+        before, found, path = text.partition(":/")
+        if not found:
+            return None
+        parts = split(before)
+        if len(parts) == 2:
+            parts.insert(0, LOCAL)
+        if len(parts) != 3:
+            raise ValueError(f"[bind:]port:token:/path, not {text!r}")
+        return cls(parts[0], listening_port(parts[1]), *stream_name(f"{parts[2]}:/{path}"))
+
+    def __str__(self) -> str:
+        return f"{self.token}:{self.path}"
+
+
+def tcp_rule(text: str) -> Rule | StreamRule:
+    """Read what `-L` is given. Raises ValueError."""
+    return StreamRule.parse(text) or Rule.parse(text)
+
+
+def stream_name(text: str) -> tuple[str, str]:
+    """Read `token:/path`. Raises ValueError."""
+    token, _, path = text.partition(":")
+    if not TOKEN.fullmatch(token) or not PATH.fullmatch(path):
+        raise ValueError(f"token:/path, not {text!r}")
+    return token.lower(), path
 
 
 def authority_of(host: str, port: int) -> str:

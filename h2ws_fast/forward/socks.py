@@ -45,7 +45,7 @@ class Socks(Listener):
             await self._reply(sock, reason(error))
             raise
         await self._reply(sock, SUCCEEDED)
-        await self._carry(tunnel, sock)
+        await self.counts.carry(tunnel, sock)
 
     async def _greet(self, sock: socket.socket) -> str | None:
         # What the client wants to be connected to; None where it was refused.

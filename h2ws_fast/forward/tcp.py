@@ -1,4 +1,4 @@
-"""`-L`: a local TCP port that leads to one target."""
+"""`-L`: a local TCP port that leads to one target, or to a stream of a name."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ import socket
 from .counts import Counts
 from .link import Link
 from .listener import Listener
-from .rules import Rule
+from .rules import Rule, StreamRule
 
 __all__ = ["TcpForward"]
 
 
 class TcpForward(Listener):
-    """`-L`: every connection goes to one target."""
+    """`-L`: every connection goes to one target by CONNECT, or is a stream by the token and path of a
+    StreamRule: an extended CONNECT, as `Session.tunnel` makes them."""
 
-    def __init__(self, link: Link, rule: Rule, counts: Counts | None = None) -> None:
+    def __init__(self, link: Link, rule: Rule | StreamRule, counts: Counts | None = None) -> None:
         super().__init__(counts)
         self.link = link
         self.rule = rule
 
     async def _forward(self, sock: socket.socket) -> None:
-        await self._carry(await self.link.connect_tcp(self.rule.authority), sock)
+        rule = self.rule
+        if isinstance(rule, StreamRule):
+            tunnel = await self.link.tunnel(rule.token, rule.path)
+        else:
+            tunnel = await self.link.connect_tcp(rule.authority)
+        await self.counts.carry(tunnel, sock)

@@ -182,6 +182,23 @@ def test_private_targets_have_to_be_allowed_twice():
                 say(forward.ports[0])
 
 
+def test_streams_by_name():
+    """Whoever has the name need not know where it leads, and gets nowhere else."""
+    with tcp_echo() as tcp, tcp_echo() as other:
+        streams = ["--stream", f"bytestream:/echo=127.0.0.1:{tcp}"]
+        with TunnelServer("--cleartext", *streams, "--stream", "db:/=localhost:1") as server:
+            assert "2 targets" in server.said
+            with Forward(
+                server.url,
+                *("-L", "0:bytestream:/echo", "-L", "0:bytestream:/other", "-L", "0:db:/echo"),
+                *("-L", "0:other:/echo", "-L", f"0:127.0.0.1:{other}", "-L", f"0:127.0.0.1:{tcp}"),
+            ) as forward:
+                assert say(forward.ports[0]) == b"hello"
+                for port in forward.ports[1:]:
+                    with pytest.raises(ConnectionError):
+                        say(port)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -190,7 +207,12 @@ def test_private_targets_have_to_be_allowed_twice():
         (["forward", "http://127.0.0.1:1", "-D", "x:y:z"], "[bind:]port"),
         (["forward", "http://127.0.0.1:1", "-D", "0"], "h2ws-fast: http://127.0.0.1:1:"),
         (["forward", "no uri", "-D", "0"], "h2ws-fast: no uri:"),
-        (["serve-tunnels"], "--allow"),
+        (["forward", "http://127.0.0.1:1", "-L", "80:to ken:/a"], "token:/path"),
+        (["serve-tunnels"], "nothing is allowed"),
+        (["serve-tunnels", "--stream", "db:/a"], "TOKEN:/PATH=HOST:PORT"),
+        (["serve-tunnels", "--stream", "db:/a=b"], "HOST:PORT"),
+        (["serve-tunnels", "--stream", "db=b:1"], "token:/path"),
+        (["serve-tunnels", "--stream", "websocket:/a=b:1"], "a meaning of its own"),
         (["serve-tunnels", "--allow", "a:0"], "HOST:PORT"),
         (["serve-tunnels", "--allow", "a:1", "--user", "me"], "NAME:PASSWORD"),
         (["serve-tunnels", "--allow", "a:1", "--listen", "x:y"], "--listen"),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from h2ws_fast.forward import Rule, socks_rule
+from h2ws_fast.forward import Rule, StreamRule, socks_rule, tcp_rule
+from h2ws_fast.forward.rules import stream_name
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,36 @@ def test_socks_rules():
     for text in ("", "x", "1:2:3", "65536"):
         with pytest.raises(ValueError):
             socks_rule(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("80:bytestream:/", ("127.0.0.1", 80, "bytestream", "/")),
+        ("0:Tok.en:/a:/b?c=d", ("127.0.0.1", 0, "tok.en", "/a:/b?c=d")),
+        ("[::1]:5432:db:/main", ("::1", 5432, "db", "/main")),
+    ],
+)
+def test_rules_of_streams(text, rule):
+    assert tcp_rule(text) == StreamRule(*rule)
+    assert str(tcp_rule(text)) == f"{rule[2]}:{rule[3]}"
+
+
+def test_a_rule_without_a_path_is_none_of_a_stream():
+    assert StreamRule.parse("80:a:80") is None
+    assert tcp_rule("80:a:80") == Rule("127.0.0.1", 80, "a", 80)
+
+
+@pytest.mark.parametrize(
+    "text", ["80:/a", ":/a", "80:two words:/a", "80::/a", "x:y:/a", "80:a:/ü", "1:2:80:a:/b"]
+)
+def test_what_is_no_rule_of_a_stream(text):
+    with pytest.raises(ValueError):
+        tcp_rule(text)
+
+
+def test_names_of_streams():
+    assert stream_name("ByteStream:/a") == ("bytestream", "/a")
+    for text in ("", "bytestream", ":/a", "a:b", "/a"):
+        with pytest.raises(ValueError):
+            stream_name(text)

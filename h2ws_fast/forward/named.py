@@ -1,0 +1,38 @@
+"""Streams by name: the server's end of `-L port:token:/path`."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from ..aio.http import Request
+from ..aio.server.dialer import Dialer
+from ..aio.server.targets import Refused
+
+__all__ = ["NamedStreams"]
+
+
+class NamedStreams(Dialer):
+    """Leads streams to TCP ports by their paths: a value of `serve(tunnels=...)`, for any token.
+
+    `targets` maps paths to "host:port", IPv6 addresses in brackets. Whoever may come in reaches
+    these and no others, and need not know where they are: a request whose path is not among them is
+    answered 404, and what it says besides leads nowhere. Targets may be private, as they were all
+    named here. Other arguments are those of Dialer.
+    """
+
+    def __init__(self, targets: Mapping[str, str], **arguments: Any) -> None:
+        for path in targets:
+            if not path.startswith("/"):
+                raise ValueError(f"a path begins with a slash: {path!r}")
+        super().__init__(targets.values(), ports=None, private=True, **arguments)
+        self._paths = dict(targets)
+
+    async def dial(self, request: Request) -> socket.socket:
+        """Return a connected socket to what the path leads to; raise Refused."""
+        target = self._paths.get(request.path)
+        if target is None:
+            raise Refused(404, "http_request_error")
+        # From here on it is a CONNECT.
+        return await super().dial(Request(request.path, method="CONNECT", authority=target))

@@ -1,0 +1,70 @@
+"""Streams by name, before a server that knows where each leads."""
+
+import asyncio
+import contextlib
+import random
+
+import pytest
+
+from h2ws_fast import InvalidStatus
+from h2ws_fast.forward import Link, NamedStreams, StreamRule, TcpForward
+from tests.aio.test_connect import shout, target
+from tests.forward.test_forward import LOCAL, ask, forwarding
+
+
+def to(path, token="bytestream"):
+    return StreamRule("127.0.0.1", 0, token, path)
+
+
+@contextlib.asynccontextmanager
+async def linked(clear, targets, **options):
+    """A link to a server that leads streams so."""
+    named = NamedStreams(targets, time_wait_s=0, **options)
+    async with clear.serve(tunnels={"bytestream": named}), Link(clear.http) as link:
+        link.named = named
+        yield link
+
+
+async def test_a_name_leads_to_its_target(clear, within):
+    big = random.Random(2).randbytes(300_000)
+    async with target(shout) as port, linked(clear, {"/shout": f"127.0.0.1:{port}"}) as link:
+        async with forwarding(link, TcpForward, to("/shout"), listen=LOCAL) as (forward, local):
+            answers = await asyncio.gather(*(ask(local, big) for _ in range(3)))
+            assert answers == [big.upper() + b"BYE"] * 3
+            await within(lambda: forward.counts.open == 0 and link.named.sockets == 0)
+            assert forward.counts.opened == 3
+
+
+async def test_other_names_lead_nowhere(clear):
+    touched = []
+
+    async def handler(reader, writer):
+        touched.append(writer)
+
+    async with target(handler) as port, linked(clear, {"/a": f"127.0.0.1:{port}"}) as link:
+        session = await link.session()
+        for path in ("/", "/A", "/a/", "/a?", "/b", f"/127.0.0.1:{port}"):
+            with pytest.raises(InvalidStatus) as refused:
+                await session.tunnel("bytestream", path)
+            assert refused.value.response.status == 404
+        with pytest.raises(InvalidStatus) as refused:
+            await session.tunnel("another", "/a")
+        assert refused.value.response.status == 501
+        # A path says where to, and an authority nothing.
+        with pytest.raises(InvalidStatus):
+            await session.connect_tcp(f"127.0.0.1:{port}")
+    assert not touched
+
+
+async def test_names_count_as_sockets(clear):
+    async with target(shout) as port:
+        async with linked(clear, {"/a": f"127.0.0.1:{port}"}, max_sockets=1) as link:
+            async with await link.tunnel("bytestream", "/a"):
+                with pytest.raises(InvalidStatus) as refused:
+                    await link.tunnel("bytestream", "/a")
+                assert refused.value.response.status == 503
+
+
+def test_paths_begin_with_a_slash():
+    with pytest.raises(ValueError):
+        NamedStreams({"a": "127.0.0.1:1"})
