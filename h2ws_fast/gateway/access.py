@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..printable import printable
 
-__all__ = ["Access", "access_log"]
+if TYPE_CHECKING:
+    from .crossing import Crossing
+    from .opened import OwnWire
+    from .wire import GatewayWire
+
+__all__ = ["Access", "access_log", "note_crossing"]
 
 SHOWN = 2000  # characters of a path
 
@@ -42,4 +47,27 @@ class Access(NamedTuple):
             f'{self.address or "-"} "{self.method} {path} HTTP/{self.version}" {self.status} '
             f"{self.received} {self.sent} {self.seconds:.3f} {printable(self.authority) or '-'} "
             f"{self.protocol or '-'} {self.backend or '-'}"
+        )
+
+
+def note_crossing(
+    wire: GatewayWire | OwnWire, crossing: Crossing, method: str, path: str, seconds: float
+) -> None:
+    """Write the line of what `wire` has asked for, now that it is over."""
+    if wire.server.access_log:
+        access_log.info(
+            "%s",
+            Access(
+                wire.address,
+                method,
+                path,
+                wire.http_version,
+                crossing.status,
+                crossing.front.octets,
+                crossing.back.octets,
+                seconds,
+                crossing.authority,
+                crossing.token,
+                crossing.address,
+            ),
         )

@@ -24,6 +24,7 @@ from ..errors import (
 from .conversation import Conversation
 from .crossing import Crossing
 from .h1 import H1Client
+from .opened import OwnPool, for_many
 from .table import Table
 
 __all__ = ["HTTP", "Backend"]
@@ -76,6 +77,9 @@ class Backend:
     which asks for HTTP/2 and remembers for a while what came of it; tunnels go over HTTP/1.1 where
     the backend has not sent SETTINGS_ENABLE_CONNECT_PROTOCOL. `connections` of HTTP/2 at the most
     carry all that goes there. `connect_timeout` is in seconds.
+
+    With `settings=Settings(enable_bidirectional_connect=True)` it may open streams: clients that take
+    some (the gateway's own settings must say so, too) have a connection here each, beside those.
     """
 
     def __init__(
@@ -108,18 +112,23 @@ class Backend:
         self._connect_timeout = connect_timeout
         self._origin = Origin(self.target.scheme, self.target.host, self.target.port)
         self._way = Way(self.target, None, None, {})
+        self._arguments: dict[str, Any] = {
+            "http": "auto" if http == "auto" else "h2",
+            "max_connections": None,
+            "open_timeout": connect_timeout,
+            "ssl": self._ssl,
+            "proxy": None,
+            "ping_interval": None,
+            "compression": None,
+            "limits": self.limits,
+            "settings": settings,
+        }
+        self._opens = settings is not None and settings.enable_bidirectional_connect
+        shared = for_many(settings) if settings is not None else None
         self._pool = Pool(
-            http="auto" if http == "auto" else "h2",
-            connections_per_origin=connections,
-            max_connections=None,
-            open_timeout=connect_timeout,
-            ssl=self._ssl,
-            proxy=None,
-            ping_interval=None,
-            compression=None,
-            limits=self.limits,
-            settings=settings,
+            connections_per_origin=connections, **{**self._arguments, "settings": shared}
         )
+        self._own: dict[Any, OwnPool] = {}  # by the connection of the client that has it
         self._conversations: Pool | None = None  # for WebSockets whose messages are read
         self._connections = connections
         self._idle: list[H1Link] = []
@@ -242,12 +251,26 @@ class Backend:
 
         try:
             async with asyncio.timeout(self._connect_timeout):
-                await self._pool._on_link(self._origin, act, False)
+                await self._pool_for(crossing)._on_link(self._origin, act, False)
         except TimeoutError as error:
             if error.errno is None and any(link.streams for link in self._h2_links):
                 # It is there, and busy: that is no reason to pass it over.
                 raise NoAvailableStreams("all of its streams are in use") from error
             raise
+
+    def _pool_for(self, crossing: Crossing) -> Pool:
+        client: Any = crossing.front.wire
+        if not (self._opens and client.takes_streams):
+            return self._pool
+        pool = self._own.get(client)
+        if pool is None:
+            pool = self._own[client] = OwnPool(client, self.address, **self._arguments)
+            client.gone.add_done_callback(lambda _: self._part(client))
+        return pool
+
+    def _part(self, client: Any) -> None:
+        # It has gone, and its connections here go with it.
+        self._own[client].end().add_done_callback(lambda _: self._own.pop(client))
 
     async def _start_h1(self, crossing: Crossing, table: Table) -> None:
         while self._idle:
@@ -307,7 +330,8 @@ class Backend:
 
     @property
     def _h2_links(self) -> list[Any]:
-        return self._pool._connections.links()
+        pools = (self._pool, *self._own.values())
+        return [link for pool in pools for link in pool._connections.links()]
 
     @property
     def busy(self) -> bool:
@@ -326,6 +350,7 @@ class Backend:
             "h1_connections": len(self._links),
             "h1_idle": len(self._idle),
             "h2": self._pool.stats(),
+            "h2_own": len(self._own),
         }
 
     def retire(self) -> None:
@@ -345,4 +370,6 @@ class Backend:
             link.abort()
         if self._conversations is not None:
             await self._conversations.close()
+        for pool in list(self._own.values()):
+            await pool.end()
         await self._pool.close()

@@ -12,6 +12,7 @@ from .fields import Refused, response_fields, trailer_fields
 from .relay import Half
 
 if TYPE_CHECKING:
+    from .opened import Onward, OwnWire
     from .upstream import Upstream
     from .wire import GatewayWire
 
@@ -27,6 +28,7 @@ PATIENCE = 0.8  # of the time that an opening handshake has
 class Crossing:
     """Carries one request from `front` to a backend, and the answer back.
 
+    Or the other way round, a stream that a backend opens: then the client is what is asked.
     A task runs until the backend has the request; from then on there are only events.
     """
 
@@ -52,11 +54,13 @@ class Crossing:
         "token",
     )
 
-    def __init__(self, wire: GatewayWire, event: Any, upstream: Upstream, fields: Any) -> None:
+    def __init__(
+        self, wire: GatewayWire | OwnWire, event: Any, upstream: Upstream | Onward, fields: Any
+    ) -> None:
         self.token: str | None = None if event.protocol is None else event.protocol.lower()
         self._method = "CONNECT" if self.token else event.method
         self._path = event.path
-        self._upstream: Upstream | None = upstream
+        self._upstream: Upstream | Onward | None = upstream
         self._fields = fields
         self._backend: Any = None  # with which it counts
         self.address = ""  # of that backend, also when it is over

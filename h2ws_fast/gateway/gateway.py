@@ -66,7 +66,7 @@ class Gateway(Listener):
         self.forwarding = forwarding
         self.answer_timeout = answer_timeout
         self.access_log = access_log
-        self.counts = {"requests": 0, "plain": 0, "tunnels": 0}
+        self.counts = {"requests": 0, "plain": 0, "tunnels": 0, "opened": 0}
         self._former: list[Routes] = []  # of which something may still be under way
 
     def _wire(self, hub: Hub) -> AcceptedWire:

@@ -8,7 +8,7 @@ from ..aio.protocol import Hub
 from ..aio.server.accepted import AcceptedWire
 from ..errors import LocalProtocolError, StreamClosed
 from ..printable import printable
-from .access import Access, access_log
+from .access import Access, access_log, note_crossing
 from .conversation import Conversation
 from .crossing import Crossing
 from .fields import Refused, plain_address
@@ -40,6 +40,11 @@ class GatewayWire(AcceptedWire):
         if isinstance(peer, tuple):
             self.address = plain_address(str(peer[0]))
         return super()._opened()
+
+    @property
+    def takes_streams(self) -> bool:
+        """Does the client take streams that servers open, and the gateway give it some?"""
+        return self.http_version == "2" and bool(self.conn.can_connect)
 
     @property
     def remote_address(self) -> Any:
@@ -169,20 +174,4 @@ class GatewayWire(AcceptedWire):
 
     def crossed(self, crossing: Crossing, method: str, path: str, seconds: float) -> None:
         """A request and what it opened are over."""
-        if self.server.access_log:
-            access_log.info(
-                "%s",
-                Access(
-                    self.address,
-                    method,
-                    path,
-                    self.http_version,
-                    crossing.status,
-                    crossing.front.octets,
-                    crossing.back.octets,
-                    seconds,
-                    crossing.authority,
-                    crossing.token,
-                    crossing.address,
-                ),
-            )
+        note_crossing(self, crossing, method, path, seconds)

@@ -115,6 +115,8 @@ class Pool:
     Other arguments are those of `Session`; `stats()` counts. A pool belongs to one event loop.
     """
 
+    _kind: type[PoolLink] = PoolLink
+
     def __init__(
         self,
         *,
@@ -168,7 +170,7 @@ class Pool:
             if self._ssl is None or self._ssl is True:
                 self._ssl = tls.client_context()  # once: reading the authorities takes milliseconds
             context = self._ssl
-        link = PoolLink(
+        link = self._kind(
             origin.uri, origin, self._connections.gone, ssl=context, http=http, **self._arguments
         )
         # Of several connections the pool chooses one with room; queued there once more, a stream

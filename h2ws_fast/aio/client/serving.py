@@ -48,7 +48,10 @@ class Serving:
     def requested(self, wire: ClientWire, event: Any) -> None:
         """The server has opened a stream."""
         try:
-            self._answer(wire, event)
+            if len(self._tasks) >= self._most:
+                wire.conn.refuse(event.stream_id, "max_handlers")
+            else:
+                self._carry(wire, event)
         except StreamClosed:
             return  # it has reset it in the same read
         except Exception:
@@ -56,10 +59,7 @@ class Serving:
             reset(wire, event.stream_id, INTERNAL_ERROR)
         wire.touch()
 
-    def _answer(self, wire: ClientWire, event: Any) -> None:
-        if len(self._tasks) >= self._most:
-            wire.conn.refuse(event.stream_id, "max_handlers")
-            return
+    def _carry(self, wire: ClientWire, event: Any) -> None:
         request = Request.received(event, wire)
         if event.protocol == "websocket" and self._handler is not None:
             ws = new_websocket(wire, event.stream_id, request)
@@ -79,9 +79,13 @@ class Serving:
 
     def _own(self, wire: ClientWire, coroutine: Any) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = wire.hub.loop.create_task(coroutine)
+        self.keep(task)
+        return task
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Count a task that works on a stream until it is done."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
     async def _run(self, handler: Callable[[Tunnel], Awaitable[Any]], tunnel: Tunnel) -> None:
         if await run_handler(handler, tunnel, self._log) and tunnel._awaits_end():
