@@ -118,6 +118,45 @@ def test_limits_of_http_1_1_stand_there():
     assert f"a client has {reader.KEEP_ALIVE_S:.0f} seconds" in text
 
 
+def test_limits_of_a_proxy_stand_there_with_their_defaults():
+    from h2ws_fast import Dialer
+    from h2ws_fast.aio.client.race import MAX_ADDRESSES
+    from h2ws_fast.aio.server import dialer, lookups
+    from h2ws_fast.masque import UdpProxy
+
+    told = told_in("## Limits of a proxy for TCP and UDP")
+    tcp, udp = inspect.signature(Dialer).parameters, inspect.signature(UdpProxy).parameters
+    shared = ("max_sockets", "dial_timeout")
+    for name in shared:
+        assert told.pop(name) == [tcp[name].default] == [udp[name].default], name
+    name = "max_sockets_per_client"
+    assert told.pop(name) == [tcp[name].default, udp[name].default]
+    for name in ("max_time_wait", "half_closed_timeout"):
+        assert told.pop(name) == [tcp[name].default], name
+    assert told.pop("max_waiting") == [udp["max_waiting"].default]
+    assert told.pop("idle_timeout") == [udp["idle_timeout"].default]
+    assert tcp["idle_timeout"].default is udp["rate"].default is None
+    assert told.pop("rate") == []
+    at_once = [lookups.AT_ONCE, lookups.AT_ONCE_PER_CLIENT]
+    assert told.pop("names looked up at once") == at_once
+    assert told.pop("addresses of a name that are tried") == [MAX_ADDRESSES, dialer.MAX_DIALLED]
+    assert set(told) <= {"of a proxy", "---"}
+
+
+def told_in(section):
+    """What a section's table says: the numbers of each limit."""
+    told = {}
+    for line in (
+        DOCUMENT.read_text("utf-8").partition(section)[2].partition("\n## ")[0].splitlines()
+    ):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4:
+            told[cells[0].strip("`")] = [
+                int(each.replace(" ", "")) for each in re.findall(r"\d[\d ]*", cells[1])
+            ]
+    return told
+
+
 def test_limits_of_a_client_stand_there_with_their_defaults():
     from h2ws_fast import Pool, Session
     from h2ws_fast.aio.client.pool import MAX_TRIES
@@ -127,14 +166,7 @@ def test_limits_of_a_client_stand_there_with_their_defaults():
     from h2ws_fast.aio.h1.answer import MAX_INFORMED, MAX_REFUSAL
     from h2ws_fast.aio.h1.head import MAX_FIELDS, MAX_HEAD, MAX_LINE
 
-    told = {}
-    section = DOCUMENT.read_text("utf-8").partition("## Limits of a client")[2]
-    for line in section.partition("\n## ")[0].splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) == 4:
-            told[cells[0].strip("`")] = [
-                int(each.replace(" ", "")) for each in re.findall(r"\d[\d ]*", cells[1])
-            ]
+    told = told_in("## Limits of a client")
     parameters = inspect.signature(Pool).parameters
     for name in ("max_connections", "max_idle", "max_waiting", "open_timeout"):
         assert told.pop(name) == [parameters[name].default], name

@@ -15,11 +15,13 @@ import errno
 import logging
 import socket
 import sys
+import time
 from collections.abc import Callable, Hashable, Iterable
 
 from ..aio.answering import Answering
 from ..aio.http import Request, Response
-from ..aio.server.admission import address_of
+from ..aio.server.notices import Notices
+from ..aio.server.places import Places, by_address
 from ..aio.server.targets import Allow, Refused, Resolve, Targets, new_socket
 from ..aio.tunnel import Tunnel
 from ..engine.capsules import CapsuleReader, udp_datagram
@@ -34,7 +36,8 @@ __all__ = ["UdpProxy"]
 logger = logging.getLogger("h2ws_fast.masque")
 
 PACKET = 65536  # more than any packet has
-BATCH = 64  # packets that one flow takes from its socket before others have their turn
+BATCH = 64  # packets that one flow takes, from its socket or its client, before others do
+HEADERS = {socket.AF_INET: 28, socket.AF_INET6: 48}  # octets of IP and UDP before those of a packet
 
 # Not among the names of Python 3.11: <linux/in.h> and <linux/in6.h>.
 LINUX_IP_MTU_DISCOVER = 10
@@ -46,25 +49,19 @@ LINUX_PMTUDISC_DO = 2
 CONTENT = ("content-length", "content-type", "transfer-encoding")
 
 
-def by_address(request: Request) -> Hashable:
-    """Clients are told apart by their address, and those of IPv6 by their /64."""
-    address: Hashable = address_of(request.remote_address)
-    return address
-
-
 class UdpProxy(Answering):
     """Forwards UDP packets for clients: a value for `connect-udp` in `serve(tunnels=...)`.
 
     An open proxy is a gift to attackers: it leads to public addresses alone, but for what it is told.
-    `allow`, `ports`, `private`, `resolve` and `dial_timeout` are as `Dialer` has them; every port is
-    allowed by default. `allow` may be a function of `(request, host, port)` that looks at who asks;
+    `allow`, `ports`, `private`, `deny`, `resolve`, `dial_timeout` and `places` are as `Dialer` has
+    them; every port is allowed by default. `allow` may be a function of `(request, host, port)` that looks at who asks;
     `process_request=basic_auth(...)` of `serve` asks for a password first.
 
     `max_sockets` of all clients, and `max_sockets_per_client` (`client(request)` tells them apart,
     by address where it is not given); beyond them clients are answered 503. `rate`: octets a second
-    that a client may send to targets in all of its tunnels; packets beyond are dropped. UDP can be
-    sent under a false address, and a target answers more than it is asked: with `rate` a client
-    cannot make this proxy flood one.
+    that a client may send to targets in all of its tunnels, with the headers of IP and UDP; packets
+    beyond are dropped. A second's worth may come at once, 65 583 octets at least. With it a client
+    cannot make this proxy flood a target.
 
     `max_waiting`: octets for a client that wait for its window, beyond which packets are dropped.
     A tunnel over which no packet went for `idle_timeout` seconds is ended (RFC 9298 section 3.1:
@@ -83,8 +80,10 @@ class UdpProxy(Answering):
         *,
         ports: Iterable[int] | None = None,
         private: bool = False,
+        deny: Iterable[str] = (),
         max_sockets: int = 1024,
         max_sockets_per_client: int = 64,
+        places: Places | None = None,
         rate: float | None = None,
         client: Callable[[Request], Hashable] = by_address,
         max_waiting: int = 131072,
@@ -93,14 +92,15 @@ class UdpProxy(Answering):
         resolve: Resolve | None = None,
         template: str = DEFAULT_PATH,
     ) -> None:
-        self.targets = Targets(allow, ports=ports, private=private, resolve=resolve)
+        self.targets = Targets(allow, ports=ports, private=private, deny=deny, resolve=resolve)
         self.template = UriTemplate(template)
-        self.max_sockets = max_sockets
         self.max_waiting = max_waiting
         self.idle_timeout = idle_timeout
         self.dial_timeout = dial_timeout
         self._client = client
-        self._quotas = Quotas(max_sockets_per_client, rate)
+        self._places = Places(max_sockets, max_sockets_per_client) if places is None else places
+        self._quotas = Quotas(rate)
+        self._notices = Notices(logger, logging.INFO, time.monotonic)
         self._sockets = 0
         self._counts: dict[str, int] = {name: 0 for name in COUNTED}
         # What all flows receive into: each packet is copied out at once.
@@ -127,16 +127,14 @@ class UdpProxy(Answering):
         try:
             try:
                 host, port = self._target(request)
-                if self._sockets >= self.max_sockets:
+                if not self._places.enter(client):
                     raise Refused(503, "connection_limit_reached")
                 quota = self._quotas.enter(client, loop.time())
-                if quota is None:
-                    raise Refused(503, "connection_limit_reached")
                 self._sockets += 1
-                sock = await self._open(request, host, port)
+                sock = await self._open(request, host, port, client)
             except Refused as refused:
                 self.count("refused")
-                logger.info(
+                self._notices.write(
                     "connect-udp %.200r was refused with %d: %s",
                     request.path,
                     refused.status,
@@ -152,7 +150,8 @@ class UdpProxy(Answering):
                 sock.close()
             if quota is not None:
                 self._sockets -= 1
-                self._quotas.leave(client)
+                self._places.leave(client)
+                self._quotas.leave(client, loop.time())
 
     def _target(self, request: Request) -> tuple[str, int]:
         if any(name in request.headers for name in CONTENT):
@@ -165,10 +164,12 @@ class UdpProxy(Answering):
             raise Refused(404, "http_request_error")
         return target
 
-    async def _open(self, request: Request, host: str, port: int) -> socket.socket:
+    async def _open(
+        self, request: Request, host: str, port: int, client: Hashable
+    ) -> socket.socket:
         try:
             async with asyncio.timeout(self.dial_timeout):
-                addresses = await self.targets.find(request, host, port, socket.SOCK_DGRAM)
+                addresses = await self.targets.find(request, host, port, socket.SOCK_DGRAM, client)
         except TimeoutError:
             raise Refused(504, "dns_timeout") from None
         failure = Refused(502, "destination_unavailable")
@@ -227,6 +228,7 @@ class Flow:
         self._tunnel = tunnel
         self._sock = sock
         self._quota = quota
+        self._headers = HEADERS.get(sock.family, 0)
         self._loop = asyncio.get_running_loop()
         self._reader = CapsuleReader(contexts=True)
         self._active = self._loop.time()  # when a packet went either way
@@ -240,9 +242,13 @@ class Flow:
         try:
             async with asyncio.timeout(None) as self._patience:
                 self._watch()
+                taken = 0
                 while data := await tunnel.recv():
                     for packet in self._reader.receive(data):
                         self._to_target(packet)
+                        taken += 1
+                        if taken % BATCH == 0:
+                            await asyncio.sleep(0)
                     if self._reader.failure is not None:
                         break
                 if self._reader.finish() is not None:
@@ -260,7 +266,7 @@ class Flow:
     def _to_target(self, packet: bytes) -> None:
         proxy = self._proxy
         self._active = now = self._loop.time()
-        if not self._quota.take(len(packet), now):
+        if not self._quota.take(len(packet) + self._headers, now):
             proxy.count("over_rate")
             return
         try:

@@ -18,6 +18,7 @@ from .template import DEFAULT_PATH, UriTemplate, check_target
 __all__ = ["UdpTransport", "UdpTunnel", "connect_udp", "create_datagram_endpoint"]
 
 TOKEN = "connect-udp"
+BATCH = 64  # packets that one tunnel is read of before others have their turn
 
 
 class UdpTunnel:
@@ -39,6 +40,7 @@ class UdpTunnel:
         self.dropped = 0
         self._reader = CapsuleReader(contexts=True)
         self._packets: deque[bytes] = deque()
+        self._in_turn = 0  # packets that were read without waiting
 
     @property
     def response(self) -> Response | None:
@@ -73,6 +75,10 @@ class UdpTunnel:
         Raises StreamClosed once the proxy has ended the tunnel, and StreamReset where it was reset:
         with CONNECT_ERROR (0xa) the target cannot be reached.
         """
+        self._in_turn += 1
+        if self._in_turn >= BATCH:
+            self._in_turn = 0
+            await asyncio.sleep(0)
         while not self._packets:
             if self._reader.failure is not None:
                 self.tunnel.abort(self._reader.error_code)
@@ -141,9 +147,8 @@ async def connect_udp(
     own = session.target
     if made.scheme and (made.scheme, made.authority.lower()) != (own.scheme, own.authority.lower()):
         raise ValueError(f"the session leads to {own.scheme}://{own.authority}, not to {template}")
-    host, port = check_target(host, port)
-    fields = [CAPSULE_PROTOCOL, *fields_of(headers)]
     path = made.expand(host, port)
+    fields = [CAPSULE_PROTOCOL, *fields_of(headers)]
     tunnel = await session.tunnel(TOKEN, path, headers=fields, open_timeout=open_timeout)
     return UdpTunnel(tunnel, host, port, max_waiting)
 
@@ -185,7 +190,7 @@ class UdpTransport(asyncio.DatagramTransport):
         self._protocol.connection_lost(error if isinstance(error, Exception) else None)
 
     def sendto(self, data: Any, addr: Any = None) -> None:
-        if addr is not None and tuple(addr[:2]) != self._udp.remote_address:
+        if addr is not None and self._other(addr):
             raise ValueError(f"this transport leads to {self._udp.remote_address}, not to {addr}")
         if self._closing:
             return
@@ -193,6 +198,11 @@ class UdpTransport(asyncio.DatagramTransport):
             self._udp.send_nowait(data)
         except StreamReset as error:
             self._protocol.error_received(error)
+
+    def _other(self, addr: Any) -> bool:
+        # As it was given, or written in another way.
+        given, known = tuple(addr[:2]), self._udp.remote_address
+        return given != known and check_target(*given) != check_target(*known)
 
     def is_closing(self) -> bool:
         return self._closing
@@ -224,6 +234,9 @@ async def create_datagram_endpoint(
     `connect_udp`. Addresses that the protocol is told are `(host, port)` as they were given here.
     """
     udp = await connect_udp(session, host, port, **options)
-    protocol = protocol_factory()
-    transport = UdpTransport(udp, protocol)
-    return transport, protocol
+    try:
+        protocol = protocol_factory()
+        return UdpTransport(udp, protocol), protocol
+    except BaseException:
+        udp.abort()
+        raise

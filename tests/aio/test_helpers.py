@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from h2ws_fast import (
+    Dialer,
     InvalidStatus,
     Response,
     Router,
@@ -56,6 +57,50 @@ async def test_who_knows_the_password_is_let_in(clear, http, credentials):
             assert response.headers["www-authenticate"].startswith('Basic realm="a realm"')
         for wrong in (None, {"authorization": "Bearer x"}, {"authorization": "Basic ?"}):
             assert (await refused(clear.ws(), http=http, additional_headers=wrong)).status == 401
+
+
+async def test_each_password_of_a_user_lets_in(clear):
+    two = basic_auth("a realm", [("me", "old"), ("me", "new")])
+    async with clear.serve(greet, process_request=two):
+        for password in ("old", "new"):
+            async with connect(
+                clear.ws(), additional_headers=authorization(f"me:{password}")
+            ) as ws:
+                assert await ws.recv() == "hello me"
+        wrong = authorization("me:other")
+        assert (await refused(clear.ws(), additional_headers=wrong)).status == 401
+
+
+async def test_a_proxy_asks_with_fields_of_its_own(clear):
+    """RFC 9110 section 11.7: a CONNECT without a token is a proxy's; one with a token is not."""
+    check = basic_auth("a realm", ("me", "secret"))
+    ((_, right),) = authorization("me:secret").items()
+    ((_, wrong),) = authorization("me:guessed").items()
+    dialer = Dialer(["127.0.0.1:1"], ports=None, private=True)
+    async with (
+        clear.serve(process_request=check, connect=dialer, tunnels={"echo": greet}),
+        Session(clear.http) as session,
+    ):
+        for fields in (
+            {},
+            {"proxy-authorization": wrong},
+            {"authorization": wrong},
+            {"proxy-authorization": wrong, "authorization": right},
+        ):
+            with pytest.raises(InvalidStatus) as caught:
+                await session.connect_tcp("127.0.0.1:1", headers=fields)
+            response = caught.value.response
+            assert response.status == 407
+            assert response.headers["proxy-authenticate"].startswith('Basic realm="a realm"')
+            assert "www-authenticate" not in response.headers
+        for name in ("proxy-authorization", "authorization"):
+            with pytest.raises(InvalidStatus) as caught:
+                await session.connect_tcp("127.0.0.1:1", headers={name: right})
+            assert caught.value.response.status == 502  # let in: nobody listens there
+        with pytest.raises(InvalidStatus) as caught:
+            await session.tunnel("echo", headers={"proxy-authorization": right})
+        assert caught.value.response.status == 401
+        assert "www-authenticate" in caught.value.response.headers
 
 
 async def test_a_function_may_check(clear):

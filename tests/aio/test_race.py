@@ -257,7 +257,7 @@ async def test_giving_up_while_the_losers_leave(monkeypatch):
         return made[-1]
 
     monkeypatch.setattr(race, "_connect", attempt)
-    racing = asyncio.ensure_future(race._race(loop, ["loser", "winner"], None, 0.01))
+    racing = asyncio.ensure_future(race.race(loop, ["loser", "winner"], None, 0.01))
     await leaving.wait()
     racing.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -552,10 +552,10 @@ async def test_a_client_has_its_own_cap(clear):
 
 @row("SEC-8-3")
 async def test_a_client_sends_at_a_rate(clear, within):
-    # Two tunnels of one client share what it has: some ten packets of a thousand octets.
+    # Some sixty packets of a thousand octets at once, as large as the largest; then ten a second.
     proxy = local(rate=10_000)
     async with target(lambda data: None) as it, led(clear, proxy, it.port) as udp:
-        sent = 60
+        sent = 120
         for _ in range(sent):
             await udp.send(bytes(1000))
         await within(lambda: proxy.stats()["over_rate"] + proxy.stats()["to_targets"] == sent)

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
-__all__ = ["ATTEMPT_DELAY_S", "MAX_ADDRESSES", "adopt", "connect_tcp", "in_turn"]
+__all__ = ["ATTEMPT_DELAY_S", "MAX_ADDRESSES", "adopt", "connect_tcp", "in_turn", "race"]
 
 # Section 5: "A simple implementation can have a fixed delay [...] a recommended value for a default
 # delay is 250 milliseconds."
@@ -65,7 +65,7 @@ async def connect_tcp(
             **tls,
         )
         return transport
-    return await adopt(protocol, await _race(loop, turns, local, happy_eyeballs_delay), tls)
+    return await adopt(protocol, await race(loop, turns, local, happy_eyeballs_delay), tls)
 
 
 async def adopt(protocol: Any, sock: socket.socket, tls: dict[str, Any]) -> Any:
@@ -140,12 +140,15 @@ async def _connect(
     return sock
 
 
-async def _race(
+async def race(
     loop: asyncio.AbstractEventLoop,
     turns: list[Found],
-    local: list[Found] | None,
-    delay: float | None,
+    local: list[Found] | None = None,
+    delay: float | None = ATTEMPT_DELAY_S,
 ) -> socket.socket:
+    """Return a connected socket to the first that answers, which the caller owns. `turns`, `local`
+    and `delay` are the addresses and `happy_eyeballs_delay` of `connect_tcp`; raises as that does.
+    """
     running: set[asyncio.Task[socket.socket]] = set()
     errors: list[OSError] = []
     waiting = iter(turns)

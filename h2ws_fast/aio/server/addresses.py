@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from typing import TypeAlias
 
-__all__ = ["is_public"]
+__all__ = ["Address", "forms", "is_own", "is_public"]
 
 Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
@@ -19,6 +20,7 @@ SPECIAL = [
         "10.0.0.0/8",
         "100.64.0.0/10",  # behind a carrier's NAT
         "127.0.0.0/8",
+        "168.63.129.16/32",  # Azure: the host of a virtual machine, with its DNS and its secrets
         "169.254.0.0/16",  # link-local: clouds keep their metadata there
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -49,25 +51,47 @@ def carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return address.sixtofour
 
 
+def parsed(address: str | Address) -> Address:
+    """An address as an object. Raises ValueError where it is none at all."""
+    if isinstance(address, str):
+        return ipaddress.ip_address(address.partition("%")[0])
+    return address
+
+
+def forms(address: str | Address) -> list[Address]:
+    """An address and, where it is one of IPv6 that stands for one of IPv4, that one too."""
+    address = parsed(address)
+    within = carried(address) if isinstance(address, ipaddress.IPv6Address) else None
+    return [address] if within is None else [address, within]
+
+
 def is_public(address: str | Address) -> bool:
     """Is this an address of the Internet? Raises ValueError where it is none at all."""
-    if isinstance(address, str):
-        address = ipaddress.ip_address(address.partition("%")[0])
+    address = forms(address)[-1]
     if isinstance(address, ipaddress.IPv6Address):
-        within = carried(address)
-        if within is None:
-            return address in GLOBAL and not any(address in network for network in SPECIAL_6)
-        address = within
+        return address in GLOBAL and not any(address in network for network in SPECIAL_6)
     return not any(address in network for network in SPECIAL)
 
 
-def is_own(family: int, address: str) -> bool:
-    """Is this one of the machine's own addresses? Nothing is sent to find out."""
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+def is_own(address: str | Address) -> bool:
+    """Is this one of the machine's own addresses, or does it stand for one? Nothing is sent to find
+    out. Raises OSError where there is no socket to ask with."""
+    return any(source_towards(each) == each for each in forms(address))
+
+
+def source_towards(address: Address) -> Address | None:
+    """The address from which this machine sends to another: that one itself where it is here. None
+    where it sends nothing there."""
+    six = isinstance(address, ipaddress.IPv6Address)
+    try:
+        probe = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+    except OSError as error:
+        if error.errno == errno.EAFNOSUPPORT:
+            return None
+        raise
+    with probe:
         try:
-            # The kernel chooses the source, which is the target itself where that is here.
-            probe.connect((address, 9))
-            source = probe.getsockname()[0]
+            probe.connect((str(address), 9))
         except OSError:
-            return False
-    return bool(source == address)
+            return None
+        return parsed(probe.getsockname()[0])

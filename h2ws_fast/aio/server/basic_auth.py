@@ -8,8 +8,9 @@ import hmac
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
 
-from ..http import Request, Response, text_response
+from ..http import Request, Response
 from ..websocket import WebSocket
+from .challenge import challenge, credentials_of
 
 __all__ = ["basic_auth"]
 
@@ -24,10 +25,12 @@ def basic_auth(
 ) -> Callable[[Any, Request], Awaitable[Response | None]]:
     """Make a `process_request` that demands a user name and a password.
 
-    Give `credentials`, one pair `(user, password)` or several, or `check_credentials(user,
+    Give `credentials`, one pair `(user, password)` or several (of one user, too, each of which lets
+    in), or `check_credentials(user,
     password)`, a function or coroutine function that says whether they are right; not both.
-    A WebSocket that is let in has the name as `ws.username`; others are answered 401. `realm` says what is
-    protected, in ASCII. What `on_request` answers is not protected: nobody asks `process_request`.
+    A WebSocket that is let in has the name as `ws.username`; others are answered 401, or 407 where
+    the request is a CONNECT for a proxy (`Dialer`), whose field is `proxy-authorization`. `realm`
+    says what is protected, in ASCII. What `on_request` answers is not protected: nobody asks `process_request`.
 
     Raises TypeError for credentials that are none, ValueError for both or neither.
     """
@@ -38,25 +41,20 @@ def basic_auth(
     if not realm.isascii() or not realm.isprintable():
         raise ValueError(f"realm must be printable ASCII: {realm!r}")
     quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
-    challenge = f'Basic realm="{quoted}", charset="UTF-8"'
-
-    def refuse(problem: str) -> Response:
-        response = text_response(401, f"{problem}\n")
-        response.headers["www-authenticate"] = challenge
-        return response
+    scheme = f'Basic realm="{quoted}", charset="UTF-8"'
 
     async def process_request(what: Any, request: Request) -> Response | None:
-        values = request.headers.get_all("authorization")
+        values = credentials_of(request)
         if not values:
-            return refuse("Credentials are missing")
+            return challenge(request, "Credentials are missing", scheme)
         found = _read(values[0]) if len(values) == 1 else None
         if found is None:
-            return refuse("Credentials are not understood")
+            return challenge(request, "Credentials are not understood", scheme)
         valid = check(*found)
         if isinstance(valid, Awaitable):
             valid = await valid
         if not valid:
-            return refuse("Credentials are wrong")
+            return challenge(request, "Credentials are wrong", scheme)
         if isinstance(what, WebSocket):
             ws: Any = what  # its attributes are the application's
             ws.username = found[0]
@@ -83,15 +81,16 @@ def _checker(credentials: Credentials) -> Check:
         raise TypeError("credentials are a pair (user, password), or several")
     if not all(map(_is_pair, pairs)):
         raise TypeError("credentials are pairs (user, password) of str")
-    known = {user: password.encode() for user, password in pairs}
+    known: dict[str, list[bytes]] = {}
+    for user, password in pairs:
+        known.setdefault(user, []).append(password.encode())
 
     def check(user: str, password: str) -> bool:
         expected = known.get(user)
         # As long for a user who does not exist: the time must not tell who does.
-        equal = hmac.compare_digest(
-            b"" if expected is None else expected, password.encode(errors="surrogateescape")
-        )
-        return equal and expected is not None
+        given = password.encode(errors="surrogateescape")
+        equal = [hmac.compare_digest(each, given) for each in expected or [b""]]
+        return any(equal) and expected is not None
 
     return check
 
