@@ -11,7 +11,17 @@ from typing import Any, TypeVar
 
 from ..aio import tls
 from ..errors import H2WSError
-from ..forward import Link, Rule, Socks, TcpForward, UdpForward, socks_rule, tcp_rule
+from ..forward import (
+    Link,
+    Remotes,
+    Rule,
+    Socks,
+    TcpForward,
+    UdpForward,
+    remote_rule,
+    socks_rule,
+    tcp_rule,
+)
 from ..forward.counts import Counts
 from . import CommandError, loops, numbers, options, twin, version
 from .field import field
@@ -32,9 +42,9 @@ def add_parser(commands: Any) -> None:
     """Describe the command's options."""
     parser = commands.add_parser(
         "forward",
-        help="lead local ports through a server: TCP, UDP and SOCKS5",
-        description="Listen on local ports and lead what comes through a server, everything over "
-        "one HTTP/2 connection.",
+        help="lead local ports through a server, and its ports here: TCP, UDP and SOCKS5",
+        description="Listen on local ports and lead what comes through a server, or have the server "
+        "listen and lead what comes there here, everything over one HTTP/2 connection.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -68,6 +78,15 @@ def add_parser(commands: Any) -> None:
         metavar="[BIND:]PORT",
         help="SOCKS5: clients say where to go; names are resolved there (repeatable)",
     )
+    add(
+        "-R",
+        dest="remote",
+        action="append",
+        default=[],
+        type=_reading(remote_rule),
+        metavar="[BIND:]PORT:HOST:HOSTPORT",
+        help="TCP, the other way: connections to PORT there go to HOST:HOSTPORT here (repeatable)",
+    )
     add("--token", metavar="TOKEN", help="say who asks: authorization: Bearer TOKEN")
     add(
         "--header",
@@ -97,8 +116,8 @@ def _reading(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command until SIGINT or SIGTERM."""
-    if not (arguments.tcp or arguments.udp or arguments.socks):
-        raise CommandError("nothing is to be forwarded: give -L, -U or -D")
+    if not (arguments.tcp or arguments.udp or arguments.socks or arguments.remote):
+        raise CommandError("nothing is to be forwarded: give -L, -U, -D or -R")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("h2ws-fast forward: %(message)s"))
     logging.getLogger("h2ws_fast.forward").addHandler(handler)
@@ -115,14 +134,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _main(arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
-    secure: dict[str, Any] = {}
+    remotes = Remotes(arguments.remote)
+    options: dict[str, Any] = {}
+    if remotes.all:
+        options["tunnels"] = remotes.tunnels
     if arguments.insecure or arguments.cafile:
-        secure["ssl"] = tls.client_context(cafile=arguments.cafile, verify=not arguments.insecure)
-    link = Link(arguments.url, connections=arguments.connections, **secure)
+        options["ssl"] = tls.client_context(cafile=arguments.cafile, verify=not arguments.insecure)
+    link = Link(arguments.url, connections=arguments.connections, **options)
     if arguments.token is not None:
         link.headers = [*link.headers, ("authorization", f"Bearer {arguments.token}")]
     link.headers = [*link.headers, *arguments.header]
-    report = Report(arguments, link)
+    report = Report(arguments, link, remotes)
     on_signals(stop.set, "SIGINT", "SIGTERM")
     on_signals(report.tell, "SIGUSR1")
     async with link:
@@ -138,9 +160,10 @@ async def _main(arguments: argparse.Namespace) -> None:
 class Report:
     """Everything that is forwarded, and what is told of it."""
 
-    def __init__(self, arguments: argparse.Namespace, link: Link) -> None:
+    def __init__(self, arguments: argparse.Namespace, link: Link, remotes: Remotes) -> None:
         self._arguments = arguments
         self._link = link
+        self._remotes = remotes
         self._all: list[tuple[str, Counts]] = []
         self._listeners: list[Any] = []
 
@@ -160,6 +183,9 @@ class Report:
             socks = Socks(link)
             self._listeners.append(socks)
             self._add(f"SOCKS5 {bind}:{socks.listen(bind, port)}", socks.counts)
+        await self._remotes.listen(link)
+        for remote in self._remotes.all:
+            self._add(f"REMOTE {remote.listening_on} -> {remote.rule}", remote.counts)
         if not self._arguments.quiet:
             print("ready", flush=True)
 

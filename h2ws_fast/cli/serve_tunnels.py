@@ -17,7 +17,8 @@ from ..aio.server.basic_auth import basic_auth
 from ..aio.server.dialer import Dialer
 from ..aio.server.server import serve
 from ..engine import Settings
-from ..forward import NamedStreams
+from ..forward import NamedStreams, PortRange, Ports
+from ..forward.lease import LISTEN
 from ..forward.rules import stream_name
 from ..masque import UdpProxy
 from ..masque.template import BadTarget, check_target
@@ -30,10 +31,11 @@ __all__ = ["add_parser", "run"]
 
 EPILOG = """\
 Clients are `h2ws-fast forward`, or whatever speaks CONNECT over HTTP/2 and connect-udp (RFC 9298).
+Ctrl-C or SIGTERM end it, SIGUSR1 tells what was served so far.
 
     h2ws-fast serve-tunnels --allow db.example:5432 --allow 9.9.9.9:53 --user me:secret"""
 
-RESERVED = ("websocket", "connect-udp")
+RESERVED = ("websocket", "connect-udp", LISTEN)
 
 Check = Callable[[Any, Request], Awaitable["Response | None"]]
 
@@ -44,7 +46,8 @@ def add_parser(commands: Any) -> None:
         "serve-tunnels",
         help="lead clients to targets that were allowed, over TCP and UDP",
         description="Dial TCP connections (CONNECT) and send UDP packets (connect-udp) for clients, "
-        "to the targets named by --allow and to nothing else.",
+        "to the targets named by --allow and to nothing else; listen for them on ports that were "
+        "allowed, and on no others.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -70,6 +73,15 @@ def add_parser(commands: Any) -> None:
         metavar="TOKEN:/PATH=HOST:PORT",
         help="where streams by this name lead, of which clients need not know (repeatable)",
     )
+    add(
+        "--allow-listen",
+        action="append",
+        default=[],
+        type=_listening,
+        metavar="[BIND:]PORT[-LAST]",
+        help="where clients may have this end listen for them, on 127.0.0.1 unless BIND says "
+        "otherwise; port 0 is a free one (repeatable)",
+    )
     add("--no-udp", action="store_true", help="TCP alone")
     add("--listen", default="127.0.0.1:8443", metavar="HOST:PORT", help="(127.0.0.1:8443)")
     options.certificate(parser)
@@ -88,6 +100,13 @@ def add_parser(commands: Any) -> None:
         help="what lets in, too: authorization: Bearer TOKEN (repeatable)",
     )
     add("--max-sockets", type=numbers.limit, default=1024, metavar="N", help="to targets (1024)")
+    add(
+        "--max-listeners",
+        type=numbers.limit,
+        default=16,
+        metavar="N",
+        help="ports that one client may have listened on (16)",
+    )
     add(
         "--rate",
         type=numbers.limit,
@@ -119,6 +138,14 @@ def _stream(text: str) -> tuple[str, str, str]:
     return token, path, _target(target)
 
 
+def _listening(text: str) -> str:
+    try:
+        PortRange.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"[BIND:]PORT[-LAST], not {text!r}: {error}") from None
+    return text
+
+
 def _user(text: str) -> tuple[str, str]:
     name, colon, password = text.partition(":")
     if not name or not colon:
@@ -147,8 +174,8 @@ def check_from(users: list[tuple[str, str]], tokens: list[str]) -> Check | None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command until SIGINT or SIGTERM."""
-    if not (arguments.allow or arguments.stream):
-        raise CommandError("nothing is allowed: give --allow or --stream")
+    if not (arguments.allow or arguments.stream or arguments.allow_listen):
+        raise CommandError("nothing is allowed: give --allow, --stream or --allow-listen")
     host, _, digits = arguments.listen.rpartition(":")
     host = host.strip("[]")
     try:
@@ -164,7 +191,7 @@ def run(arguments: argparse.Namespace) -> int:
     logger = logging.getLogger("h2ws_fast")
     logger.addHandler(handler)
     logger.setLevel(logging.WARNING)
-    for name in ("h2ws_fast.aio.dialer", "h2ws_fast.masque"):
+    for name in ("h2ws_fast.aio.dialer", "h2ws_fast.masque", "h2ws_fast.forward"):
         logging.getLogger(name).setLevel(logging.INFO)  # who was refused
     listener = bind(host, port)
     print(
@@ -193,6 +220,14 @@ def _context(arguments: argparse.Namespace, host: str) -> tuple[ssl.SSLContext |
         ) from error
 
 
+def told(taker: Dialer | UdpProxy | Ports) -> str:
+    """The counters of what serves a token, in words."""
+    if isinstance(taker, Dialer):
+        return f"{taker.sockets} sockets, {taker.refused} refused"
+    counters = taker.stats()
+    return ", ".join(f"{counters[name]} {name.replace('_', ' ')}" for name in counters)
+
+
 async def _main(arguments: argparse.Namespace, listener: Any, context: Any, url: str) -> None:
     stop = asyncio.Event()
     on_signals(stop.set, "SIGINT", "SIGTERM")
@@ -202,7 +237,7 @@ async def _main(arguments: argparse.Namespace, listener: Any, context: Any, url:
         "private": arguments.private,
         "max_sockets": arguments.max_sockets,
     }
-    tunnels: dict[str, Any] = {}
+    tunnels: dict[str, Dialer | UdpProxy | Ports] = {}
     named: dict[str, dict[str, str]] = {}
     for token, path, target in arguments.stream:
         named.setdefault(token, {})[path] = target
@@ -210,14 +245,29 @@ async def _main(arguments: argparse.Namespace, listener: Any, context: Any, url:
         tunnels[token] = NamedStreams(targets, max_sockets=arguments.max_sockets)
     if not arguments.no_udp:
         tunnels["connect-udp"] = UdpProxy(**policy, rate=arguments.rate)
+    dialer = Dialer(**policy)
+    if arguments.allow_listen:
+        tunnels[LISTEN] = Ports(
+            arguments.allow_listen, max_listeners_per_client=arguments.max_listeners
+        )
+
+    def tell() -> None:
+        print(f"CONNECT: {told(dialer)}", flush=True)
+        for token, taker in tunnels.items():
+            print(f"{token}: {told(taker)}", flush=True)
+
+    on_signals(tell, "SIGUSR1")
     async with serve(
         sock=listener,
         ssl=context,
         http=("h2",),
-        connect=Dialer(**policy),
+        connect=dialer,
         tunnels=tunnels,
         process_request=check_from(arguments.user, arguments.token),
-        settings=Settings(enable_connect_protocol=bool(tunnels)),
+        settings=Settings(
+            enable_connect_protocol=bool(tunnels),
+            enable_bidirectional_connect=bool(arguments.allow_listen),
+        ),
         backlog=BACKLOG,
     ):
         print(f"listening on {url}", flush=True)

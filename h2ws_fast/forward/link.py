@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeAlias
 
 from ..aio.client.reconnect import backoff
 from ..aio.client.session import Session
@@ -16,6 +17,10 @@ from ..errors import H2WSError
 __all__ = ["Link", "Unavailable"]
 
 logger = logging.getLogger("h2ws_fast.forward")
+
+
+# Called as (number, session) for each connection.
+Attendant: TypeAlias = Callable[[int, Session], Coroutine[Any, Any, None]]
 
 
 class Unavailable(ConnectionError):
@@ -56,6 +61,8 @@ class Link:
         self._sessions: list[Watched | None] = [None] * connections
         self._turn = 0
         self._changed = asyncio.Event()
+        self._attendants: list[Attendant] = []
+        self._attending: dict[int, list[asyncio.Task[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._retired: set[asyncio.Task[None]] = set()
         self.connects = 0
@@ -82,11 +89,28 @@ class Link:
 
     async def close(self) -> None:
         """Close all connections, each with what is open on it."""
-        for task in [*self._tasks, *self._retired]:
+        attending = itertools.chain.from_iterable(self._attending.values())
+        tasks = [*self._tasks, *self._retired, *attending]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._retired, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(each.close() for each in self._sessions if each is not None))
         self._sessions = [None] * len(self._sessions)
+
+    def attend(self, attendant: Attendant) -> None:
+        """Have `attendant(number, session)` run for each connection there is and will be, as a task
+        that is cancelled when the connection is gone or the server takes no more streams on it.
+
+        `number` counts the connections from 0; one that takes the place of another has its number.
+        """
+        self._attendants.append(attendant)
+        for number, session in enumerate(self._sessions):
+            if session is not None:
+                self._start(attendant, number, session)
+
+    def _start(self, attendant: Attendant, number: int, session: Session) -> None:
+        task = asyncio.get_running_loop().create_task(attendant(number, session))
+        self._attending.setdefault(number, []).append(task)
 
     def _keep(self, number: int, session: Watched | None) -> None:
         if session is not None:
@@ -97,6 +121,8 @@ class Link:
     def _entered(self, number: int, session: Watched) -> None:
         self.connects += 1
         self._sessions[number] = session
+        for attendant in self._attendants:
+            self._start(attendant, number, session)
         self._changed.set()
 
     async def _run(self, number: int) -> None:
@@ -117,6 +143,8 @@ class Link:
                     wait.cancel()
             logger.warning("a connection to the server is gone: connecting again")
             self._sessions[number] = None
+            for task in self._attending.pop(number, ()):
+                task.cancel()
             self._retire(session)
 
     def _retire(self, session: Watched) -> None:

@@ -8,6 +8,8 @@ import contextlib
 import logging
 import socket
 import struct
+from collections.abc import Coroutine
+from typing import Any
 
 from ..errors import H2WSError
 from .counts import Counts
@@ -23,6 +25,7 @@ class Listener(abc.ABC):
     def __init__(self, counts: Counts | None = None) -> None:
         self.counts = Counts() if counts is None else counts
         self.sockets: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def listen(self, host: str, port: int) -> int:
@@ -33,6 +36,8 @@ class Listener(abc.ABC):
         listener = socket.socket(family, kind, proto)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:  # 0.0.0.0 is not meant where :: is said
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind(address)
             listener.listen(256)
             listener.setblocking(False)
@@ -40,13 +45,17 @@ class Listener(abc.ABC):
             listener.close()
             raise
         self.sockets.append(listener)
-        self._spawn(self._accept(listener))
+        accepting = self._spawn(self._accept(listener))
+        self._accepting.append(accepting)
+        # Not before the loop has let go of it.
+        accepting.add_done_callback(lambda _: listener.close())
         return int(listener.getsockname()[1])
 
-    def _spawn(self, coroutine: object) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]  # a coroutine, whichever
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -68,7 +77,7 @@ class Listener(abc.ABC):
             await self._forward(sock)
         except (OSError, EOFError, H2WSError) as error:
             counts.failed += 1
-            logger.warning("%s", error)
+            self._failed(error)
             with contextlib.suppress(OSError):  # the client is told at once: TCP is reset
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         finally:
@@ -79,10 +88,16 @@ class Listener(abc.ABC):
         """Serve a connection that was accepted, until it ends. OSError, EOFError and H2WSError count
         as its failure."""
 
+    def _failed(self, error: Exception) -> None:
+        logger.warning("%s", error)
+
+    def stop(self) -> None:
+        """Stop listening; what is open goes on."""
+        for accepting in self._accepting:
+            accepting.cancel()
+
     async def close(self) -> None:
         """Stop listening, and drop what is open."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for listener in self.sockets:
-            listener.close()

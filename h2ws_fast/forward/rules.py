@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import NamedTuple
 
 from ..masque.template import BadTarget, check_target
 
-__all__ = ["Rule", "StreamRule", "socks_rule", "stream_name", "tcp_rule"]
+__all__ = [
+    "PortRange",
+    "Rule",
+    "StreamRule",
+    "remote_rule",
+    "socks_rule",
+    "stream_name",
+    "tcp_rule",
+]
 
 LOCAL = "127.0.0.1"
 
@@ -84,6 +93,35 @@ def stream_name(text: str) -> tuple[str, str]:
     return token.lower(), path
 
 
+class PortRange(NamedTuple):
+    """Ports that may be listened on: `first` to `last` of `bind`, an address."""
+
+    bind: str
+    first: int
+    last: int
+
+    @classmethod
+    def parse(cls, text: str) -> PortRange:
+        """Read `[bind:]port` or `[bind:]first-last`. Raises ValueError."""
+        bind, ports = bound(text, "[bind:]port[-last]")
+        first, dash, last = ports.partition("-")
+        found = cls(address(bind), listening_port(first), listening_port(last if dash else first))
+        if found.first > found.last:
+            raise ValueError(f"the first port is above the last: {text!r}")
+        return found
+
+    def includes(self, bind: str, port: int) -> bool:
+        """Is it among these? `bind` is as `address` returns it."""
+        return bind == self.bind and self.first <= port <= self.last
+
+
+def address(text: str) -> str:
+    """Return an address of IPv4 or IPv6 in its usual form. Raises ValueError, for a zone as well."""
+    if "%" in text:
+        raise ValueError(f"no address without a zone: {text!r}")
+    return str(ipaddress.ip_address(text))
+
+
 def authority_of(host: str, port: int) -> str:
     """Host and port as a CONNECT names them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -91,12 +129,24 @@ def authority_of(host: str, port: int) -> str:
 
 def socks_rule(text: str) -> tuple[str, int]:
     """Read `[bind:]port`. Raises ValueError."""
+    bind, port = bound(text, "[bind:]port")
+    return bind, listening_port(port)
+
+
+def remote_rule(text: str) -> Rule:
+    """Read what `-R` is given: a Rule whose `bind` is an address. Raises ValueError."""
+    rule = Rule.parse(text)
+    return rule._replace(bind=address(rule.bind))
+
+
+def bound(text: str, form: str) -> tuple[str, str]:
+    """Cut what follows `bind` off, which is 127.0.0.1 where it is left out. Raises ValueError."""
     parts = split(text)
     if len(parts) == 1:
         parts.insert(0, LOCAL)
     if len(parts) != 2:
-        raise ValueError(f"[bind:]port, not {text!r}")
-    return parts[0], listening_port(parts[1])
+        raise ValueError(f"{form}, not {text!r}")
+    return parts[0], parts[1]
 
 
 def split(text: str) -> list[str]:

@@ -199,6 +199,37 @@ def test_streams_by_name():
                         say(port)
 
 
+def test_the_other_way():
+    """The server listens, the target is here; it listens again after a new start."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        at = sock.getsockname()[1]
+    with tcp_echo() as tcp:
+        with TunnelServer("--cleartext", "--allow-listen", str(at)) as server:
+            rule = f"{at}:localhost:{tcp}"
+            with Forward(server.url, "-R", rule) as forward:
+                assert forward.ports == [at]
+                assert say(at) == b"hello"
+                forward.process.send_signal(signal.SIGUSR1)
+                read_line(forward.process)
+                told = read_line(forward.process)
+                assert told.startswith(f"REMOTE 127.0.0.1:{at} -> localhost:{tcp}: ")
+                assert " 1 in all, 0 failed, " in told  # its end may not have come yet
+            with pytest.raises(ConnectionError):
+                say(at)
+            with pytest.raises(AssertionError, match="the server does not allow it"):
+                Forward(server.url, "-R", f"0:localhost:{tcp}")
+            with Forward(server.url, "-R", rule):
+                assert say(at) == b"hello"
+                with pytest.raises(AssertionError, match="the port is in use there"):
+                    Forward(server.url, "-R", rule)
+            server.process.send_signal(signal.SIGUSR1)
+            assert read_line(server.process) == "CONNECT: 0 sockets, 0 refused\n"
+            assert read_line(server.process).startswith("connect-udp: 0 sockets, 0 clients, ")
+            told = read_line(server.process)
+            assert told.startswith("tcp-listen: ") and "2 granted, 2 refused, 2 accepted" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -208,7 +239,10 @@ def test_streams_by_name():
         (["forward", "http://127.0.0.1:1", "-D", "0"], "h2ws-fast: http://127.0.0.1:1:"),
         (["forward", "no uri", "-D", "0"], "h2ws-fast: no uri:"),
         (["forward", "http://127.0.0.1:1", "-L", "80:to ken:/a"], "token:/path"),
+        (["forward", "http://127.0.0.1:1", "-R", "localhost:80:a:80"], "-R"),
         (["serve-tunnels"], "nothing is allowed"),
+        (["serve-tunnels", "--allow-listen", "9-8"], "[BIND:]PORT[-LAST]"),
+        (["serve-tunnels", "--stream", "tcp-listen:/a=b:1"], "a meaning of its own"),
         (["serve-tunnels", "--stream", "db:/a"], "TOKEN:/PATH=HOST:PORT"),
         (["serve-tunnels", "--stream", "db:/a=b"], "HOST:PORT"),
         (["serve-tunnels", "--stream", "db=b:1"], "token:/path"),

@@ -62,6 +62,15 @@ async def ask(port, data=b"hello"):
             await writer.wait_closed()
 
 
+async def goes_on(reader, writer):
+    """A connection to `shout` is open still, and ends in good order."""
+    writer.write(b"still")
+    assert await reader.readexactly(5) == b"STILL"
+    writer.write_eof()
+    assert await reader.read() == b"BYE"
+    writer.close()
+
+
 # -- TCP -----------------------------------------------------------------------------------------
 
 
@@ -138,11 +147,7 @@ async def test_a_server_that_leaves_is_left(clear, within):
                     wire.leave()
                 await within(lambda: link.connects == 2)
                 assert await ask(local) == b"HELLOBYE"
-                writer.write(b"still")
-                assert await reader.readexactly(5) == b"STILL"
-                writer.write_eof()
-                assert await reader.read() == b"BYE"
-                writer.close()
+                await goes_on(reader, writer)
 
 
 async def test_without_a_server_there_is_patience(clear, within):

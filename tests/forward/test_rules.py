@@ -2,7 +2,8 @@
 
 import pytest
 
-from h2ws_fast.forward import Rule, StreamRule, socks_rule, tcp_rule
+from h2ws_fast.forward import PortRange, Rule, StreamRule, remote_rule, socks_rule, tcp_rule
+from h2ws_fast.forward.lease import Lease
 from h2ws_fast.forward.rules import stream_name
 
 
@@ -85,3 +86,40 @@ def test_names_of_streams():
     for text in ("", "bytestream", ":/a", "a:b", "/a"):
         with pytest.raises(ValueError):
             stream_name(text)
+
+
+def test_rules_of_the_other_way():
+    assert remote_rule("80:a:81") == Rule("127.0.0.1", 80, "a", 81)
+    assert remote_rule("[0:0::1]:0:a:81").bind == "::1"
+    for text in ("localhost:80:a:81", ":80:a:81", "[fe80::1%lo]:80:a:81"):
+        with pytest.raises(ValueError):
+            remote_rule(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("8080", [("127.0.0.1", 8080)], [("127.0.0.1", 0), ("127.0.0.1", 8081), ("::1", 8080)]),
+        ("0", [("127.0.0.1", 0)], [("127.0.0.1", 1), ("0.0.0.0", 0)]),
+        ("0.0.0.0:1-9", [("0.0.0.0", 1), ("0.0.0.0", 9)], [("0.0.0.0", 0), ("127.0.0.1", 5)]),
+        ("[::0:1]:80-80", [("::1", 80)], [("::", 80), ("127.0.0.1", 80)]),
+    ],
+)
+def test_ports_that_may_be_listened_on(text, inside, outside):
+    ports = PortRange.parse(text)
+    assert all(ports.includes(*each) for each in inside)
+    assert not any(ports.includes(*each) for each in outside)
+
+
+@pytest.mark.parametrize("text", ["", "9-8", "80-", "-80", "1-2-3", "localhost:80", "*:80", ":80"])
+def test_what_is_no_range_of_ports(text):
+    with pytest.raises(ValueError):
+        PortRange.parse(text)
+
+
+def test_leases():
+    lease = Lease("::1", 8080, "0123456789abcdef", 3)
+    assert lease.path == "/listen/%3A%3A1/8080/0123456789abcdef/3"
+    assert Lease.parse(lease.path) == lease
+    assert lease.place == "[::1]:8080"
+    assert Lease.parse("/listen/0%3A0%3A%3A1/8080/0123456789abcdef/3") == lease
