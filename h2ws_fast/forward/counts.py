@@ -17,23 +17,34 @@ class Counts:
         self.opened = 0
         self.open = 0
         self.failed = 0
-        self.sent = 0  # octets towards the target
+        self.sent = 0  # octets towards the target, of what has ended
         self.received = 0
+        self._carried: set[Splice] = set()
 
     async def carry(self, tunnel: Tunnel, sock: socket.socket) -> None:
-        """Make one of a tunnel and a socket until both have ended, and count what passes."""
+        """Make one of a tunnel and a socket until both have ended, and count what passes.
+
+        Raises StreamReset where the other end has reset the tunnel.
+        """
         self.opened += 1
         self.open += 1
         splice = Splice(tunnel, sock)
+        self._carried.add(splice)
         try:
             await splice.run()
         finally:
+            self._carried.discard(splice)
             self.open -= 1
             self.sent += splice.to_tunnel
             self.received += splice.to_socket
+        if splice.failure is not None:
+            raise splice.failure
 
     def __str__(self) -> str:
+        # What is open counts, too.
+        sent = self.sent + sum(splice.to_tunnel for splice in self._carried)
+        received = self.received + sum(splice.to_socket for splice in self._carried)
         return (
             f"{self.open} open, {self.opened} in all, {self.failed} failed, "
-            f"{self.sent} octets sent, {self.received} received"
+            f"{sent} octets sent, {received} received"
         )

@@ -9,12 +9,12 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeAlias
 
-from ..aio.client.reconnect import backoff
+from ..aio.client.reconnect import STABLE_S, backoff
 from ..aio.client.session import Session
 from ..aio.tunnel import Tunnel
 from ..errors import H2WSError
 
-__all__ = ["Link", "Unavailable"]
+__all__ = ["Link", "Unavailable", "words"]
 
 logger = logging.getLogger("h2ws_fast.forward")
 
@@ -25,6 +25,11 @@ Attendant: TypeAlias = Callable[[int, Session], Coroutine[Any, Any, None]]
 
 class Unavailable(ConnectionError):
     """There is no connection to the server, and none came in time."""
+
+
+def words(error: BaseException) -> str:
+    """What an error says; of one that says nothing, its name."""
+    return str(error) or type(error).__name__
 
 
 class Watched(Session):
@@ -40,7 +45,8 @@ class Link:
     """So many connections to one server, used in turn; `async with` it.
 
     Each is made again when it is gone or the server takes no more streams on it: at once the first
-    time, and after delays that are random and grow where that fails. What is open on a connection
+    time, and after delays that are random and grow where that fails, or lasts for less than half a
+    minute. What is open on a connection
     that was replaced goes on until it ends. `arguments` are those of `Session`; `connections` stripes
     what is forwarded over several. `delays()` gives the delays in seconds.
     """
@@ -127,11 +133,14 @@ class Link:
 
     async def _run(self, number: int) -> None:
         # Keep one of the connections.
+        time = asyncio.get_running_loop().time
+        delays = self._again()
         while True:
             session = self._sessions[number]
             if session is None:
-                session = await self._connect()
+                session = await self._connect(delays)
                 self._entered(number, session)
+            begun = time()
             waits = [
                 asyncio.ensure_future(session.left.wait()),
                 asyncio.ensure_future(session.wait_closed()),
@@ -141,11 +150,19 @@ class Link:
             finally:
                 for wait in waits:
                     wait.cancel()
-            logger.warning("a connection to the server is gone: connecting again")
+            # A server that takes connections and ends each is none that is back.
+            if time() - begun >= STABLE_S:
+                delays = self._again()
+            delay = next(delays)
+            logger.warning("a connection to the server is gone: again in %.1f s", delay)
             self._sessions[number] = None
             for task in self._attending.pop(number, ()):
                 task.cancel()
             self._retire(session)
+            await asyncio.sleep(delay)
+
+    def _again(self) -> Iterator[float]:
+        return itertools.chain((0.0,), self._delays())
 
     def _retire(self, session: Watched) -> None:
         # What is open on it may end by itself.
@@ -160,8 +177,7 @@ class Link:
         self._retired.add(task)
         task.add_done_callback(self._retired.discard)
 
-    async def _connect(self) -> Watched:
-        delays = self._delays()
+    async def _connect(self, delays: Iterator[float]) -> Watched:
         while True:
             session = self._make()
             try:
@@ -170,7 +186,7 @@ class Link:
             except (OSError, H2WSError) as error:
                 self.failures += 1
                 delay = next(delays)
-                logger.warning("connecting failed (%s): again in %.1f s", error, delay)
+                logger.warning("connecting failed (%s): again in %.1f s", words(error), delay)
             await asyncio.sleep(delay)
 
     async def session(self) -> Session:
@@ -189,9 +205,14 @@ class Link:
         raise Unavailable("there is no connection to the server")
 
     async def connect_tcp(self, authority: str) -> Tunnel:
-        """Have the server connect to a TCP port: see `session`, and `Session.connect_tcp`."""
+        """Have the server connect to a TCP port: see `session`, and `Session.connect_tcp`.
+
+        What it has in `authorization` is said as a proxy reads it, too.
+        """
+        known = [value for name, value in self.headers if name.lower() == "authorization"]
+        fields = [*self.headers, *(("proxy-authorization", value) for value in known)]
         session = await self.session()
-        return await session.connect_tcp(authority, headers=self.headers)
+        return await session.connect_tcp(authority, headers=fields)
 
     async def tunnel(self, token: str, path: str) -> Tunnel:
         """Open a tunnel to the server by a token: see `session`, and `Session.tunnel`."""

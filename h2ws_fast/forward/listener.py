@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import H2WSError
 from .counts import Counts
+from .link import words
 
 __all__ = ["Listener"]
 
@@ -88,8 +89,11 @@ class Listener(abc.ABC):
         """Serve a connection that was accepted, until it ends. OSError, EOFError and H2WSError count
         as its failure."""
 
+    def __str__(self) -> str:
+        return type(self).__name__
+
     def _failed(self, error: Exception) -> None:
-        logger.warning("%s", error)
+        logger.warning("%s: %s", self, words(error))
 
     def stop(self) -> None:
         """Stop listening; what is open goes on."""

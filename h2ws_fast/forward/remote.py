@@ -14,7 +14,7 @@ from ..aio.server.dialer import Dialer
 from ..aio.server.targets import Refused
 from ..aio.tunnel import Tunnel
 from ..engine.constants import CANCEL, CONNECT_ERROR
-from ..errors import ExtendedConnectUnsupported, H2WSError, InvalidStatus
+from ..errors import ExtendedConnectUnsupported, H2WSError, InvalidStatus, StreamReset
 from .counts import Counts
 from .lease import ACCEPTED, LISTEN, LISTENING_ON, Lease
 from .link import Link
@@ -101,7 +101,10 @@ class Remote:
             logger.warning("connecting to %s failed: %s", rule.authority, refused.error)
             tunnel.abort(CONNECT_ERROR)
             return
-        await self.counts.carry(tunnel, sock)
+        try:
+            await self.counts.carry(tunnel, sock)
+        except StreamReset:  # whoever connected there did it
+            self.counts.failed += 1
 
 
 class Remotes:

@@ -9,7 +9,7 @@ import socket
 from ..errors import H2WSError, InvalidStatus
 from ..masque.template import BadTarget, check_target
 from .counts import Counts
-from .link import Link, Unavailable
+from .link import Link, Unavailable, words
 from .listener import Listener
 from .rules import authority_of
 
@@ -34,6 +34,9 @@ class Socks(Listener):
         super().__init__(counts)
         self.link = link
 
+    def __str__(self) -> str:
+        return "SOCKS5"
+
     async def _forward(self, sock: socket.socket) -> None:
         async with asyncio.timeout(GREETING_S):
             target = await self._greet(sock)
@@ -43,7 +46,7 @@ class Socks(Listener):
             tunnel = await self.link.connect_tcp(target)
         except (OSError, H2WSError) as error:
             await self._reply(sock, reason(error))
-            raise
+            raise ConnectionError(f"to {target}: {words(error)}") from error
         await self._reply(sock, SUCCEEDED)
         await self.counts.carry(tunnel, sock)
 

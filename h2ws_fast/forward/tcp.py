@@ -21,6 +21,9 @@ class TcpForward(Listener):
         self.link = link
         self.rule = rule
 
+    def __str__(self) -> str:
+        return f"TCP to {self.rule}"
+
     async def _forward(self, sock: socket.socket) -> None:
         rule = self.rule
         if isinstance(rule, StreamRule):

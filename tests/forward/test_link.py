@@ -1,0 +1,179 @@
+"""How often the connections to a server are made, and what the listeners tell."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import socket
+import struct
+
+import pytest
+
+from h2ws_fast import Session
+from h2ws_fast.forward import Link, Socks, TcpForward, Unavailable
+from h2ws_fast.forward import link as links
+from tests.aio.test_connect import shout, target
+from tests.support import frames as f
+from tests.support.raw import RawServer
+
+from .test_forward import LOCAL, ask, forwarding, server, to
+
+
+class Delays:
+    """What a Link asks how long it is to wait: nothing, and then for ever. `asked` counts."""
+
+    def __init__(self, quick):
+        self.quick = quick
+        self.asked = 0
+
+    def __call__(self):
+        for delay in itertools.chain([0.0] * self.quick, itertools.repeat(1000.0)):
+            self.asked += 1
+            yield delay
+
+
+@contextlib.asynccontextmanager
+async def counting(serve):
+    """A server of TCP: its port, and a list of who came."""
+    came = []
+
+    async def handler(reader, writer):
+        came.append(writer)
+        await serve(reader, writer)
+        writer.close()
+
+    it = await asyncio.start_server(handler, "127.0.0.1", 0)
+    try:
+        yield it.sockets[0].getsockname()[1], came
+    finally:
+        it.close()
+
+
+async def closes(reader, writer):
+    await reader.read(10)
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+async def test_a_server_that_takes_connections_and_ends_them(within, connections):
+    delays = Delays(quick=4)
+    async with counting(closes) as (port, came):
+        url = f"http://127.0.0.1:{port}"
+        async with Link(url, connections=connections, delays=delays) as link:
+            # The first, one at once, four after delays of none: then it waits.
+            await within(lambda: delays.asked == 5 * connections)
+            await asyncio.sleep(0.2)
+            assert len(came) <= 6 * connections
+            assert link.connected == 0
+
+
+async def test_a_server_that_says_goaway_at_once(within):
+    async def script(peer):
+        seen.append(peer)
+        peer.send(f.goaway(0, 0))
+        await peer.until_eof()
+
+    seen = []
+    delays = Delays(quick=2)
+    async with RawServer(script) as it:
+        async with Link(f"http://127.0.0.1:{it.port}", delays=delays):
+            await within(lambda: delays.asked == 3)
+            await asyncio.sleep(0.2)
+            assert len(seen) <= 4
+
+
+async def test_what_lasted_begins_anew(clear, within, monkeypatch):
+    monkeypatch.setattr(links, "STABLE_S", 0.0)
+    delays = Delays(quick=0)
+    async with target(shout) as port, server(clear, tcp=[port]) as there:
+        async with Link(clear.http, delays=delays) as link:
+            for number in range(2, 5):
+                for wire in list(there._wires):
+                    wire.abort()
+                await within(lambda: link.connects == number)  # noqa: B023  # awaited here
+                async with forwarding(link, TcpForward, to(port), listen=LOCAL) as (_, local):
+                    assert await ask(local) == b"HELLOBYE"
+    assert delays.asked == 0
+
+
+# -- what is told --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lines(caplog):
+    """The warnings of forward."""
+    caplog.set_level(logging.WARNING, "h2ws_fast.forward")
+    return lambda: [each.getMessage() for each in caplog.records]
+
+
+async def failing(port):
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            await reader.readexactly(1)
+        finally:
+            writer.close()
+
+
+async def test_who_failed_and_why(clear, within, lines):
+    async with server(clear, tcp=[1]), Link(clear.http) as link:
+        async with forwarding(link, TcpForward, to(2), listen=LOCAL) as (forward, local):
+            await failing(local)
+            await within(lambda: forward.counts.failed == 1)
+        (line,) = lines()
+        assert line.startswith("TCP to 127.0.0.1:2: ") and "403" in line
+
+
+async def test_an_error_without_words_has_a_name(clear, within, lines, monkeypatch):
+    async with server(clear, tcp=[1]), Link(clear.http) as link:
+
+        async def never(self, *arguments, **options):
+            raise TimeoutError
+
+        monkeypatch.setattr(Session, "connect_tcp", never)
+        async with forwarding(link, TcpForward, to(2), listen=LOCAL) as (forward, local):
+            await failing(local)
+            await within(lambda: forward.counts.failed == 1)
+        async with forwarding(link, Socks, listen=LOCAL) as (forward, local):
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            writer.write(b"\x05\x01\x00\x05\x01\x00\x01\x7f\0\0\1\0\2")
+            assert (await reader.readexactly(12))[3] != 0
+            await within(lambda: forward.counts.failed == 1)
+            writer.close()
+    assert lines() == ["TCP to 127.0.0.1:2: TimeoutError", "SOCKS5: to 127.0.0.1:2: TimeoutError"]
+
+
+async def test_a_tunnel_that_was_reset_has_failed(clear, within, lines):
+    async def resets(reader, writer):
+        await reader.read(1)
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async with target(resets) as port, server(clear, tcp=[port]), Link(clear.http) as link:
+        async with forwarding(link, TcpForward, to(port), listen=LOCAL) as (forward, local):
+            with contextlib.suppress(ConnectionError):
+                await ask(local, bytes(100_000))
+            await within(lambda: forward.counts.failed == 1)
+            assert forward.counts.open == 0
+    assert lines()[0].startswith(f"TCP to 127.0.0.1:{port}: ")
+
+
+async def test_what_is_open_is_told_too(clear, within):
+    async with target(shout) as port, server(clear, tcp=[port]), Link(clear.http) as link:
+        async with forwarding(link, TcpForward, to(port), listen=LOCAL) as (forward, local):
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            writer.write(b"12345")
+            assert await reader.readexactly(5) == b"12345"
+            words = "1 open, 1 in all, 0 failed, 5 octets sent, 5 received"
+            await within(lambda: str(forward.counts) == words)
+            writer.close()
+            words = "0 open, 1 in all, 0 failed, 5 octets sent, 8 received"
+            await within(lambda: str(forward.counts) == words or forward.counts.failed)
+
+
+async def test_a_link_that_never_was(within):
+    async with counting(closes) as (port, _):
+        link = Link(f"http://127.0.0.1:{port}", patience=0.1, delays=Delays(quick=0))
+        async with link:
+            await within(lambda: not link.connected)
+            with pytest.raises(Unavailable):
+                await link.session()
