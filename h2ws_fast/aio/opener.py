@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from .protocol import Wire
     from .websocket import WebSocket
 
-__all__ = ["Opener"]
+__all__ = ["Fields", "Opener"]
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+Fields = list[tuple[str, str]]
 
 
 class Opener(abc.ABC):
@@ -45,7 +47,7 @@ class Opener(abc.ABC):
     async def _extended(self) -> None:
         """Wait until the peer has said what it takes. Raises ExtendedConnectUnsupported."""
 
-    def _own_fields(self, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    def _own_fields(self, fields: Fields) -> list[tuple[str, str]]:
         """The fields of a request, with what else goes into each."""
         return fields
 
@@ -144,11 +146,15 @@ class Opener(abc.ABC):
     async def _tunnel(
         self,
         request: Request,
-        fields: list[tuple[str, str]],
+        fields: Fields,
         open_timeout: float | None,
         *,
         ended: bool = False,
     ) -> Tunnel:
+        async with in_time(self._open_timeout if open_timeout is None else open_timeout):
+            return await self._ask_for_tunnel(request, fields, ended)
+
+    async def _ask_for_tunnel(self, request: Request, fields: Fields, ended: bool) -> Tunnel:
         made: list[Tunnel] = []
 
         def opened(event: Any) -> None:
@@ -156,16 +162,15 @@ class Opener(abc.ABC):
             tunnel.response = Response.received(event, None, request)
             tunnel._sending.wire.conn.attach(tunnel.stream_id, tunnel.feed)
 
-        async with in_time(self._open_timeout if open_timeout is None else open_timeout):
-            if request.protocol is not None:
-                await self._extended()
-            stream_id = await self._start(
-                lambda: int(self._live().conn.request(fields, end_stream=ended))
-            )
-            wire = self._live()
-            made.append(Tunnel(wire, stream_id, request.protocol or "", request))
-            made[0]._sending.ended = ended
-            await Opening(wire, stream_id, opened).until_opened()
+        if request.protocol is not None:
+            await self._extended()
+        stream_id = await self._start(
+            lambda: int(self._live().conn.request(fields, end_stream=ended))
+        )
+        wire = self._live()
+        made.append(Tunnel(wire, stream_id, request.protocol or "", request))
+        made[0]._sending.ended = ended
+        await Opening(wire, stream_id, opened).until_opened()
         self._exchanges.add(made[0])
         return made[0]
 

@@ -204,6 +204,19 @@ def read_offers(fields: Fields) -> bytes | None:
     return b", ".join(lines) if lines else None
 
 
+def check_switched(fields: Fields, token: bytes) -> None:
+    """Check that a 101 changes to `token` (in lower case): RFC 9110 section 7.8.
+
+    Raises `MalformedMessage`.
+    """
+    upgrades = values_of(fields, b"upgrade")
+    if len(upgrades) != 1 or upgrades[0].strip().lower() != token:
+        name = token.decode("latin-1")
+        raise MalformedMessage(f"the server switched to something other than {name}")
+    if not has_token(values_of(fields, b"connection"), b"upgrade"):
+        raise MalformedMessage("Connection does not name upgrade")
+
+
 def check_accepted(
     key: bytes, fields: Fields, offered: Iterable[str], *, extensions: bool = False
 ) -> str | None:
@@ -213,11 +226,7 @@ def check_accepted(
     said of them is for the caller to read. Raises `MalformedMessage` where RFC 6455 section 4.1 has
     the client fail the connection.
     """
-    upgrades = values_of(fields, b"upgrade")
-    if len(upgrades) != 1 or upgrades[0].strip().lower() != b"websocket":
-        raise MalformedMessage("the server switched to something other than websocket")
-    if not has_token(values_of(fields, b"connection"), b"upgrade"):
-        raise MalformedMessage("Connection does not name upgrade")
+    check_switched(fields, b"websocket")
     accepted = values_of(fields, b"sec-websocket-accept")
     if len(accepted) != 1 or accepted[0].strip() != accept_value(key):
         raise MalformedMessage("Sec-WebSocket-Accept does not answer the key")

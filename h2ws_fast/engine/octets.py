@@ -201,6 +201,11 @@ class Octets(Endpoint):
     # -- what it is ----------------------------------------------------------------------------
 
     @property
+    def limits(self):
+        """See `Connection.limits`."""
+        return self._limits
+
+    @property
     def reading(self):
         """Should more be read from the transport now?"""
         return self.takes_more()

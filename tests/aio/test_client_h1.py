@@ -640,7 +640,9 @@ async def test_wrong_arguments(clear):
             with pytest.raises(ValueError):
                 await session.websocket(additional_headers={"host": "x"})
             with pytest.raises(AlpnError):
-                await session.tunnel("t")
+                await session.connect_tcp("a:1")
+            with pytest.raises(ValueError):
+                await session.tunnel("t", headers={"content-type": "x"})
 
 
 async def test_keepalive_and_loss_over_http_1_1():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 
-__all__ = ["user_agent"]
+__all__ = ["named", "user_agent"]
 
 
 @functools.cache
@@ -19,3 +19,10 @@ def user_agent() -> str:
     except metadata.PackageNotFoundError:  # a tree that was never installed
         version = "source"
     return f"Python/{sys.version_info[0]}.{sys.version_info[1]} h2ws_fast/{version}"
+
+
+def named(user_agent_header: str | bool | None) -> str | None:
+    """What goes into the field: the text, that of `user_agent` for True, otherwise nothing."""
+    if isinstance(user_agent_header, str):
+        return user_agent_header
+    return user_agent() if user_agent_header else None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..._twins import warn_if_pure
 from ...engine import Limits, Settings
 from ...engine.agreement import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
-from ...engine.constants import CANCEL, HTTP_1_1_REQUIRED, NO_ERROR
+from ...engine.constants import CANCEL, NO_ERROR
 from ...errors import (
     AlpnError,
     ConnectionTerminated,
@@ -22,7 +22,6 @@ from ...errors import (
     LocalProtocolError,
     NoAvailableStreams,
     PoolFull,
-    StreamReset,
 )
 from .. import tls, uri
 from ..arguments import (
@@ -36,13 +35,13 @@ from ..arguments import (
 from ..http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
 from ..keeper import Keeper
 from ..observer import Observer, check_observer
-from ..opener import Opener
+from ..opener import Fields, Opener
 from ..protocol import Hub, Wire, running_hub
 from ..traced import log_tracer, traced
 from ..tunnel import Tunnel, reset
 from ..websocket import WebSocket
-from .agent import user_agent
-from .fallback import is_remembered, open_upgraded, probe
+from .agent import named
+from .fallback import either, is_remembered, open_tunnel, open_upgraded, probe
 from .fetch import Fetch
 from .opening import Wanted, in_time
 from .serving import Serving
@@ -80,9 +79,9 @@ class Session(Opener):
     once), or `host:port`, which means TLS. `ssl` is a context (`h2ws_fast.aio.tls.client_context`)
     or None (or True) for one that trusts the system's authorities. `await session.connect()` connects too.
 
-    `http="auto"` lets WebSockets fall back to HTTP/1.1, each on a connection of its own, where the
-    server does not take them over HTTP/2 or does not speak it; `http="h1"` has them begin there.
-    Requests and tunnels need HTTP/2. The session serves the origin of `uri` and no other.
+    `http="auto"` lets WebSockets and tunnels fall back to HTTP/1.1, each on a connection of its own,
+    where the server does not take them over HTTP/2 or does not speak it; `http="h1"` has them begin
+    there. Requests and `connect_tcp` need HTTP/2. The session serves the origin of `uri` and no other.
 
     `max_size`, `max_queue` and `write_limit` are as `serve` has them.
 
@@ -197,7 +196,7 @@ class Session(Opener):
         check_count(least=0, none=True, max_waiting=max_waiting)
         self._max_waiting = math.inf if max_waiting is None else max_waiting
         self._refused = 0
-        self._user_agent = _named(user_agent_header)
+        self._user_agent = named(user_agent_header)
         self._way = Way(self.target, proxy, self._user_agent, kwargs, transport)
         self._wire: ClientWire | None = None
         self._led = False  # who opens streams here has waited for its turn elsewhere
@@ -504,7 +503,7 @@ class Session(Opener):
         ConnectionTerminated.
         """
         headers = own_fields(self.target, fields_of(additional_headers))
-        agent = self._user_agent if user_agent_header is True else _named(user_agent_header)
+        agent = self._user_agent if user_agent_header is True else named(user_agent_header)
         if agent is not None and not any(name == "user-agent" for name, _ in headers):
             headers.append(("user-agent", agent))
         wanted = Wanted.of(path, subprotocols, headers, origin, priority, on_message, on_close)
@@ -520,17 +519,19 @@ class Session(Opener):
             return await self._websocket(wanted)
 
     async def _websocket(self, wanted: Wanted) -> WebSocket:
-        if not self._over_h1:
-            try:
-                return await self._websocket_h2(wanted)
-            except ExtendedConnectUnsupported:
-                if self._http != "auto":
-                    raise
-            except StreamReset as error:
-                if self._http != "auto" or error.error_code != HTTP_1_1_REQUIRED:
-                    raise
-            self._over_h1 = True
-        return await open_upgraded(self, wanted)
+        return await either(
+            self, lambda: self._websocket_h2(wanted), lambda: open_upgraded(self, wanted)
+        )
+
+    async def _ask_for_tunnel(self, request: Request, fields: Fields, ended: bool) -> Tunnel:
+        over_h2 = super()._ask_for_tunnel
+        if request.protocol is None:
+            return await over_h2(request, fields, ended)
+        return await either(
+            self,
+            lambda: over_h2(request, fields, ended),
+            lambda: open_tunnel(self, request, ended),
+        )
 
     async def connect_tcp(
         self,
@@ -638,10 +639,3 @@ def own_fields(target: uri.Target, fields: list[tuple[str, str]]) -> list[tuple[
     """What the URI says of the user, unless the fields say it themselves, and the fields."""
     named = {name for name, _ in fields}
     return [*(field for field in target.headers if field[0] not in named), *fields]
-
-
-def _named(user_agent_header: str | bool | None) -> str | None:
-    # What goes into the field, None where there is none.
-    if isinstance(user_agent_header, str):
-        return user_agent_header
-    return user_agent() if user_agent_header else None

@@ -1,11 +1,12 @@
-"""A WebSocket over HTTP/1.1, the client's end: its handshake, and the connection of its own."""
+"""A WebSocket or tunnel over HTTP/1.1, the client's end: its handshake, and a connection of its own."""
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from ...engine import Limits, Role
 from ...engine.agreement import ClientPerMessageDeflateFactory
@@ -14,99 +15,83 @@ from ...engine.constants import NO_ERROR
 from ...engine.endpoint import Endpoint
 from ...engine.events import SinkFailed, Terminated
 from ...engine.h1 import Upgraded
-from ...engine.handshake import check_accepted, is_token, new_key, read_offers
+from ...engine.handshake import check_accepted, check_switched, is_token, new_key, read_offers
 from ...engine.headers import MalformedMessage
+from ...engine.octets import Octets
 from ...errors import ConnectionTerminated, InvalidHandshake, InvalidStatus, NegotiationError
 from ..http import Request, Response
 from ..protocol import Hub
 from .answer import Answer
 from .pace import PacedWire
 
-__all__ = ["Handshake", "UpgradeWire", "dialling"]
+__all__ = ["Handshake", "TunnelHandshake", "UpgradeWire", "dialling"]
+
+# What describes content, which a request that asks for a tunnel and its answer have none of:
+# RFC 9297 section 3.2, and RFC 9110 sections 8.6 and 15.2.
+CONTENT = frozenset(("content-length", "content-type", "transfer-encoding"))
 
 # What the handshake itself says.
-RESERVED = frozenset(
+RESERVED = frozenset(("connection", "content-length", "host", "transfer-encoding", "upgrade"))
+WEBSOCKETS = frozenset(
     (
-        "connection",
-        "content-length",
-        "host",
         "sec-websocket-extensions",
         "sec-websocket-key",
         "sec-websocket-protocol",
         "sec-websocket-version",
-        "transfer-encoding",
-        "upgrade",
     )
 )
 
-Opened = Callable[[Upgraded, Response, "str | None"], None]
+Opened = Callable[[Any, Response, "str | None"], None]
 
 
-class Handshake(Endpoint):
-    """Asks for an upgrade and reads the answer: RFC 6455 section 4.1.
+class Asking(Endpoint):
+    """Asks for an upgrade to what `request.protocol` names, and reads the answer.
 
-    On a 101 that is in order `opened(upgraded, response, subprotocol)` is called; the octets behind
-    it are then `early`. Otherwise `failed(error)`: an InvalidStatus with the whole refusal where
-    there is one. Both are called at most once. `headers` are the fields of the application.
-    Raises ValueError where `subprotocols` or `headers` cannot be sent.
+    On a 101 that is in order `opened(conn, response, subprotocol)` is called, where `conn` is what
+    goes on with the connection; the octets behind it are then `early`. Otherwise `failed(error)`: an
+    InvalidStatus with the whole refusal where there is one. Both are called at most once. Raises
+    ValueError where the fields cannot be sent.
     """
 
     __slots__ = (
         "_answer",
-        "_deflate",
         "_failed",
-        "_key",
         "_limits",
-        "_offered",
         "_opened",
         "_out",
-        "_pool",
         "_queue",
+        "_token",
         "early",
         "terminated",
     )
 
+    reserved: ClassVar[frozenset[str]]  # fields that are not the application's
+
     def __init__(
         self,
         request: Request,
-        subprotocols: Iterable[str],
         limits: Limits,
         opened: Opened,
         failed: Callable[[BaseException], None],
-        *,
-        pool: Pool | None = None,
-        deflate: ClientPerMessageDeflateFactory | None = None,
+        own: Iterable[tuple[str, str]] = (),
     ) -> None:
-        self._deflate = deflate
-        self._offered = list(subprotocols)
-        if len(set(self._offered)) != len(self._offered):
-            raise ValueError(f"a subprotocol is offered twice: {self._offered}")
-        for name in self._offered:
-            if not is_token(name):
-                raise ValueError(f"the subprotocol {name!r} is not a token")
         for name in request.headers:
-            if name in RESERVED:
+            if name in self.reserved:
                 raise ValueError(f"{name} is for the handshake to say; leave it out")
         self._limits = limits
+        self._token = request.protocol or "websocket"
         self._opened = opened
         self._failed = failed
-        self._pool = pool
         self._queue: list[Any] = []
         self.early = b""
         self.terminated = False
-        self._key = new_key()
         fields = [
             ("Host", request.authority),
-            ("Upgrade", "websocket"),
+            ("Upgrade", self._token),
             ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Key", self._key.decode()),
-            ("Sec-WebSocket-Version", "13"),
+            *own,
+            *request.headers.raw_items(),
         ]
-        if self._offered:
-            fields.append(("Sec-WebSocket-Protocol", ", ".join(self._offered)))
-        if deflate is not None:
-            fields.append(("Sec-WebSocket-Extensions", deflate.offer().decode()))
-        fields += list(request.headers.raw_items())
         self._answer = Answer("GET", request.path, fields)
         self._out = self._answer.octets
 
@@ -166,20 +151,22 @@ class Handshake(Endpoint):
             self._fail(refusal)
             return
         try:
-            deflate = self._deflate
-            subprotocol = check_accepted(
-                self._key, answer.fields, self._offered, extensions=deflate is not None
-            )
-            agreed = None if deflate is None else deflate.agree(read_offers(answer.fields))
+            conn, subprotocol = self._agree(answer)
         except MalformedMessage as error:
             self._fail(NegotiationError(error.reason))
+            return
+        except NegotiationError as error:
+            self._fail(error)
             return
         response = answer.response
         assert response is not None
         self.terminated = True
         self.early = answer.rest()
-        upgraded = Upgraded(Role.CLIENT, self._limits, pool=self._pool, agreed=agreed)
-        self._opened(upgraded, response, subprotocol)
+        self._opened(conn, response, subprotocol)
+
+    @abc.abstractmethod
+    def _agree(self, answer: Answer) -> tuple[Endpoint, str | None]:
+        """Return what goes on, and the subprotocol. Raises MalformedMessage or NegotiationError."""
 
     def refused(self) -> InvalidStatus | None:
         """What the server has said so far, if it was a refusal."""
@@ -192,8 +179,66 @@ class Handshake(Endpoint):
         self._failed(error)
 
 
+class Handshake(Asking):
+    """That of a WebSocket: RFC 6455 section 4.1. Raises ValueError for `subprotocols`, too."""
+
+    __slots__ = ("_deflate", "_key", "_offered", "_pool")
+
+    reserved = RESERVED | WEBSOCKETS
+
+    def __init__(
+        self,
+        request: Request,
+        subprotocols: Iterable[str],
+        limits: Limits,
+        opened: Opened,
+        failed: Callable[[BaseException], None],
+        *,
+        pool: Pool | None = None,
+        deflate: ClientPerMessageDeflateFactory | None = None,
+    ) -> None:
+        self._deflate = deflate
+        self._offered = list(subprotocols)
+        if len(set(self._offered)) != len(self._offered):
+            raise ValueError(f"a subprotocol is offered twice: {self._offered}")
+        for name in self._offered:
+            if not is_token(name):
+                raise ValueError(f"the subprotocol {name!r} is not a token")
+        self._pool = pool
+        self._key = new_key()
+        own = [("Sec-WebSocket-Key", self._key.decode()), ("Sec-WebSocket-Version", "13")]
+        if self._offered:
+            own.append(("Sec-WebSocket-Protocol", ", ".join(self._offered)))
+        if deflate is not None:
+            own.append(("Sec-WebSocket-Extensions", deflate.offer().decode()))
+        super().__init__(request, limits, opened, failed, own)
+
+    def _agree(self, answer: Answer) -> tuple[Endpoint, str | None]:
+        deflate = self._deflate
+        subprotocol = check_accepted(
+            self._key, answer.fields, self._offered, extensions=deflate is not None
+        )
+        agreed = None if deflate is None else deflate.agree(read_offers(answer.fields))
+        return Upgraded(Role.CLIENT, self._limits, pool=self._pool, agreed=agreed), subprotocol
+
+
+class TunnelHandshake(Asking):
+    """That of any other protocol, whose octets go on as they are: RFC 9110 section 7.8."""
+
+    __slots__ = ()
+
+    reserved = RESERVED | CONTENT
+
+    def _agree(self, answer: Answer) -> tuple[Endpoint, str | None]:
+        # RFC 9298 section 3.3 says for connect-udp what must be so for all of them.
+        check_switched(answer.fields, self._token.lower().encode("latin-1"))
+        if any(name.decode("latin-1") in CONTENT for name, _ in answer.fields):
+            raise NegotiationError("the answer that opens a tunnel describes content")
+        return Octets(self._limits), None
+
+
 class UpgradeWire(PacedWire, asyncio.BufferedProtocol):
-    """The connection of one WebSocket over HTTP/1.1.
+    """The connection of one WebSocket or tunnel over HTTP/1.1; `make(opened, failed)` asks for it.
 
     `opening` ends when the handshake does, `gone` when the transport is. `on_open(response,
     subprotocol)` makes the WebSocket ready; what came behind the 101 is received then.
@@ -207,23 +252,13 @@ class UpgradeWire(PacedWire, asyncio.BufferedProtocol):
         self,
         hub: Hub,
         limits: Limits,
-        request: Request,
-        subprotocols: Iterable[str],
+        make: Callable[[Opened, Callable[[BaseException], None]], Asking],
         on_open: Callable[[Response, str | None], None],
         on_over: Callable[[UpgradeWire], None],
-        deflate: ClientPerMessageDeflateFactory | None = None,
     ) -> None:
-        handshake = Handshake(
-            request,
-            subprotocols,
-            limits,
-            self._accepted,
-            self._refused,
-            pool=hub.pool,
-            deflate=deflate,
-        )
+        handshake = make(self._accepted, self._refused)
         super().__init__(hub, handshake, limits.write_high)
-        self._handshake: Handshake | None = handshake
+        self._handshake: Asking | None = handshake
         self._on_open = on_open
         self._on_over = on_over
         self.opening: asyncio.Future[None] = hub.loop.create_future()
@@ -231,7 +266,7 @@ class UpgradeWire(PacedWire, asyncio.BufferedProtocol):
         self.watched = True
         self.log = None
 
-    def _accepted(self, conn: Upgraded, response: Response, subprotocol: str | None) -> None:
+    def _accepted(self, conn: Any, response: Response, subprotocol: str | None) -> None:
         handshake = self._handshake
         assert handshake is not None
         self._handshake = None
@@ -257,7 +292,7 @@ class UpgradeWire(PacedWire, asyncio.BufferedProtocol):
             self.over = True
         elif type(event) is SinkFailed:
             self.hub.loop.call_exception_handler(
-                {"message": "the receiver of a WebSocket failed", "exception": event.error}
+                {"message": "the receiver of an upgrade failed", "exception": event.error}
             )
 
     def _lost(self, exc: BaseException | None) -> None:
