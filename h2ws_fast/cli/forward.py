@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from ..aio import tls
-from ..errors import H2WSError
+from ..errors import H2WSError, InvalidURI
 from ..forward import (
     Link,
     Remotes,
@@ -23,13 +24,17 @@ from ..forward import (
     tcp_rule,
 )
 from ..forward.counts import Counts
+from ..forward.link import words
 from . import CommandError, loops, numbers, options, twin, version
+from .credentials import IN_THE_CLEAR, basic, secret, user, without_password
 from .field import field
-from .signals import on_signals
+from .signals import on_signals, unless
 
 __all__ = ["add_parser", "run"]
 
 T = TypeVar("T")
+
+logger = logging.getLogger("h2ws_fast.forward")
 
 EPILOG = """\
 The server is `h2ws-fast serve-tunnels`, or any proxy for CONNECT over HTTP/2 (-L, -D) and for
@@ -87,7 +92,13 @@ def add_parser(commands: Any) -> None:
         metavar="[BIND:]PORT:HOST:HOSTPORT",
         help="TCP, the other way: connections to PORT there go to HOST:HOSTPORT here (repeatable)",
     )
-    add("--token", metavar="TOKEN", help="say who asks: authorization: Bearer TOKEN")
+    add(
+        "--user",
+        type=user,
+        metavar="NAME:PASSWORD",
+        help="say who asks, where the URL does not; @FILE: the first line of a file",
+    )
+    add("--token", type=secret, metavar="TOKEN", help="the same: Bearer TOKEN; or @FILE")
     add(
         "--header",
         action="append",
@@ -120,15 +131,17 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError("nothing is to be forwarded: give -L, -U, -D or -R")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("h2ws-fast forward: %(message)s"))
-    logging.getLogger("h2ws_fast.forward").addHandler(handler)
+    logger.addHandler(handler)
     loop_name, factory = loops.choose(arguments.loop)
     if not arguments.quiet:
         print(f"h2ws-fast {version()} forward: {twin()} engine, {loop_name}", flush=True)
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(_main(arguments))
+    except InvalidURI as error:
+        raise CommandError(f"{without_password(arguments.url)}: {error.problem}") from error
     except (OSError, H2WSError, ValueError) as error:
-        raise CommandError(f"{arguments.url}: {error}") from error
+        raise CommandError(f"{without_password(arguments.url)}: {words(error)}") from error
     return 0
 
 
@@ -141,20 +154,41 @@ async def _main(arguments: argparse.Namespace) -> None:
     if arguments.insecure or arguments.cafile:
         options["ssl"] = tls.client_context(cafile=arguments.cafile, verify=not arguments.insecure)
     link = Link(arguments.url, connections=arguments.connections, **options)
+    known = [value for name, value in link.headers if name == "authorization"]
+    if arguments.user is not None:
+        known.append(basic(*arguments.user))
     if arguments.token is not None:
-        link.headers = [*link.headers, ("authorization", f"Bearer {arguments.token}")]
-    link.headers = [*link.headers, *arguments.header]
+        known.append(f"Bearer {arguments.token}")
+    if len(known) > 1:
+        raise CommandError("say who asks once: in the URL, by --user or by --token")
+    link.headers = [*(("authorization", value) for value in known), *arguments.header]
+    if known and arguments.url.startswith(("http://", "ws://")):
+        logger.warning(IN_THE_CLEAR)
     report = Report(arguments, link, remotes)
     on_signals(stop.set, "SIGINT", "SIGTERM")
     on_signals(report.tell, "SIGUSR1")
+    await unless(stop, _forward(link, report))
+    if not arguments.quiet:
+        report.tell()
+
+
+async def _forward(link: Link, report: Report) -> None:
     async with link:
         try:
             await report.listen()
-            await stop.wait()
+            await asyncio.get_running_loop().create_future()
         finally:
             await report.close()
-    if not arguments.quiet:
-        report.tell()
+
+
+@contextlib.contextmanager
+def listening_on(bind: str, port: int) -> Iterator[None]:
+    """Say where it cannot."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise CommandError(f"cannot listen on {bind}:{port}: {why}") from error
 
 
 class Report:
@@ -173,16 +207,21 @@ class Report:
         for rule in self._arguments.tcp:
             forward = TcpForward(link, rule)
             self._listeners.append(forward)
-            port = forward.listen(rule.bind, rule.port)
+            with listening_on(rule.bind, rule.port):
+                port = forward.listen(rule.bind, rule.port)
             self._add(f"TCP {rule.bind}:{port} -> {rule}", forward.counts)
         for rule in self._arguments.udp:
             packets = UdpForward(link, rule)
             self._listeners.append(packets)
-            self._add(f"UDP {rule.bind}:{packets.listen()} -> {rule}", packets.counts)
+            with listening_on(rule.bind, rule.port):
+                port = packets.listen()
+            self._add(f"UDP {rule.bind}:{port} -> {rule}", packets.counts)
         for bind, port in self._arguments.socks:
             socks = Socks(link)
             self._listeners.append(socks)
-            self._add(f"SOCKS5 {bind}:{socks.listen(bind, port)}", socks.counts)
+            with listening_on(bind, port):
+                port = socks.listen(bind, port)
+            self._add(f"SOCKS5 {bind}:{port}", socks.counts)
         await self._remotes.listen(link)
         for remote in self._remotes.all:
             self._add(f"REMOTE {remote.listening_on} -> {remote.rule}", remote.counts)

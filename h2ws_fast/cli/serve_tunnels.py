@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hmac
+import ipaddress
 import logging
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..aio import tls
-from ..aio.http import Request, Response, text_response
-from ..aio.server.basic_auth import basic_auth
 from ..aio.server.dialer import Dialer
+from ..aio.server.notices import Notices
+from ..aio.server.places import Places
 from ..aio.server.server import serve
 from ..engine import Settings
 from ..forward import NamedStreams, PortRange, Ports
@@ -24,6 +23,7 @@ from ..masque import UdpProxy
 from ..masque.template import BadTarget, check_target
 from . import CommandError, loops, numbers, options, twin, version
 from .certificate import self_signed_context
+from .credentials import IN_THE_CLEAR, check_from, secret, user
 from .listener import BACKLOG, bind, url_of
 from .signals import on_signals
 
@@ -35,9 +35,12 @@ Ctrl-C or SIGTERM end it, SIGUSR1 tells what was served so far.
 
     h2ws-fast serve-tunnels --allow db.example:5432 --allow 9.9.9.9:53 --user me:secret"""
 
+logger = logging.getLogger("h2ws_fast.cli.serve_tunnels")
+
 RESERVED = ("websocket", "connect-udp", LISTEN)
 
-Check = Callable[[Any, Request], Awaitable["Response | None"]]
+# Tunnels have no end of their own that could be waited for.
+CLOSE_S = 1.0
 
 
 def add_parser(commands: Any) -> None:
@@ -89,17 +92,39 @@ def add_parser(commands: Any) -> None:
         "--user",
         action="append",
         default=[],
-        type=_user,
+        type=user,
         metavar="NAME:PASSWORD",
-        help="who may come in (repeatable)",
+        help="who may come in; @FILE: the first line of a file (repeatable)",
     )
     add(
         "--token",
         action="append",
         default=[],
-        help="what lets in, too: authorization: Bearer TOKEN (repeatable)",
+        type=secret,
+        help="what lets in, too: authorization: Bearer TOKEN; or @FILE (repeatable)",
+    )
+    add(
+        "--deny",
+        action="append",
+        default=[],
+        type=_network,
+        metavar="NETWORK",
+        help="addresses that no target may have, as 192.0.2.0/24 (repeatable)",
     )
     add("--max-sockets", type=numbers.limit, default=1024, metavar="N", help="to targets (1024)")
+    add(
+        "--max-sockets-per-client",
+        type=numbers.limit,
+        default=256,
+        metavar="N",
+        help="of one address, of IPv6 a /64 (256)",
+    )
+    add(
+        "--idle-timeout",
+        type=numbers.limit,
+        metavar="SECONDS",
+        help="of TCP, without an octet (no limit)",
+    )
     add(
         "--max-listeners",
         type=numbers.limit,
@@ -138,38 +163,19 @@ def _stream(text: str) -> tuple[str, str, str]:
     return token, path, _target(target)
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _listening(text: str) -> str:
     try:
         PortRange.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"[BIND:]PORT[-LAST], not {text!r}: {error}") from None
     return text
-
-
-def _user(text: str) -> tuple[str, str]:
-    name, colon, password = text.partition(":")
-    if not name or not colon:
-        raise argparse.ArgumentTypeError("NAME:PASSWORD")
-    return name, password
-
-
-def check_from(users: list[tuple[str, str]], tokens: list[str]) -> Check | None:
-    """Who is let in, for `serve(process_request=...)`; None: everybody."""
-    if not users and not tokens:
-        return None
-    basic = basic_auth("tunnels", credentials=users) if users else None
-    good = [f"Bearer {token}".encode() for token in tokens]
-
-    async def check(what: Any, request: Request) -> Response | None:
-        said = request.headers.get("authorization", "").encode("latin-1")
-        # All of them, so that time tells nothing.
-        if any([hmac.compare_digest(said, each) for each in good]):
-            return None
-        if basic is not None:
-            return await basic(what, request)
-        return text_response(401, "The token is missing or wrong\n")
-
-    return check
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -188,9 +194,9 @@ def run(arguments: argparse.Namespace) -> int:
     loop_name, factory = loops.choose(arguments.loop)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger = logging.getLogger("h2ws_fast")
-    logger.addHandler(handler)
-    logger.setLevel(logging.WARNING)
+    all_of_it = logging.getLogger("h2ws_fast")
+    all_of_it.addHandler(handler)
+    all_of_it.setLevel(logging.WARNING)
     for name in ("h2ws_fast.aio.dialer", "h2ws_fast.masque", "h2ws_fast.forward"):
         logging.getLogger(name).setLevel(logging.INFO)  # who was refused
     listener = bind(host, port)
@@ -201,6 +207,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if not arguments.user and not arguments.token:
         print("whoever reaches this port may use it: --user and --token ask who it is", flush=True)
+    elif arguments.cleartext:
+        print(IN_THE_CLEAR, flush=True)
     with listener, asyncio.Runner(loop_factory=factory) as runner:
         url = url_of(listener, host, secure=context is not None)
         runner.run(_main(arguments, listener, context, url))
@@ -231,21 +239,25 @@ def told(taker: Dialer | UdpProxy | Ports) -> str:
 async def _main(arguments: argparse.Namespace, listener: Any, context: Any, url: str) -> None:
     stop = asyncio.Event()
     on_signals(stop.set, "SIGINT", "SIGTERM")
+    places = Places(arguments.max_sockets, arguments.max_sockets_per_client)
     policy: dict[str, Any] = {
         "allow": arguments.allow,
         "ports": None,
         "private": arguments.private,
-        "max_sockets": arguments.max_sockets,
+        "deny": arguments.deny,
+        "places": places,
     }
+    patience = {"idle_timeout": arguments.idle_timeout}
+    notices = Notices(logger, logging.WARNING, asyncio.get_running_loop().time)
     tunnels: dict[str, Dialer | UdpProxy | Ports] = {}
     named: dict[str, dict[str, str]] = {}
     for token, path, target in arguments.stream:
         named.setdefault(token, {})[path] = target
     for token, targets in named.items():
-        tunnels[token] = NamedStreams(targets, max_sockets=arguments.max_sockets)
+        tunnels[token] = NamedStreams(targets, places=places, **patience)
     if not arguments.no_udp:
         tunnels["connect-udp"] = UdpProxy(**policy, rate=arguments.rate)
-    dialer = Dialer(**policy)
+    dialer = Dialer(**policy, **patience)
     if arguments.allow_listen:
         tunnels[LISTEN] = Ports(
             arguments.allow_listen, max_listeners_per_client=arguments.max_listeners
@@ -263,12 +275,13 @@ async def _main(arguments: argparse.Namespace, listener: Any, context: Any, url:
         http=("h2",),
         connect=dialer,
         tunnels=tunnels,
-        process_request=check_from(arguments.user, arguments.token),
+        process_request=check_from(arguments.user, arguments.token, notices),
         settings=Settings(
             enable_connect_protocol=bool(tunnels),
             enable_bidirectional_connect=bool(arguments.allow_listen),
         ),
         backlog=BACKLOG,
+        close_timeout=CLOSE_S,
     ):
         print(f"listening on {url}", flush=True)
         await stop.wait()
