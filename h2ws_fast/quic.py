@@ -6,7 +6,8 @@ where UDP does not get through, a program goes on with these imports. Each strea
 extended CONNECT; its number goes with it in a field. Either end opens streams, of one direction too.
 
 What HTTP/2 cannot say: RST_STREAM ends both directions, so `reset_stream` and `stop_stream` of a
-stream of two directions are one and the same. There are no datagrams here.
+stream of two directions are one and the same. There are no datagrams here. `send_stream_data` knows
+no back-pressure; the writers of `create_stream` do: `drain()` waits for the peer.
 """
 
 from __future__ import annotations
