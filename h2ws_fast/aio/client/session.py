@@ -197,7 +197,11 @@ class Session(Opener):
         self._way = Way(self.target, proxy, self._user_agent, kwargs, transport)
         self._wire: ClientWire | None = None
         self._led = False  # who opens streams here has waited for its turn elsewhere
-        self._over_h1 = http == "h1"  # WebSockets go over HTTP/1.1, each on its own connection
+        # WebSockets go over HTTP/1.1, each on its own connection. Where there is one connection and
+        # no ALPN, nothing can be tried out: what every server understands is said then.
+        self._over_h1 = http == "h1" or (
+            http == "auto" and self._way.once and self._ssl is None and transport is None
+        )
         self._spare: Any = None  # a transport over which the server chose HTTP/1.1
         self._others: set[Any] = set()  # connections over HTTP/1.1, and those that were replaced
         self._keeper: Keeper | None = None
