@@ -276,7 +276,6 @@ async def test_socks(clear):
         (connect_to("other.example", 443), b"\x05\x02"),
         (connect_to("a b", 443), b"\x05\x01"),
         (connect_to("127.0.0.1", 80, command=2), b"\x05\x07"),  # BIND
-        (connect_to("127.0.0.1", 80, command=3), b"\x05\x07"),
         (b"\x05\x01\x00\x02", b"\x05\x08"),
     ],
 )

@@ -81,12 +81,12 @@ async def test_more_senders_at_once_than_tunnels(clear, within):
             for sock in (two, one, two):
                 sock.sendto(b"again", ("127.0.0.1", local))
                 assert await packet(sock) == b"again"
-        assert len(forward._flows) == 1
+        assert len(forward.flows) == 1
 
 
 async def test_a_default_server_refuses_no_default_client(clear):
     async with led(clear) as (_, proxy, forward, _):
-        assert forward._max_flows < proxy._places._max_sockets_per_client
+        assert forward.flows.max_flows < proxy._places._max_sockets_per_client
 
 
 async def test_a_server_that_never_answers_is_told(clear, within, caplog, monkeypatch):
@@ -114,7 +114,7 @@ async def test_a_proxy_that_does_not_end_its_side(clear, within, monkeypatch):
         await asyncio.sleep(60)
 
     heard = []
-    monkeypatch.setattr("h2ws_fast.forward.udp.LEAVING_S", 0.2)
+    monkeypatch.setattr("h2ws_fast.forward.flows.LEAVING_S", 0.2)
     async with clear.serve(tunnels={"connect-udp": heedless}, close_timeout=0.1):
         async with Link(clear.http) as link:
             forward = UdpForward(link, to(9), idle_timeout=0.2)
