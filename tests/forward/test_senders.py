@@ -49,8 +49,9 @@ async def test_each_question_from_another_port(clear, within, places):
     end has."""
     proxy = UdpProxy(private=True, max_sockets_per_client=places)
     async with led(clear, proxy=proxy, max_flows=20) as (_, _, forward, local):
-        for _ in range(60):
-            with endpoint() as sock:
+        with contextlib.ExitStack() as kept:  # else a port may come twice
+            for _ in range(60):
+                sock = kept.enter_context(endpoint())
                 sock.sendto(b"question", ("127.0.0.1", local))
                 assert await packet(sock) == b"question"
         assert forward.counts.failed == 0
