@@ -160,6 +160,7 @@ class Http2:
         self.window = 65535
         self.initial = self.server_initial = 65535
         self.credit = 0
+        self.credits = {}  # of each stream: more than it received would exceed its window
         self.started = self.asked = False
         self.frames, self.echoes, self.windows, self.queues = {}, {}, {}, {}
         self.blocked = {}
@@ -238,6 +239,7 @@ class Http2:
                 if flags & 0x9:
                     raise Failed("the server ended a stream, or pads")
                 self.credit += length
+                self.credits[stream_id] = self.credits.get(stream_id, 0) + length
                 finished = self.echoes[stream_id].take(body)
                 if finished:
                     done += finished
@@ -247,8 +249,9 @@ class Http2:
         self.rest = data[at:]
         if self.credit > CREDIT:
             out.append(wire.window_update(0, self.credit))
-            out += (wire.window_update(sid, CREDIT // self.streams) for sid in self.frames)
+            out += (wire.window_update(sid, octets) for sid, octets in self.credits.items())
             self.credit = 0
+            self.credits = {}
         self.link.write(b"".join(out))
         return done
 
