@@ -20,7 +20,7 @@ cdef class Hub:
     cdef readonly object pool
     cdef readonly dict known
     cdef bint busy
-    cdef readonly bint scheduled
+    cdef bint scheduled
     cdef Wire current
     cdef list dirty
     cdef list ready
@@ -78,6 +78,11 @@ cdef class Wire:
     cdef bint plain
     @cython.locals(hub=Hub)
     cdef object _touch(self)
+    @cython.locals(hub=Hub, previous=Wire, busy=bint)
+    cdef object _receive(self, object data, double now)
+    cdef bint _rests(self) except -1
+    cdef object _leave(self, double now)
+    cdef object _write_failed(self, object error)
     cpdef object pull(self)
     cpdef object _settled(self)
     cpdef object become(self, Endpoint conn)

@@ -87,9 +87,8 @@ class Hub:
     def schedule(self):
         """Make `flush` run soon."""
         if not self.scheduled:
-            # In this order: in debug mode `call_soon` raises where another thread calls.
-            self.loop.call_soon(self.flush)
             self.scheduled = True
+            self.loop.call_soon(self.flush)
 
     def flush(self):
         """Wake who is ready and write what verbs left behind."""
@@ -103,7 +102,7 @@ class Hub:
         now = self.time()
         for wire in dirty:
             try:
-                wire._settle(None, now)
+                wire._leave(now)
             except Exception:
                 logger.exception("writing to a connection failed")
                 wire.abort()
@@ -258,7 +257,8 @@ class Wire:
     """One connection: a transport on one side, the engine on the other.
 
     A subclass that is also an `asyncio.BufferedProtocol` says what to do with events of the
-    connection (`_event`), when there is a transport (`_opened`) and when it is gone (`_lost`).
+    connection (`_event`), when there is a transport (`_opened`) and when it is gone (`_lost`). As an
+    `asyncio.Protocol` it gets `bytes` of each read, for an engine that keeps them as they are.
     """
 
     __slots__ = (
@@ -343,15 +343,22 @@ class Wire:
         return self.hub.buffer
 
     def buffer_updated(self, n):
-        hub = self.hub
-        data = hub.buffer
+        data = self.hub.buffer
         if self.spare is not None:
             data = self.spare
             self.spare = None
+        self._receive(data[:n], self.hub.time())
+
+    def data_received(self, data):
+        # An engine that wants its octets so reads no clock: see `_rests`.
+        self._receive(data, 0.0)
+
+    def _receive(self, data, now):
+        hub = self.hub
         if self.closing or hub.current is self:
             return
         if self.discarding:
-            self.discarded += n
+            self.discarded += len(data)
             if self.discarded > DISCARD:
                 self._hang_up()
             return
@@ -360,16 +367,18 @@ class Wire:
         hub.busy = True
         hub.current = self  # what receivers say is written by `settle`, and needs no `flush`
         events = None
-        now = hub.time()
         try:
-            events = self.conn.receive_data(data[:n], now)
+            events = self.conn.receive_data(data, now)
         except (SystemExit, KeyboardInterrupt) as error:
             # From a receiver. The transport that called us would swallow it; the loop does not.
             hub.loop.call_soon(_raise, error)
         finally:
             hub.busy = busy
             hub.current = previous
-        self._settle(events, now)
+        if events or hub.ready or not self._rests():
+            self._settle(events, now or hub.time())
+        else:
+            self.touched = False
 
     def eof_received(self):
         if not self.lost:
@@ -428,6 +437,14 @@ class Wire:
     def _settled(self):
         """A batch is done, and `watched` is set."""
 
+    def _rests(self):
+        # Octets came. Is there nothing that `_settle` would do?
+        return False
+
+    def _leave(self, now):
+        # Verbs were called outside of a batch.
+        self._settle(None, now)
+
     def _lost(self, exc):
         """The transport is gone."""
 
@@ -461,11 +478,11 @@ class Wire:
     def _touch(self):
         # What compiled code calls: nothing looks for an override.
         if not self.touched:
+            self.touched = True
             hub = self.hub
             if hub.current is not self:
-                hub.schedule()
                 hub.dirty.append(self)
-            self.touched = True
+                hub.schedule()
 
     def become(self, conn):
         """From here on `conn` speaks for this end. What the last one had to say must be written."""
@@ -565,10 +582,12 @@ class Wire:
                     # Otherwise what is taken now would only stand before what is said next.
                     asked = PULL_MORE
         except (OSError, RuntimeError) as error:
-            # The transport noticed before we were told; connection_lost follows.
-            logger.debug("writing failed: %s", error)
-            self.closing = True
-            transport.abort()
+            self._write_failed(error)
+
+    def _write_failed(self, error):
+        # The transport noticed before we were told; connection_lost follows.
+        logger.debug("writing failed: %s", error)
+        self.abort()
 
     def _arm(self, now):
         # One timer a connection: it may fire early, it is never late. What is far away is left to

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
@@ -152,25 +151,15 @@ class Receiving:
         self.wire.touch()
         return data
 
-    def take(self, most: float = math.inf) -> bytes:
-        """Return what has arrived and was not read, without waiting; b"" where that is nothing.
-
-        Up to `most` octets, or one piece as it came where that is longer. The rest waits, uncredited.
-        """
-        pieces = self._pieces
-        if not pieces:
+    def take(self) -> bytes:
+        """Return what has arrived and was not read, without waiting; b"" where that is nothing."""
+        if not self._pieces:
             return b""
-        credits = self._credits
-        data = pieces.popleft()
-        credit = credits.popleft()
-        if pieces:
-            taken = [data]
-            size = len(data)
-            while pieces and (size := size + len(pieces[0])) <= most:
-                taken.append(pieces.popleft())
-                credit += credits.popleft()
-            data = b"".join(taken)
-        self.wire.conn.consumed(self.stream_id, credit)
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self.wire.conn.consumed(self.stream_id, sum(self._credits))
+        self._credits.clear()
         self.wire.touch()
         return data
 
@@ -236,9 +225,8 @@ class Sending:
             self.fail(StreamReset(event.error_code, event.reason, event.retryable))
 
     def fail(self, error: StreamReset) -> None:
-        """Nothing can be sent any more. The first to say so tells why."""
-        if self._error is None:
-            self._error = error
+        """Nothing can be sent any more."""
+        self._error = error
         self._wake()
 
     def _wake(self) -> None:
@@ -356,17 +344,14 @@ class Tunnel:
 
     def feed(self, event: Any) -> None:
         """An event of the stream."""
-        kind = type(event)
-        if kind is Closed:
-            return
-        self._receiving.feed(event)
-        if kind is not Data:
+        if type(event) is not Closed:
+            self._receiving.feed(event)
             self._sending.feed(event)
-        if self._transport is not None:
-            self._transport.heard()
-        if self._patience is not None and self._receiving.finished:
-            self._patience.cancel()
-            self._patience = None
+            if self._transport is not None:
+                self._transport.heard()
+            if self._patience is not None and self._receiving.finished:
+                self._patience.cancel()
+                self._patience = None
 
     def stream(self, limit: int = LIMIT) -> ByteStream:
         """Return it as a ByteStream, with asyncio's methods; a reader of it holds `limit` octets.
@@ -487,22 +472,18 @@ class Tunnel:
         self._sending.finish()
 
     def _give_up(self) -> None:
-        # The session is closed, and the peer has not ended its side in time. Where it has, what
-        # still waits here may leave.
-        if not (self._receiving.finished and self._sending.ended):
-            self.abort()
+        # The session is closed, and the peer has not ended its side in time.
+        self.abort()
 
     def abort(self, error_code: int = CANCEL) -> None:
         """Reset the stream: the peer sees an abnormal end."""
-        sending = self._sending
-        if self._receiving.finished and sending.ended and not sending.waiting():
-            return  # it is over, and all of it has left
-        reset(sending.wire, self.stream_id, error_code)
-        error = StreamReset(error_code, "reset here")
-        self._receiving.fail(error)
-        sending.fail(error)
-        if self._transport is not None:
-            self._transport.cut()
+        if not (self._receiving.finished and self._sending.ended):
+            reset(self._sending.wire, self.stream_id, error_code)
+            error = StreamReset(error_code, "reset here")
+            self._receiving.fail(error)
+            self._sending.fail(error)
+            if self._transport is not None:
+                self._transport.heard()
 
     async def __aenter__(self) -> Tunnel:
         return self

@@ -14,6 +14,7 @@ cdef class Octets(Endpoint):
     cdef Limits _limits
     cdef Sink _sink
     cdef list _queue
+    cdef bytes _first
     cdef list _out
     cdef int64_t _queued
     cdef int64_t _held
@@ -33,8 +34,11 @@ cdef class Octets(Endpoint):
     @cython.locals(out=list, buffers=list, room=int64_t, n=int64_t, taken=Py_ssize_t)
     cpdef list data_to_send(self, int64_t max_bytes=*, double now=*)
     cpdef arm(self, double now)
+    cpdef bint at_rest(self) except -1
+    @cython.locals(piece=bytes)
+    cpdef bytes sole(self)
     cpdef double deadline(self)
-    @cython.locals(n=int64_t)
+    @cython.locals(n=int64_t, piece=bytes)
     cpdef int64_t send_data(self, int64_t stream_id, data, bint end_stream=*) except -1
     cpdef consumed(self, int64_t stream_id, int64_t credit)
     cpdef int64_t waiting(self, int64_t stream_id) except -1

@@ -23,6 +23,7 @@ class Octets(Endpoint):
         "_due",
         "_ended_here",
         "_ended_there",
+        "_first",
         "_held",
         "_high",
         "_limits",
@@ -42,6 +43,7 @@ class Octets(Endpoint):
         self._stream_id = stream_id
         self._sink = None
         self._queue = []
+        self._first = None  # of most that wait there is no second, and a list takes longer
         self._out = []
         self._queued = 0
         self._held = 0
@@ -58,8 +60,11 @@ class Octets(Endpoint):
 
     def receive_data(self, data, now=0.0):
         """See `Connection.receive_data`."""
-        # What a Wire gives; and `tobytes` takes half of what `bytes` takes.
-        octets = data.tobytes() if type(data) is memoryview else bytes(data)
+        if type(data) is bytes:
+            octets = data
+        else:
+            # What a Wire gives; and `tobytes` takes half of what `bytes` takes.
+            octets = data.tobytes() if type(data) is memoryview else bytes(data)
         n = len(octets)
         if n and not self._ended_there and not self.terminated:
             self._received += n
@@ -102,6 +107,9 @@ class Octets(Endpoint):
     def data_to_send(self, max_bytes=65536, now=0.0):
         """See `Connection.data_to_send`."""
         out = self._out
+        if self._first is not None:
+            out.insert(0, self._first)
+            self._first = None
         if not out:
             return out
         room = max_bytes
@@ -140,6 +148,26 @@ class Octets(Endpoint):
         elif self._due == NEVER:
             self._due = now + self._limits.write_timeout_s
 
+    def at_rest(self):
+        """Is there nothing to write, to tell or to end, and room for more that comes?"""
+        return (
+            not self._queued
+            and not self._queue
+            and not self._ended_here
+            and self._held <= self._limits.write_high
+        )
+
+    def sole(self):
+        """As `data_to_send`, where one piece waits and nothing else follows from taking it; or None."""
+        piece = self._first
+        if piece is None or self._out or self._high or self._ended_here or self._queue:
+            return None
+        self._first = None
+        self._sent += self._queued
+        self._queued = 0
+        self._due = NEVER
+        return piece
+
     def deadline(self):
         """See `Connection.deadline`."""
         return self._due
@@ -163,7 +191,11 @@ class Octets(Endpoint):
             raise LocalProtocolError("our side of the connection has ended")
         n = len(data)
         if n:
-            self._out.append(data if type(data) is bytes else bytes(data))
+            piece = data if type(data) is bytes else bytes(data)
+            if self._queued:
+                self._out.append(piece)
+            else:
+                self._first = piece
             self._queued += n
             if self._queued > self._limits.write_high:
                 self._high = True
@@ -257,6 +289,7 @@ class Octets(Endpoint):
         self._queue.append(Terminated(NO_ERROR, "both sides have ended", remote))
 
     def _break(self, reason, remote):
+        self._first = None
         self._out = []
         self._queued = 0
         self.broken = True

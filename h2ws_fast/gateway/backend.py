@@ -38,7 +38,7 @@ DOWN_S = 0.5
 MAX_DOWN_S = 30.0
 
 
-class H1Link(PacedWire, asyncio.BufferedProtocol):
+class H1Link(PacedWire, asyncio.Protocol):
     """A connection to a backend over HTTP/1.1, and the tunnel that it may become."""
 
     __slots__ = ("_backend", "client")

@@ -56,6 +56,48 @@ def test_what_leaves_is_bounded_and_whole(tunnel, most):
     assert came == b"abcdefgh"
 
 
+def test_a_piece_that_waits_alone_leaves_by_itself(tunnel):
+    assert tunnel.sole() is None
+    tunnel.send_data(7, b"abc")
+    tunnel.arm(1.0)
+    assert tunnel.sole() == b"abc"
+    assert tunnel.waiting(7) == 0 and tunnel.stats()["octets_sent"] == 3
+    assert tunnel.next_timeout() is None and tunnel.sole() is None and tunnel.data_to_send() == []
+
+
+def test_pieces_that_wait_together_leave_in_their_order(tunnel):
+    for piece in (b"a", b"b"):
+        tunnel.send_data(7, piece)
+    assert tunnel.sole() is None and sent(tunnel, 1) == b"a"
+    tunnel.send_data(7, b"c")
+    assert tunnel.sole() is None and sent(tunnel) == b"bc"
+    tunnel.send_data(7, b"d")
+    assert tunnel.sole() == b"d"
+
+
+def test_what_something_follows_from_does_not_leave_by_itself(tunnel):
+    tunnel.attach(7, lambda event: None)
+    tunnel.send_data(7, bytes(101))  # Drained
+    assert tunnel.sole() is None and sent(tunnel) == bytes(101)
+    tunnel.send_data(7, b"bye", True)  # the end of this side
+    assert tunnel.sole() is None and sent(tunnel) == b"bye"
+
+
+def test_it_rests_while_there_is_nothing_to_do(tunnel):
+    assert tunnel.at_rest()
+    tunnel.receive_data(bytes(100))
+    assert tunnel.at_rest()
+    tunnel.receive_data(b"x")  # too much that nobody has taken
+    assert not tunnel.at_rest()
+    tunnel.consumed(7, 101)
+    tunnel.send_data(7, b"x")
+    assert not tunnel.at_rest()
+    sent(tunnel)
+    assert tunnel.at_rest()
+    tunnel.send_data(7, b"", True)
+    assert not tunnel.at_rest()
+
+
 def test_drained_follows_what_was_too_much(tunnel):
     heard = []
     tunnel.attach(7, heard.append)
@@ -122,9 +164,10 @@ def test_a_loss_is_a_reset_unless_all_was_over(tunnel, ended):
 
 def test_resets_drop_what_is_queued(tunnel, twin):
     tunnel.send_data(7, b"x")
+    tunnel.send_data(7, b"y")
     tunnel.reset(7)
     assert told(tunnel.events()) == [("Reset",), ("Terminated",)]
-    assert tunnel.broken and tunnel.data_to_send() == []
+    assert tunnel.broken and tunnel.data_to_send() == [] and tunnel.sole() is None
     closed = twins.of(twin, "sender").StreamClosed
     for act in (lambda: tunnel.reset(7), lambda: tunnel.send_data(7, b"x")):
         with pytest.raises(closed):

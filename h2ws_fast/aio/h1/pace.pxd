@@ -5,11 +5,17 @@ from ...engine.octets cimport Octets
 from ..protocol cimport Wire
 
 cdef Py_ssize_t MAX_UNREAD
+cdef double NEVER
 
 
 cdef class PacedWire(Wire):
     cdef readonly bint held
     cdef readonly bint left
+    @cython.locals(octets=Octets)
+    cdef bint _rests(self) except -1
+    @cython.locals(octets=Octets)
+    cdef object _leave(self, double now)
+    cdef bint _takes(self) except -1
     @cython.locals(upgraded=bint, held=bint, octets=Octets)
     cpdef object _settled(self)
     cdef object _cut_off(self)

@@ -8,6 +8,7 @@ import contextlib
 import socket
 import struct
 
+from ...engine.constants import NEVER
 from ...engine.h1 import Upgraded
 from ...engine.octets import Octets
 from ..protocol import Wire
@@ -31,6 +32,43 @@ class PacedWire(Wire):
     def http_version(self):
         """What is spoken: "2" or "1.1"."""
         return "1.1" if self.watched else "2"
+
+    # Behind a proxy's 101 octets pass without what a Wire does for all others. With reads that are
+    # `bytes` at once it takes 5800 instructions a message there and back, from a tunnel over HTTP/2
+    # to one over HTTP/1.1; otherwise 9200.
+
+    def _rests(self):
+        conn = self.conn
+        if type(conn) is not Octets or self.held:
+            return False
+        octets = conn
+        return octets.at_rest()
+
+    def _leave(self, now):
+        conn = self.conn
+        if type(conn) is Octets and self._takes():
+            octets = conn
+            data = octets.sole()
+            if data is not None:
+                self.touched = False
+                try:
+                    self.transport.write(data)
+                except (OSError, RuntimeError) as error:
+                    self._write_failed(error)
+                if not self._rests():
+                    self._settled()
+                return
+        self._settle(None, now)
+
+    def _takes(self):
+        # Does the transport take octets, and does no timer run?
+        return (
+            not self.paused
+            and not self.closing
+            and not self.over
+            and self.due == NEVER
+            and self.transport is not None
+        )
 
     def _settled(self):
         # After every message of a WebSocket: compiled, it is a sixth of what Python takes.

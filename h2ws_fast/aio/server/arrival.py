@@ -18,7 +18,6 @@ from ..protocol import Hub
 from .introduction import Introduction
 
 if TYPE_CHECKING:
-    from ..client.accept import ArrivedWire
     from .accepted import AcceptedWire
     from .roster import Roster
 
@@ -69,7 +68,7 @@ class Arrival(asyncio.BufferedProtocol):
         self,
         server: Roster,
         hub: Hub,
-        make: Callable[[], AcceptedWire | ArrivedWire],
+        make: Callable[[], AcceptedWire],
         tls: dict[str, Any] | None,
     ) -> None:
         self._server = server
@@ -83,7 +82,7 @@ class Arrival(asyncio.BufferedProtocol):
         self._octets: list[bytes] = []
         self._eof = False
         self._lost = False
-        self._wire: AcceptedWire | ArrivedWire | None = None  # what it was handed over to
+        self._wire: AcceptedWire | None = None  # what it was handed over to
         self.introduced: tuple[str, int] | None = None
         self.limit: str | None = None
         self.transport: Any = None
