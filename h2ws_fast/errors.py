@@ -183,7 +183,7 @@ class InvalidURI(H2WSError, ValueError):
     def __init__(self, uri: str, problem: str) -> None:
         super().__init__(uri, problem)
         self.uri = uri
-        self.problem = problem
+        self.msg = self.problem = problem  # the first as InvalidProxy and `websockets` have it
 
     def __str__(self) -> str:
         return f"{self.uri!r} cannot be used: {self.problem}"

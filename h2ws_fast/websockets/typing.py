@@ -6,9 +6,11 @@ import http
 import logging
 from typing import Any, TypeAlias
 
-__all__ = ["Data", "LoggerLike", "Origin", "StatusLike", "Subprotocol"]
+__all__ = ["BytesLike", "Data", "DataLike", "LoggerLike", "Origin", "StatusLike", "Subprotocol"]
 
+BytesLike: TypeAlias = bytes | bytearray | memoryview
 Data: TypeAlias = str | bytes
+DataLike: TypeAlias = str | BytesLike
 LoggerLike: TypeAlias = logging.Logger | logging.LoggerAdapter[Any]
 StatusLike: TypeAlias = http.HTTPStatus | int
 

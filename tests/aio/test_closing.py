@@ -292,6 +292,29 @@ async def test_who_never_leaves_after_an_error_is_dropped(clear, endless):
         peer.close()
 
 
+async def test_a_close_that_may_not_be_sent_is_refused_before_anything_ends(clear):
+    async with clear.serve(idle) as server, connect(clear.ws()) as ws:
+        for code, reason in ((99999, ""), (1005, ""), (1001, "r" * 124)):
+            with pytest.raises(ValueError):
+                server.close(code=code, reason=reason)
+        await (await ws.ping())
+        assert server.is_serving()
+
+
+async def test_connections_are_those_that_nobody_has_begun_to_close(clear):
+    async with clear.serve(idle, close_timeout=0.2) as server:
+        peer = await RawClient.connect(clear.port)
+        await peer.websocket(1)
+        while not server.connections:
+            await asyncio.sleep(0)
+        (ws,) = server.connections
+        closing = asyncio.create_task(ws.close())  # which this client never answers
+        await asyncio.sleep(0)
+        assert server.connections == set()
+        await closing
+        peer.close()
+
+
 async def test_server_closes_first_and_waits_for_the_answer(clear):
     async def handler(ws):
         await ws.close(1000, "first")

@@ -88,10 +88,22 @@ def test_errors_are_related_as_there():
 
 
 def test_modules_have_the_names_of_their_counterparts():
-    for module in ("client", "server", "router"):
+    for module in ("client", "connection", "server", "router"):
         name = f"websockets.asyncio.{module}"
         mine = importlib.import_module(f"h2ws_fast.{name}")
         assert set(importlib.import_module(name).__all__) <= set(mine.__all__)
+
+
+def test_documented_names_beside_those_lists():
+    from websockets import typing
+
+    from h2ws_fast.websockets.asyncio.client import process_exception
+
+    assert process_exception(OSError("gone")) is None
+    wrong = ours.InvalidURI("ws:", "why")
+    assert (wrong.uri, wrong.msg) == ("ws:", theirs.InvalidURI("ws:", "why").msg)
+    for name in ("BytesLike", "DataLike"):
+        assert getattr(ours.typing, name) == getattr(typing, name)
 
 
 def test_close_codes_are_theirs():

@@ -11,9 +11,11 @@ from collections.abc import Callable, Generator
 from typing import Any, Literal, Self, cast
 
 from ..._twins import warn_if_pure
+from ...engine.closing import check_close
 from ...engine.constants import NO_ERROR
 from ..keeper import Keeper
 from ..protocol import Hub, limit_unsent, running_hub
+from ..state import State
 from ..websocket import WebSocket
 from .accepted import AcceptedWire
 from .admission import Admission
@@ -46,8 +48,8 @@ class Listener(Roster, abc.ABC):
 
     @property
     def connections(self) -> set[WebSocket]:
-        """The WebSockets that are open now."""
-        return {ws for wire in self._wires for ws in wire.websockets}
+        """The WebSockets that are open now; those whose closing handshake has begun are not."""
+        return {ws for wire in self._wires for ws in wire.websockets if ws.state is State.OPEN}
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -138,8 +140,10 @@ class Listener(Roster, abc.ABC):
 
         Each connection gets a GOAWAY, so that no client opens streams that would be lost, each
         WebSocket a Close with `code`, and requests under way their time: `close_timeout` seconds.
-        With `close_connections=False` connections live on until their clients leave.
+        With `close_connections=False` connections live on until their clients leave. Raises
+        ValueError where `code` may not be sent or `reason` is longer than 123 octets.
         """
+        check_close(code, reason, False)  # type: ignore[no-untyped-call]  # inside the engine
         if self._closer is None and self.server is not None:
             self.closing = True
             self._closer = self.get_loop().create_task(self._close(close_connections, code, reason))

@@ -1,5 +1,5 @@
 """See `h2ws_fast.websockets`."""
 
-from . import client, router, server
+from . import client, connection, router, server
 
-__all__ = ["client", "router", "server"]
+__all__ = ["client", "connection", "router", "server"]

@@ -6,11 +6,12 @@ import os
 from typing import Any
 
 from ...aio.client import connect as native
+from ...aio.client.reconnect import process_exception
 from ...aio.websocket import WebSocket as ClientConnection
 from ..arguments import adapted
 from ..extensions.permessage_deflate import client_factory
 
-__all__ = ["ClientConnection", "connect", "unix_connect"]
+__all__ = ["ClientConnection", "connect", "process_exception", "unix_connect"]
 
 
 class connect(native.connect):
