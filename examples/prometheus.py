@@ -7,22 +7,29 @@ from collections import Counter
 from h2ws_fast import Observer, Response, serve
 
 
+def messages(connection):
+    """How many messages have come on it. HTTP/1.1 without a WebSocket counts none."""
+    return connection.stats().get("messages_received", 0)
+
+
 class Metrics(Observer):
     """Counts what it is told of, and writes it as Prometheus reads it."""
 
     def __init__(self):
-        self.connections = Counter()  # http_version: opened
+        self.connections = 0  # that were ever opened
+        self.open = set()
         self.closed = Counter()  # close code: WebSockets
         self.limits = Counter()  # name: reached
         self.websockets = 0
-        self.messages = 0
+        self.messages = 0  # of connections that are closed
 
     def connection_opened(self, connection):
-        self.connections["opened"] += 1
+        self.connections += 1
+        self.open.add(connection)
 
     def connection_closed(self, connection):
-        self.connections["closed"] += 1
-        self.messages += connection.stats().get("messages_received", 0)
+        self.open.remove(connection)
+        self.messages += messages(connection)
 
     def websocket_opened(self, ws):
         self.websockets += 1
@@ -34,17 +41,12 @@ class Metrics(Observer):
         self.limits[name] += 1
 
     def page(self, server):
-        live = sum(
-            {
-                ws.connection: ws.connection.stats()["messages_received"]
-                for ws in server.connections
-            }.values()
-        )
+        live = sum(messages(connection) for connection in self.open)
         lines = [
             "# TYPE connections_total counter",
-            f"connections_total {self.connections['opened']}",
+            f"connections_total {self.connections}",
             "# TYPE connections gauge",
-            f"connections {self.connections['opened'] - self.connections['closed']}",
+            f"connections {len(self.open)}",
             "# TYPE websockets_total counter",
             f"websockets_total {self.websockets}",
             "# TYPE websockets gauge",

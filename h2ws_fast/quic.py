@@ -6,19 +6,20 @@ where UDP does not get through, a program goes on with these imports. Each strea
 extended CONNECT; its number goes with it in a field. Either end opens streams, of one direction too.
 
 What HTTP/2 cannot say: RST_STREAM ends both directions, so `reset_stream` and `stop_stream` of a
-stream of two directions are one and the same. There are no datagrams here.
+stream of two directions are one and the same. There are no datagrams here. `send_stream_data` knows
+no back-pressure; the writers of `create_stream` do: `drain()` waits for the peer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 from . import errors
-from .aio.bytestream import StreamTransport
+from .aio.bytestream import LIMIT, Reader, StreamTransport
 from .aio.client.session import Session
 from .aio.opener import Opener
 from .aio.server.server import Server
@@ -111,9 +112,12 @@ class Channel(asyncio.Protocol):
         self.may_receive = not mine or not one_way
         self.sent_end = not self.may_send
         self.received_end = not self.may_receive
+        self.waiting = 0  # octets that wait for it to be open
         self._queue: list[bytes] = []
         self._reset: int | None = None
         self.paused = False
+        self.streams: asyncio.StreamReaderProtocol | None = None  # of its reader and writer
+        self._held = False  # its writer was told to write no more for now
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -122,13 +126,28 @@ class Channel(asyncio.Protocol):
         if self._reset is not None:
             self.reset(self._reset)
             return
+        self._hold(False)
         for data in self._queue:
             self.transport.write(data)
         self._queue.clear()
+        self.waiting = 0
         if self.sent_end:
             self.transport.write_eof()
         if self.paused:
             self.transport.pause_reading()
+
+    def _hold(self, held: bool) -> None:
+        if self.streams is not None and held != self._held:
+            self._held = held
+            (self.streams.pause_writing if held else self.streams.resume_writing)()
+
+    def pause_writing(self) -> None:
+        """The peer takes less than is written."""
+        self._hold(True)
+
+    def resume_writing(self) -> None:
+        """It has taken it."""
+        self._hold(False)
 
     def send(self, data: bytes, end_stream: bool) -> None:
         """Send octets, now or when it is open."""
@@ -137,6 +156,9 @@ class Channel(asyncio.Protocol):
         self.sent_end = end_stream
         if self.transport is None:
             self._queue.append(data)
+            self.waiting += len(data)
+            if self.waiting > LIMIT:
+                self._hold(True)
             return
         self.transport.write(data)
         if end_stream:
@@ -152,7 +174,8 @@ class Channel(asyncio.Protocol):
             tunnel.abort(error_code)
 
     def pause(self, paused: bool) -> None:
-        """Hold the peer back, or let it go on."""
+        """Hold the peer back, or let it go on. Nobody is held back once the connection is gone."""
+        paused = paused and not self.connection._gone
         self.paused = paused
         if self.transport is not None:
             (self.transport.pause_reading if paused else self.transport.resume_reading)()
@@ -175,7 +198,7 @@ class Channel(asyncio.Protocol):
         if transport is not None and self.sent_end and self.received_end:
             transport.close()
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """Both directions are over."""
         cause = None if exc is None else exc.__cause__
         code = cause.error_code if isinstance(cause, errors.StreamReset) else 0
@@ -188,6 +211,9 @@ class Channel(asyncio.Protocol):
             self.connection._deliver(StreamReset(code, self.stream_id))
         if exc is not None and not sent_end:
             self.connection._deliver(StopSendingReceived(code, self.stream_id))
+        if self.streams is not None:
+            self.streams.connection_lost(exc)
+        self.connection._look_whether_over()
 
 
 class QuicConnection:
@@ -199,6 +225,8 @@ class QuicConnection:
         self._channels: dict[int, Channel] = {}
         self._next = [0 if is_client else 1, 2 if is_client else 3]
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
+        self._gone = False
         self._deliver: Callable[[QuicEvent], None] = lambda event: None
 
     def _is_mine(self, stream_id: int) -> bool:
@@ -258,11 +286,25 @@ class QuicConnection:
         tunnel.transport(channel)
         await channel.over
 
-    async def _close(self) -> None:
+    async def _stop(self) -> None:
+        # Nobody opens streams here any more. A graceful end that was begun is waited for.
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
+
+    def _lost(self) -> None:
+        # The connection is gone: what has arrived is handed on, whoever was held back.
+        self._gone = True
+        for channel in list(self._channels.values()):
+            channel.pause(False)
+        self._look_whether_over()
+
+    def _look_whether_over(self) -> None:
+        if self._gone and not self._channels:
+            self._deliver(ConnectionTerminated(0, None, ""))
 
 
 class StreamAdapter(asyncio.Transport):
@@ -347,12 +389,12 @@ class QuicConnectionProtocol:
             if reader is not None:
                 reader.set_exception(ConnectionResetError(f"reset: {event.error_code:#x}"))
         elif isinstance(event, ConnectionTerminated):
-            for reader in self._stream_readers.values():
-                reader.feed_eof()
-            self._stream_readers.clear()
+            self._stream_readers.clear()  # each was told of the end of its own stream
 
     def _received(self, event: QuicEvent) -> None:
-        if isinstance(event, ConnectionTerminated) and not self._closed.done():
+        if self._closed.done():
+            return
+        if isinstance(event, ConnectionTerminated):
             self._closed.set_result(None)
         self.quic_event_received(event)
 
@@ -370,10 +412,11 @@ class QuicConnectionProtocol:
 
     def _streams(self, stream_id: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         adapter = StreamAdapter(self._quic, stream_id)
-        reader = asyncio.StreamReader(loop=self._loop)
+        reader = Reader(loop=self._loop)
         reader.set_transport(adapter)
         protocol = asyncio.StreamReaderProtocol(reader, loop=self._loop)
         self._stream_readers[stream_id] = reader
+        self._quic._channels[stream_id].streams = protocol
         return reader, asyncio.StreamWriter(adapter, protocol, reader, self._loop)
 
     def transmit(self) -> None:
@@ -385,9 +428,8 @@ class QuicConnectionProtocol:
     def close(self, error_code: int = 0, reason_phrase: str = "") -> None:
         """End the connection; `await wait_closed()` then."""
         opener: Any = self._quic._opener
-        task = self._loop.create_task(opener.close())
-        self._quic._tasks.add(task)
-        task.add_done_callback(self._quic._tasks.discard)
+        if self._quic._closing is None:
+            self._quic._closing = self._loop.create_task(opener.close())
 
     async def wait_closed(self) -> None:
         """Wait until the connection is over."""
@@ -417,19 +459,20 @@ async def connect(
     **arguments: Any,
 ) -> AsyncIterator[QuicConnectionProtocol]:
     """Connect to a server of `serve`, over HTTP/2. The arguments are those of `Session`."""
-    made: list[QuicConnectionProtocol] = []
+    made: asyncio.Future[QuicConnectionProtocol] = asyncio.get_running_loop().create_future()
 
     async def take(tunnel: Tunnel) -> None:
-        await made[0]._quic._take(tunnel)
+        # The server may open streams before the connection is known here to be there.
+        await (await asyncio.shield(made))._quic._take(tunnel)
 
     async with Session(uri, tunnels={TOKEN: take}, **arguments) as session:
         protocol = _make(session, create_protocol, stream_handler, is_client=True)
-        made.append(protocol)
-        watching = asyncio.create_task(_watch(session, protocol))
+        made.set_result(protocol)
+        watching = asyncio.create_task(_watch(session, protocol._quic))
         try:
             yield protocol
         finally:
-            await protocol._quic._close()
+            await protocol._quic._stop()
             await session.close()
             await watching
 
@@ -445,35 +488,27 @@ def serve(
     """Serve those who `connect`, over HTTP/2. The arguments are those of `h2ws_fast.serve`."""
     there: dict[Any, QuicConnectionProtocol] = {}
 
-    def protocol_of(session: ServerSession) -> QuicConnectionProtocol:
-        protocol = there.get(session)
-        if protocol is None:
-            protocol = _make(session, create_protocol, stream_handler, is_client=False)
-            there[session] = protocol
-        return protocol
-
     async def take(tunnel: Tunnel) -> None:
-        session = tunnel.request.session
-        if session is None:
-            tunnel.abort()  # no client of ours: it takes no streams
+        protocol = there.get(tunnel.request.session)
+        if protocol is None:
+            tunnel.abort()  # no client of ours, which takes streams; or the server is closing
             return
-        await protocol_of(session)._quic._take(tunnel)
+        await protocol._quic._take(tunnel)
 
     async def on_session(session: ServerSession) -> None:
-        protocol = protocol_of(session)
+        protocol = _make(session, create_protocol, stream_handler, is_client=False)
+        there[session] = protocol
         try:
-            await _watch(session, protocol)
+            await _watch(session, protocol._quic)
         finally:
             del there[session]
-            await protocol._quic._close()
+            await protocol._quic._stop()
 
     return serve_h2(host=host, port=port, tunnels={TOKEN: take}, on_session=on_session, **arguments)
 
 
-async def _watch(opener: Any, protocol: QuicConnectionProtocol) -> None:
-    # Tell a protocol of the end of its connection.
-    wait: Callable[[], Awaitable[None]] = opener.wait_closed
+async def _watch(opener: Opener, connection: QuicConnection) -> None:
     try:
-        await wait()
+        await opener.wait_closed()
     finally:
-        protocol._received(ConnectionTerminated(0, None, ""))
+        connection._lost()

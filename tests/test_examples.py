@@ -1,5 +1,6 @@
 """Every file of `examples/` runs, and does what it says."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from h2ws_fast import Session
 from tests.support.certificates import write_certificate
 from tests.support.programs import read_line, running
 
@@ -118,20 +120,37 @@ def test_httpx(tls, tmp_path):
     assert said.splitlines() == ["HTTP/2: hello from /", "hello from one", "hello from two"]
 
 
+def scrape(port):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+        page = response.read().decode()
+    return dict(line.rsplit(" ", 1) for line in page.splitlines() if line[0] != "#")
+
+
 def test_prometheus():
+    """A counter never falls: not while a connection stays that has no WebSocket any more, either."""
     options = {"stdout": subprocess.PIPE, "bufsize": 0, "env": environment()}
+
+    async def talk(port):
+        async with Session(f"http://127.0.0.1:{port}", proxy=None) as session:
+            async with await session.websocket("/") as ws:
+                for text in ("one", "two", "three"):
+                    await ws.send(text)
+                    assert await ws.recv() == text
+            return await asyncio.to_thread(scrape, port)
+
     with running(command("prometheus.py", 0), **options) as process:
         port = read_line(process).split()[-1]
         finish("client.py", f"ws://127.0.0.1:{port}/")
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
-            page = response.read().decode()
-    metrics = dict(line.rsplit(" ", 1) for line in page.splitlines() if line[0] != "#")
-    assert metrics["connections_total"] == "2"
-    assert metrics["websockets_total"] == "1"
+        open_still = asyncio.run(talk(port))
+        metrics = scrape(port)
+    assert (open_still["connections"], open_still["websockets"]) == ("2", "0")  # and the scrape's
+    assert open_still["messages_received_total"] == "5"
+    assert metrics["connections_total"] == "4"
+    assert metrics["websockets_total"] == "2"
     assert metrics["websockets"] == "0"
-    assert metrics["messages_received_total"] == "2"
-    assert metrics['websockets_closed_total{code="1000"}'] == "1"
+    assert metrics["messages_received_total"] == "5"
+    assert metrics['websockets_closed_total{code="1000"}'] == "2"
 
 
 def test_every_example_is_tested():

@@ -16,15 +16,16 @@ import ssl as ssl_module
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..engine.constants import CANCEL
-from ..errors import StreamReset
+from ..engine.constants import CANCEL, NO_ERROR
+from ..errors import LocalProtocolError, StreamReset
 
 if TYPE_CHECKING:
-    from .tunnel import Tunnel
+    from .tunnel import Receiving, Tunnel
 
 __all__ = ["ByteStream", "StreamTransport"]
 
 LIMIT = 2**16  # octets that a reader holds before it stops reading, as asyncio has it
+CHUNK = 2**16  # octets that are handed on, and credited to the peer, at a time
 # While the last octets of a closed transport wait for the peer's window: how often to look.
 FIRST_LOOK_S = 0.01
 LAST_LOOK_S = 1.0
@@ -37,6 +38,10 @@ class StreamTransport(asyncio.Transport):
     told to pause where the stream's own queue is long. `close()` ends this side behind what waits,
     `write_eof()` this side alone, `abort()` both sides at once. A reset of the peer's arrives as
     ConnectionResetError, whose cause is the StreamReset.
+
+    Where the peer had ended its side before, what it sent is handed on first, and its end. Then the
+    reset is no error, if it only says (NO_ERROR, CANCEL) that the peer takes no more, and nothing is
+    known to wait here that it should have taken.
     """
 
     # What `asyncio.BaseEventLoop.start_tls` asks for.
@@ -51,8 +56,11 @@ class StreamTransport(asyncio.Transport):
         self._high = self._low = tunnel._sending.wire.write_high
         self._scheduled = False
         self._paused = False  # reading
+        self._rest: bytes | memoryview = b""  # credited, but the protocol had no room, or paused
         self._told = False  # that it shall write no more for now
+        self._unsent = False  # octets waited here when the stream was reset
         self._eof = False  # the protocol knows that the peer has ended
+        self._cut = False  # this end has reset the stream
         self._closing = False
         self._lost = False
         self._aborted = False
@@ -104,12 +112,15 @@ class StreamTransport(asyncio.Transport):
         self.heard()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """When to tell the protocol to pause; never below the connection's own `write_limit`."""
-        least = self._tunnel._sending.wire.write_high
+        """When to tell the protocol to pause; never below the connection's own `write_limit`, whose
+        lower mark is the least at which it is told to go on."""
+        wire = self._tunnel._sending.wire
+        least = wire.write_high
         if high is None:
             high = least if low is None else 4 * low
         self._high = max(high, least)
-        self._low = min(high if low is None else low, self._high)
+        # The connection tells once that little waits, at its own mark: below it nobody would tell.
+        self._low = min(max(high if low is None else low, wire.conn.limits.write_low), self._high)
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """Return (low, high)."""
@@ -128,7 +139,8 @@ class StreamTransport(asyncio.Transport):
             raise RuntimeError("this side of the stream was ended")
         try:
             waiting = sending.queue(data)
-        except StreamReset:
+        except StreamReset as error:
+            sending.fail(error)
             self.heard()
             return
         if waiting > self._high and not self._told:
@@ -175,6 +187,11 @@ class StreamTransport(asyncio.Transport):
 
     # -- what the tunnel tells ----------------------------------------------------------------------
 
+    def cut(self) -> None:
+        """This end has reset the stream: nothing more is handed on but the end."""
+        self._cut = True
+        self.heard()
+
     def heard(self) -> None:
         """Something has happened on the stream: see to it soon."""
         if not self._scheduled and not self._lost:
@@ -188,16 +205,26 @@ class StreamTransport(asyncio.Transport):
         tunnel = self._tunnel
         receiving = tunnel._receiving
         sending = tunnel._sending
-        if not self._paused and not self._closing and receiving.ready:
-            self._receive(receiving.take())
-        error = receiving.error or sending.error
-        if error is not None:
-            self._end(error)
+        if not self._cut:
+            self._hand_over(receiving)
+        if receiving.error is not None:
+            self._end(receiving.error)
             return
-        if receiving.finished and not receiving.ready and not (self._eof or self._closing):
+        if (
+            receiving.finished
+            and not (receiving.ready or self._rest)
+            and not (self._eof or self._paused or self._closing)
+        ):
             self._eof = True
             if not self._tell(self._protocol.eof_received):
                 self.close()
+        error = sending.error
+        if error is not None:
+            self._unsent = self._unsent or self._told or sending.ended
+            if self._cut or self._closing or self._eof:
+                known = self._cut or self._unsent or error.error_code not in (NO_ERROR, CANCEL)
+                self._end(error if known else None)
+                return
         waiting = sending.waiting()
         if self._told and waiting <= self._low:
             self._told = False
@@ -214,19 +241,28 @@ class StreamTransport(asyncio.Transport):
         self._look_s = min(2 * self._look_s, LAST_LOOK_S)
         self.heard()
 
-    def _receive(self, data: bytes) -> None:
-        if not self._buffered:
-            self._tell(self._protocol.data_received, data)
-            return
-        at = 0
-        while at < len(data) and not self._closing:
-            buffer = self._tell(self._protocol.get_buffer, len(data) - at)
-            if not buffer:
-                return  # it has failed, and was told so
-            n = min(len(buffer), len(data) - at)
-            buffer[:n] = data[at : at + n]
-            self._tell(self._protocol.buffer_updated, n)
-            at += n
+    def _hand_over(self, receiving: Receiving) -> None:
+        # Octets, for as long as the protocol wants them.
+        while not (self._paused or self._closing):
+            data = self._rest or receiving.take(CHUNK)
+            self._rest = b""
+            if not data:
+                return
+            if self._buffered:
+                data = memoryview(data)
+                self._rest = data[self._tell(self._put, data) :]
+            else:
+                self._tell(self._protocol.data_received, bytes(data))
+
+    def _put(self, data: memoryview) -> int:
+        # As much as the buffer of an asyncio.BufferedProtocol takes.
+        buffer = self._protocol.get_buffer(len(data))
+        n = min(len(buffer), len(data))
+        if n == 0:
+            raise RuntimeError("get_buffer() returned an empty buffer")
+        buffer[:n] = data[:n]
+        self._protocol.buffer_updated(n)
+        return n
 
     def _tell(self, function: Callable[..., Any], *arguments: Any) -> Any:
         # A protocol that fails has its stream reset, as one over TCP loses its connection.
@@ -263,6 +299,20 @@ class StreamTransport(asyncio.Transport):
         return f"<StreamTransport {state} stream {self._tunnel.stream_id}>"
 
 
+class Reader(asyncio.StreamReader):
+    """One that keeps what arrived whole: behind the peer's end a loss concerns the writer alone."""
+
+    _whole = False
+
+    def feed_eof(self) -> None:
+        self._whole = True
+        super().feed_eof()
+
+    def set_exception(self, exc: Exception) -> None:
+        if not self._whole:
+            super().set_exception(exc)
+
+
 class ByteStream:
     """A stream of octets with the methods of `asyncio.StreamReader` and `asyncio.StreamWriter`.
 
@@ -286,7 +336,7 @@ class ByteStream:
     def _read_from(
         self, loop: asyncio.AbstractEventLoop, limit: int
     ) -> asyncio.StreamReaderProtocol:
-        self._reader = asyncio.StreamReader(limit, loop)
+        self._reader = Reader(limit, loop)
         return asyncio.StreamReaderProtocol(self._reader, loop=loop)
 
     def _write_to(
@@ -359,7 +409,10 @@ class ByteStream:
         await self._writer.wait_closed()
 
     def reset(self, error_code: int = CANCEL) -> None:
-        """End both sides at once: the peer sees an abnormal end with this code."""
+        """End both sides at once: the peer sees an abnormal end with this code.
+
+        What reads here, `drain` and `wait_closed` raise ConnectionResetError from then on.
+        """
         self.tunnel.abort(error_code)
 
     def prioritize(self, urgency: int = 3, incremental: bool = False) -> None:
@@ -391,9 +444,13 @@ class ByteStream:
     ) -> ByteStream:
         """Speak TLS on this stream from here on; return what is secured, this one is used no more.
 
-        It is asyncio's own TLS, whichever loop runs. Raises as `loop.start_tls` does.
+        It is asyncio's own TLS, whichever loop runs. Raises as `loop.start_tls` does, and
+        LocalProtocolError where the peer has sent octets that nobody read, or has ended its side:
+        what came before TLS is none of it.
         """
         await self.drain()
+        if self._reader._whole or self._reader._buffer:  # type: ignore[attr-defined]
+            raise LocalProtocolError("the peer has sent octets, or its end, before TLS began")
         loop = self.tunnel._sending.wire.hub.loop
         secured = ByteStream.__new__(ByteStream)
         secured.tunnel = self.tunnel

@@ -5,9 +5,10 @@ from __future__ import annotations
 import abc
 import asyncio
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..engine.constants import NO_ERROR
 from .bytestream import LIMIT, ByteStream, StreamTransport
 from .client.opening import Opening, Wanted, in_time
 from .http import HeadersLike, Request, Response, fields_of
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Fields", "Opener"]
 
+# What tunnels and unread responses have to end by themselves in, when the session is closed.
+FAREWELL_S = 1.0
+
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 Fields = list[tuple[str, str]]
@@ -32,6 +36,7 @@ class Opener(abc.ABC):
     _scheme: str
     _authority: str
     _open_timeout: float | None
+    _close_timeout: float | None
     _deflate: ClientPerMessageDeflateFactory | None
     _exchanges: weakref.WeakSet[Fetch | Tunnel]
 
@@ -46,6 +51,38 @@ class Opener(abc.ABC):
     @abc.abstractmethod
     async def _extended(self) -> None:
         """Wait until the peer has said what it takes. Raises ExtendedConnectUnsupported."""
+
+    @abc.abstractmethod
+    def _wires(self) -> Sequence[Any]:
+        """Its connections: the one that opens streams, and those that only come to their end."""
+
+    async def _part(self) -> None:
+        # The shutdown has begun: wait for the end of every connection, and bring it about.
+        try:
+            async with asyncio.timeout(self._close_timeout):
+                ends = [wire.gone for wire in self._wires()]
+                if ends and (await asyncio.wait(ends, timeout=FAREWELL_S))[1]:
+                    for exchange in list(self._exchanges):
+                        exchange._give_up()
+                await self.wait_closed()
+        except TimeoutError:
+            self._cut_off()
+            await self.wait_closed()
+        except asyncio.CancelledError:
+            self._cut_off()  # nobody waits any more, and nobody will come again
+            raise
+
+    def _cut_off(self) -> None:
+        for wire in self._wires():
+            if not wire.lost:
+                wire.conn.abort(NO_ERROR)
+                wire.pull()
+                wire.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is gone."""
+        for wire in self._wires():
+            await asyncio.shield(wire.gone)
 
     def _own_fields(self, fields: Fields) -> list[tuple[str, str]]:
         """The fields of a request, with what else goes into each."""
@@ -97,7 +134,8 @@ class Opener(abc.ABC):
         """Open a stream of octets with the methods of asyncio's streams. Raises as `websocket`.
 
         `protocol` is any token that both ends have agreed on; `read_only`: this side ends with the
-        request itself. A reader holds at most twice `limit` octets. `priority` as in `tunnel`.
+        request itself. A reader holds at most twice `limit` octets, and the 64 KiB that came last.
+        `priority` as in `tunnel`.
         """
         tunnel = await self._tunnel_to(
             protocol, path, headers, priority, open_timeout, ended=read_only

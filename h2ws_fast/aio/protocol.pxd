@@ -20,7 +20,7 @@ cdef class Hub:
     cdef readonly object pool
     cdef readonly dict known
     cdef bint busy
-    cdef bint scheduled
+    cdef readonly bint scheduled
     cdef Wire current
     cdef list dirty
     cdef list ready

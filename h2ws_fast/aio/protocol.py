@@ -87,8 +87,9 @@ class Hub:
     def schedule(self):
         """Make `flush` run soon."""
         if not self.scheduled:
-            self.scheduled = True
+            # In this order: in debug mode `call_soon` raises where another thread calls.
             self.loop.call_soon(self.flush)
+            self.scheduled = True
 
     def flush(self):
         """Wake who is ready and write what verbs left behind."""
@@ -478,11 +479,11 @@ class Wire:
     def _touch(self):
         # What compiled code calls: nothing looks for an override.
         if not self.touched:
-            self.touched = True
             hub = self.hub
             if hub.current is not self:
-                hub.dirty.append(self)
                 hub.schedule()
+                hub.dirty.append(self)
+            self.touched = True
 
     def become(self, conn):
         """From here on `conn` speaks for this end. What the last one had to say must be written."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
@@ -151,15 +152,25 @@ class Receiving:
         self.wire.touch()
         return data
 
-    def take(self) -> bytes:
-        """Return what has arrived and was not read, without waiting; b"" where that is nothing."""
-        if not self._pieces:
-            return b""
+    def take(self, most: float = math.inf) -> bytes:
+        """Return what has arrived and was not read, without waiting; b"" where that is nothing.
+
+        Up to `most` octets, or one piece as it came where that is longer. The rest waits, uncredited.
+        """
         pieces = self._pieces
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self.wire.conn.consumed(self.stream_id, sum(self._credits))
-        self._credits.clear()
+        if not pieces:
+            return b""
+        credits = self._credits
+        data = pieces.popleft()
+        credit = credits.popleft()
+        if pieces:
+            taken = [data]
+            size = len(data)
+            while pieces and (size := size + len(pieces[0])) <= most:
+                taken.append(pieces.popleft())
+                credit += credits.popleft()
+            data = b"".join(taken)
+        self.wire.conn.consumed(self.stream_id, credit)
         self.wire.touch()
         return data
 
@@ -225,8 +236,9 @@ class Sending:
             self.fail(StreamReset(event.error_code, event.reason, event.retryable))
 
     def fail(self, error: StreamReset) -> None:
-        """Nothing can be sent any more."""
-        self._error = error
+        """Nothing can be sent any more. The first to say so tells why."""
+        if self._error is None:
+            self._error = error
         self._wake()
 
     def _wake(self) -> None:
@@ -344,14 +356,17 @@ class Tunnel:
 
     def feed(self, event: Any) -> None:
         """An event of the stream."""
-        if type(event) is not Closed:
-            self._receiving.feed(event)
+        kind = type(event)
+        if kind is Closed:
+            return
+        self._receiving.feed(event)
+        if kind is not Data:
             self._sending.feed(event)
-            if self._transport is not None:
-                self._transport.heard()
-            if self._patience is not None and self._receiving.finished:
-                self._patience.cancel()
-                self._patience = None
+        if self._transport is not None:
+            self._transport.heard()
+        if self._patience is not None and self._receiving.finished:
+            self._patience.cancel()
+            self._patience = None
 
     def stream(self, limit: int = LIMIT) -> ByteStream:
         """Return it as a ByteStream, with asyncio's methods; a reader of it holds `limit` octets.
@@ -472,18 +487,22 @@ class Tunnel:
         self._sending.finish()
 
     def _give_up(self) -> None:
-        # The session is closed, and the peer has not ended its side in time.
-        self.abort()
+        # The session is closed, and the peer has not ended its side in time. Where it has, what
+        # still waits here may leave.
+        if not (self._receiving.finished and self._sending.ended):
+            self.abort()
 
     def abort(self, error_code: int = CANCEL) -> None:
         """Reset the stream: the peer sees an abnormal end."""
-        if not (self._receiving.finished and self._sending.ended):
-            reset(self._sending.wire, self.stream_id, error_code)
-            error = StreamReset(error_code, "reset here")
-            self._receiving.fail(error)
-            self._sending.fail(error)
-            if self._transport is not None:
-                self._transport.heard()
+        sending = self._sending
+        if self._receiving.finished and sending.ended and not sending.waiting():
+            return  # it is over, and all of it has left
+        reset(sending.wire, self.stream_id, error_code)
+        error = StreamReset(error_code, "reset here")
+        self._receiving.fail(error)
+        sending.fail(error)
+        if self._transport is not None:
+            self._transport.cut()
 
     async def __aenter__(self) -> Tunnel:
         return self

@@ -574,7 +574,7 @@ class Connection(Deadlines):
 
     @property
     def peer_max_concurrent_streams(self):
-        """How many streams the peer lets us have at once; None where it set no limit."""
+        """How many `own_streams` the peer lets us have at once; None where it set no limit."""
         return None if self.peer_max_streams < 0 else self.peer_max_streams
 
     def stats(self):

@@ -15,6 +15,7 @@ from .constants import (
     FRAME_SIZE_ERROR,
     GOAWAY,
     HALF_CLOSED_REMOTE,
+    HIGH,
     IDLE_TIMER,
     LOCAL,
     MAX_FRAME_SIZE,
@@ -41,10 +42,10 @@ from .constants import (
     SETTINGS_NO_RFC7540_PRIORITIES,
     WINDOW_UPDATE,
 )
-from .events import GoawayReceived, PingAcknowledged, SettingsAcknowledged, SettingsChanged
+from .events import Drained, GoawayReceived, PingAcknowledged, SettingsAcknowledged, SettingsChanged
 from .heads import Heads
 from .kernels import take, u16, u32
-from .layers import DISCARDED
+from .layers import DISCARDED, TUNNEL
 from .priority import DEFAULT_RANK, replaced
 
 # The PING that tells when the peer has seen the first GOAWAY of a graceful shutdown.
@@ -131,13 +132,24 @@ class Control(Heads):
             if self.phase == DEAD:
                 return
         layer = stream.layer
-        complete = stream.flags & (LOCAL | ANSWERED) == LOCAL | ANSWERED and (
-            stream.state & HALF_CLOSED_REMOTE and error_code == NO_ERROR
+        # RFC 9113 section 8.1: NO_ERROR after a complete response only stops the upload. The octets
+        # of a tunnel are no upload: who sends them is to hear that they are lost.
+        complete = (
+            stream.flags & (LOCAL | ANSWERED) == LOCAL | ANSWERED
+            and stream.state & HALF_CLOSED_REMOTE
+            and error_code == NO_ERROR
+            and layer is not TUNNEL
         )
         stream.layer = DISCARDED
         self._forget(stream, RESET_BY_PEER)
-        if not complete and not stream.flags & OVER:
-            # RFC 9113 section 8.1: NO_ERROR after a complete response only stops the upload.
+        if stream.flags & OVER:
+            pass
+        elif complete:
+            stream.flags |= OVER
+            if stream.flags & HIGH:
+                # Nothing of the upload waits any more, but somebody may wait for it to leave.
+                self.emit(stream, Drained(stream_id))
+        else:
             stream.flags |= OVER
             layer.broken(
                 self,

@@ -63,6 +63,11 @@ class Endings(FrameReader):
 
     # -- streams -------------------------------------------------------------------------------
 
+    @property
+    def own_streams(self):
+        """Those of `open_streams` that this end opened."""
+        return self.local_streams
+
     def enter(self, stream):
         """A stream is open from now on."""
         self.streams.put(stream.id, stream)

@@ -182,7 +182,10 @@ class Reset(Event):
 
 
 class Drained(Event):
-    """What waits on this stream fell to `Limits.write_low` after it had passed `write_high`."""
+    """What waits on this stream fell to `Limits.write_low` after it had passed `write_high`.
+
+    Or it was an upload that the peer wants no more of: then nothing waits, and the stream is over.
+    """
 
     __slots__ = ("stream_id",)
 

@@ -146,6 +146,7 @@ class Opening(Fanout):
                 f"the peer allows {self.peer_max_streams} streams at once; wait for one to end"
             )
         self._check_list_size(fields)
+        self.timers.cancel(FIRST_REQUEST_TIMER, 0)  # only a server has one
         stream_id = self.next_local_id
         self.next_local_id = stream_id + 2
         stream = new_stream(
@@ -181,7 +182,6 @@ class Opening(Fanout):
                 "the client has not sent SETTINGS_ENABLE_CONNECT_PROTOCOL and "
                 f"SETTINGS_ENABLE_BIDIRECTIONAL_CONNECT ({self.bidirectional:#x})"
             )
-        self.timers.cancel(FIRST_REQUEST_TIMER, 0)
 
     def _priority_field(self, fields):
         for field in fields:

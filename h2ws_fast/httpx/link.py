@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from ..aio.client.link import Link
-from ..aio.client.session import FAREWELL_S
+from ..aio.opener import FAREWELL_S
 from ..engine import Limits
 from ..engine.constants import NO_ERROR
 from .exchange import Exchange

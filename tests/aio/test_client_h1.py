@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import errno
+import socket
 
 import pytest
 
@@ -424,6 +425,24 @@ async def test_a_message_right_behind_the_101():
         assert await ws.recv() == "early"
         ws.abort()
         await ws.wire.gone
+
+
+async def test_a_socket_in_cleartext_is_not_used_up_by_asking():
+    """There is one connection, so a server that speaks HTTP/1.1 alone must understand its first word."""
+
+    async def script(reader, writer, head):
+        writer.write(accepted(head) + ws_frame(1, b"there", key=None))
+        await reader.read(100)
+
+    async with Listener(script) as listener:
+        uri = f"ws://127.0.0.1:{listener.port}"
+        sock = socket.create_connection(("127.0.0.1", listener.port))
+        ws = await connect(uri, sock=sock)
+        assert await ws.recv() == "there"
+        assert (ws.http_version, listener.connections) == ("1.1", 1)
+        ws.abort()
+        await ws.wire.gone
+        assert listener.heads[0].startswith(b"GET / ")
 
 
 @pytest.mark.row("6455-4.1-4")

@@ -6,6 +6,7 @@ import struct
 import pytest
 
 from h2ws_fast import Session, quic
+from h2ws_fast.aio import opener
 
 
 def port_of(server):
@@ -223,3 +224,144 @@ async def test_a_peer_with_numbers_of_its_own_making():
 async def echo(tunnel):
     async for data in tunnel:
         await tunnel.send(data)
+
+
+# -- what waits, and what is lost -------------------------------------------------------------------
+
+
+class Readers:
+    """A `stream_handler` whose streams are read when the test says so."""
+
+    def __init__(self):
+        self.streams = asyncio.Queue()
+        self.count = 0
+
+    def __call__(self, reader, writer):
+        self.count += 1
+        self.streams.put_nowait((reader, writer))
+
+
+@pytest.mark.parametrize("opened", [False, True])
+async def test_a_writer_waits_for_a_reader(opened):
+    """`drain` does so, from the first octet on: before the stream is open, too."""
+    handler = Readers()
+    written = 0
+
+    async def write(writer):
+        nonlocal written
+        while written < 40_000_000:
+            writer.write(bytes(100_000))
+            written += 100_000
+            await writer.drain()
+
+    async with here(stream_handler=handler) as server, quic.connect(url(server)) as client:
+        _, writer = await client.create_stream()
+        if opened:
+            writer.write(b"x")
+            reader, _ = await handler.streams.get()
+        writing = asyncio.create_task(write(writer))
+        if not opened:
+            await asyncio.sleep(0)
+            assert written == 100_000
+            reader, _ = await handler.streams.get()
+        last = -1
+        while written != last:  # until it stands still
+            last = written
+            await asyncio.sleep(0.2)
+        assert written < 20_000_000
+        size = 0
+        while size < last:
+            size += len(await reader.read(2**20))
+        async with asyncio.timeout(5):
+            while written == last:
+                await asyncio.sleep(0.01)
+        writing.cancel()
+        await asyncio.wait([writing])
+        client._quic.reset_stream(0, 0)
+
+
+async def test_what_was_written_before_close_arrives():
+    handler = Readers()
+    octets = bytes(3_000_000)
+    async with here(stream_handler=handler) as server:
+        async with quic.connect(url(server)) as client:
+            _, writer = await client.create_stream()
+            writer.write(octets[:1])
+            reader, _ = await handler.streams.get()
+            reading = asyncio.create_task(reader.read())
+            writer.write(octets[1:])
+            writer.write_eof()
+            client.close()
+            client.close()
+            await asyncio.sleep(0)
+        assert await reading == octets
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_the_end_of_the_connection_comes_behind_what_arrived(whole, monkeypatch):
+    """A reader that is slow has all of a stream that ended, and an error of one that did not."""
+    monkeypatch.setattr(opener, "FAREWELL_S", 0.1)
+    handler = Readers()
+    octets = bytes(range(256)) * 600
+    async with here(stream_handler=handler) as server:
+        async with quic.connect(url(server)) as client:
+            _, writer = await client.create_stream()
+            writer.write(octets)
+            reader, back = await handler.streams.get()
+            channel = next(iter(back.transport._connection._channels.values()))
+            channel.pause(True)
+            if whole:
+                writer.write_eof()
+            else:
+                await asyncio.sleep(0.1)
+                client._quic._opener._wire.abort()
+        while not channel.connection._gone or channel.connection._channels:
+            await asyncio.sleep(0.01)
+        if whole:
+            assert await reader.read() == octets
+        else:
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+        assert handler.count == 1
+
+
+async def test_a_writer_is_closed():
+    handler = Readers()
+    async with here(stream_handler=handler) as server, quic.connect(url(server)) as client:
+        for one_way in (False, True):
+            reader, writer = await client.create_stream(one_way)
+            writer.write(b"x")
+            writer.close()
+            other, back = await handler.streams.get()
+            assert await other.read() == b"x"
+            if not one_way:
+                back.close()
+                assert await reader.read() == b""
+            async with asyncio.timeout(5):
+                await writer.wait_closed()
+                await back.wait_closed()
+        reader, writer = await client.create_stream()
+        writer.write(b"x")
+        await handler.streams.get()
+        client._quic.reset_stream(4, 0x99)
+        async with asyncio.timeout(5):
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            with pytest.raises(ConnectionResetError):
+                await writer.wait_closed()
+
+
+@pytest.mark.parametrize("http", ["h2", "auto"])
+async def test_a_server_that_opens_at_once(http):
+    class Greeter(quic.QuicConnectionProtocol):
+        def quic_event_received(self, event):
+            if isinstance(event, quic.HandshakeCompleted):
+                self._quic.send_stream_data(1, b"hello", True)
+
+    handler = Readers()
+    async with (
+        here(create_protocol=Greeter) as server,
+        quic.connect(url(server), stream_handler=handler, http=http),
+    ):
+        reader, _ = await handler.streams.get()
+        assert await reader.read() == b"hello"

@@ -9,6 +9,7 @@ import pytest
 from h2ws_fast import (
     ConnectionClosed,
     ConnectionTerminated,
+    ExtendedConnectUnsupported,
     Response,
     Session,
     accept_sessions,
@@ -134,6 +135,85 @@ async def test_an_on_session_that_fails_is_logged(caplog):
     async with accept_sessions(on_session, "127.0.0.1", 0) as acceptor, device() as server:
         await (await server.dial(f"http://127.0.0.1:{port_of(acceptor)}"))
     assert "of the listener" in caplog.text
+
+
+async def test_a_device_that_serves_requests_alone():
+    """It takes no extended CONNECT; what else a Session can do it can do."""
+    done = asyncio.get_running_loop().create_future()
+
+    async def on_session(session):
+        response = await session.request("GET", "/x")
+        with pytest.raises(ExtendedConnectUnsupported):
+            await session.tunnel("bytestream")
+        done.set_result(await response.read())
+
+    async with (
+        accept_sessions(on_session, "127.0.0.1", 0) as acceptor,
+        serve(None, listen=False, on_request=hello) as server,
+    ):
+        await server.dial(f"http://127.0.0.1:{port_of(acceptor)}")
+        async with asyncio.timeout(5):
+            assert await done == b"http /x"
+
+
+async def never(session):
+    raise AssertionError("nobody has come")
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_who_connects_and_leaves_is_no_error(certificate, caplog, secure):
+    context = tls.server_context(*certificate) if secure else None
+    async with accept_sessions(never, "127.0.0.1", 0, ssl=context) as acceptor:
+        for _ in range(5):
+            _, writer = await asyncio.open_connection("127.0.0.1", port_of(acceptor))
+            writer.close()
+            await writer.wait_closed()
+        while acceptor.admission.wires or acceptor.admission.arriving or acceptor._tasks:
+            await asyncio.sleep(0.01)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_handshakes_count_as_sessions(certificate):
+    """Who begins TLS and goes no further takes a place, and leaves it free with its connection."""
+    came = asyncio.Queue()
+
+    async def on_session(session):
+        came.put_nowait(session)
+        await session.wait_closed()
+
+    context = tls.server_context(*certificate)
+    outer = tls.client_context(cafile=certificate[0])
+    async with (
+        accept_sessions(on_session, "127.0.0.1", 0, ssl=context, max_sessions=2) as acceptor,
+        device() as server,
+    ):
+        url = f"https://127.0.0.1:{port_of(acceptor)}"
+        halves = [await asyncio.open_connection("127.0.0.1", port_of(acceptor)) for _ in range(2)]
+        while len(acceptor.admission.arriving) < 2:
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            await (await server.dial(url, ssl=outer))
+        assert came.empty() and acceptor.admission.refused == {"max_connections": 1}
+        for _, writer in halves:
+            writer.close()
+        while acceptor.admission.arriving:
+            await asyncio.sleep(0.01)
+        await server.dial(url, ssl=outer)
+        await use(await came.get(), "https")
+
+
+async def test_handshakes_end_with_the_listener(certificate):
+    """What arrives while it closes makes no session."""
+    context = tls.server_context(*certificate)
+    acceptor = await accept_sessions(never, "127.0.0.1", 0, ssl=context)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(acceptor))
+    while not acceptor.admission.arriving:
+        await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        await asyncio.gather(acceptor.close(), acceptor.close())
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    writer.close()
 
 
 async def test_who_dials_and_finds_nobody(certificate):

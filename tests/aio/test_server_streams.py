@@ -16,7 +16,8 @@ from h2ws_fast import (
 )
 from h2ws_fast.engine import Settings
 from tests.support import frames as f
-from tests.support.raw import RawServer
+from tests.support.raw import RawClient, RawServer
+from tests.support.ws_frames import TEXT, ws_frame
 
 ON = Settings(enable_bidirectional_connect=True)
 ASKED = [
@@ -51,6 +52,19 @@ class Sessions:
             await asyncio.get_running_loop().create_future()
         finally:
             self.ended.set_result(None)
+
+
+class Forever:
+    """A handler that never ends."""
+
+    def __init__(self):
+        self.cancelled = asyncio.get_running_loop().create_future()
+
+    async def __call__(self, tunnel):
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.cancelled.set_result(None)
 
 
 @pytest.mark.row("KIN-2-4", "KIN-3-1", "KIN-3-3")
@@ -156,21 +170,104 @@ async def test_the_clients_limit_is_the_servers_error(clear):
                 await server.tunnel("bytestream")
 
 
-async def test_handlers_that_never_end_are_cancelled_with_the_session(clear):
+async def test_streams_of_the_server_take_none_of_the_clients(clear):
+    """Each end's limit is for the streams of the other: who waits is woken by the end of one's own."""
     sessions = Sessions()
-    cancelled = asyncio.get_running_loop().create_future()
+    two = Settings(enable_bidirectional_connect=True, max_concurrent_streams=2)
+    async with (
+        clear.serve(tunnels={"bytestream": octets_back}, on_session=sessions, settings=two),
+        Session(clear.http, tunnels={"bytestream": octets_back}) as client,
+    ):
+        server = await sessions.came
+        theirs = [await server.tunnel("bytestream") for _ in range(3)]
+        mine = [await client.tunnel("bytestream") for _ in range(2)]
+        third = asyncio.create_task(client.tunnel("bytestream"))
+        while not client.stats()["waiting"]:
+            await asyncio.sleep(0)
+        mine[0].abort()
+        async with asyncio.timeout(5):
+            mine[0] = await third
+        for tunnel in (*theirs, *mine):
+            await tunnel.send(b"octets")
+            assert await tunnel.recv() == b"octets"
 
-    async def forever(tunnel):
-        try:
-            await asyncio.get_running_loop().create_future()
-        finally:
-            cancelled.set_result(None)
 
+async def test_a_session_that_is_found_early_is_told_all_the_same():
+    """The read that brings the second SETTINGS brings a message, whose callback looks for it."""
+    found = asyncio.get_running_loop().create_future()
+    told = asyncio.get_running_loop().create_future()
+
+    def on_message(ws, message):
+        found.set_result(ws.request.session)
+
+    async def on_session(session):
+        told.set_result(session)
+
+    async with serve(
+        on_message=on_message, on_session=on_session, host="127.0.0.1", port=0
+    ) as server:
+        peer = await RawClient.connect(server.sockets[0].getsockname()[1])
+        await peer.websocket()
+        both = f.settings((f.ENABLE_CONNECT_PROTOCOL, 1), (0xFB00, 1))
+        peer.send(both, f.data(1, ws_frame(TEXT, b"where?", key=peer.key)))
+        async with asyncio.timeout(5):
+            assert await told is await found is not None
+        peer.close()
+
+
+async def test_a_server_may_write_tokens_in_capitals():
+    answers = []
+
+    async def script(peer):
+        peer.headers(2, [(n, "ByteStream" if n == ":protocol" else v) for n, v in ASKED])
+        answers.append((await peer.expect(f.HEADERS, 2)).get(":status"))
+
+    async with RawServer(script) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        async with Session(url, tunnels={"bytestream": octets_back}) as session:
+            await session.wait_closed()
+    assert answers == ["200"]
+
+
+async def test_the_end_of_a_server_session_has_close_timeout(clear):
+    """Tunnels of the client that stay open, as those that were opened to it."""
+    sessions = Sessions()
+    async with (
+        clear.serve(tunnels={"bytestream": octets_back}, on_session=sessions, close_timeout=0.3),
+        Session(clear.http, tunnels={"bytestream": octets_back}) as client,
+    ):
+        server = await sessions.came
+        mine = await client.tunnel("bytestream")
+        theirs = await server.tunnel("bytestream")
+        async with asyncio.timeout(5):
+            await server.close()
+        await sessions.ended
+        for tunnel in (mine, theirs):
+            with pytest.raises(StreamReset):
+                while await tunnel.recv():
+                    pass
+                raise StreamReset  # it ended in an orderly way
+        assert not client.connected and not server.connected
+
+
+async def test_a_close_that_is_cancelled_cancels_the_handlers(clear):
+    sessions, forever = Sessions(), Forever()
+    async with clear.serve(on_session=sessions):
+        client = await Session(clear.http, tunnels={"bytestream": forever})
+        await (await sessions.came).tunnel("bytestream")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.close(), 0.05)
+        async with asyncio.timeout(5):
+            await forever.cancelled
+
+
+async def test_handlers_that_never_end_are_cancelled_with_the_session(clear):
+    sessions, forever = Sessions(), Forever()
     async with clear.serve(on_session=sessions):
         async with Session(clear.http, tunnels={"bytestream": forever}, close_timeout=5):
             server = await sessions.came
             tunnel = await server.tunnel("bytestream")
-        assert cancelled.done()
+        assert forever.cancelled.done()
         with pytest.raises(StreamReset):
             while await tunnel.recv():
                 pass

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from h2ws_fast import Session
-from h2ws_fast.aio.client import session as session_module
+from h2ws_fast.aio import opener
 from h2ws_fast.errors import StreamReset
 from tests.support import frames as f
 from tests.support.raw import RawServer, close_frame
@@ -18,7 +18,7 @@ SOON_S = 0.1
 @pytest.fixture
 def soon(monkeypatch):
     """Streams have a tenth of a second to end by themselves."""
-    monkeypatch.setattr(session_module, "FAREWELL_S", SOON_S)
+    monkeypatch.setattr(opener, "FAREWELL_S", SOON_S)
 
 
 async def answered(peer, stream_id=1, **options):
@@ -119,3 +119,24 @@ async def test_a_websocket_has_longer_than_a_tunnel(soon):
             ws = await session.websocket()
             await session.tunnel("t")
         assert ws.close_code == 1000
+
+
+async def test_an_upload_that_is_no_longer_wanted_ends():
+    """RFC 9113 section 8.1: NO_ERROR behind a whole response. What waits to be sent will not leave."""
+
+    async def script(peer):
+        await answered(peer, end_stream=True)
+        peer.send(f.rst_stream(1, f.NO_ERROR))
+        await peer.until_eof()
+
+    async def body():
+        while True:
+            yield bytes(100_000)
+
+    async with RawServer(script) as server:
+        async with Session(f"http://127.0.0.1:{server.port}") as session:
+            response = await session.request("POST", "/", body=body())
+            assert response.status == 200 and await response.read() == b""
+            async with asyncio.timeout(5):
+                while session._tasks:
+                    await asyncio.sleep(0.01)

@@ -54,6 +54,29 @@ async def test_messages_come_back_as_they_were(place, echoing):
         assert (ws.close_code, ws.close_reason) == (1000, "")
 
 
+async def test_a_call_from_another_thread_stops_nobody(clear):
+    """Debug mode refuses it, as it does everywhere in asyncio; the connections go on."""
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    try:
+        async with clear.serve(echo), connect(clear.ws()) as ws:
+            await ws.send("one")
+            assert await ws.recv() == "one"
+            await asyncio.sleep(0)  # out of the batch that brought it
+            while ws.wire.hub.scheduled:  # a call that comes now would go with what is under way
+                await asyncio.sleep(0)
+            with pytest.raises(RuntimeError):
+                await asyncio.to_thread(ws.send, "from a thread")
+            await ws.send("two")
+            while await ws.recv() != "two":
+                pass
+            async with connect(clear.ws()) as other:
+                await other.send("three")
+                assert await other.recv() == "three"
+    finally:
+        loop.set_debug(False)
+
+
 async def test_many_messages_keep_their_order(place, echoing):
     async with place.serve(**echoing), connect(place.ws(), ssl=place.client_ssl) as ws:
 

@@ -289,6 +289,33 @@ def test_a_client_that_takes_streams_waits_as_long_as_an_idle_one(server):
     assert [x for x in peer.sent() if x.kind == f.GOAWAY]
 
 
+def test_a_stream_that_is_not_opened_leaves_the_clock_of_the_first_request(server):
+    peer = server(settings=ON, peer_settings=(), limits={"first_request_timeout_s": 5.0})
+    peer.feed(f.settings(*BOTH, (f.MAX_CONCURRENT_STREAMS, 0)))
+    peer.sent()
+    with pytest.raises(peer.errors.NoAvailableStreams):
+        peer.conn.request(BYTES, end_stream=False)
+    peer.tick(6)
+    assert [x for x in peer.sent() if x.kind == f.GOAWAY]
+
+
+@pytest.mark.row("KIN-3-2")
+def test_whose_streams_are_open(either):
+    """The limit of either end bounds those of the other alone."""
+    peer = either(settings=ON, peer_settings=(*BOTH, (f.MAX_CONCURRENT_STREAMS, 2)))
+    theirs = 1 if peer.role == "server" else 2
+    for stream_id in range(theirs, theirs + 6, 2):
+        peer.feed(peer.headers(stream_id, BYTES))
+    assert (peer.conn.open_streams, peer.conn.own_streams) == (3, 0)
+    mine = [peer.conn.request(BYTES, end_stream=False) for _ in range(2)]
+    with pytest.raises(peer.errors.NoAvailableStreams):
+        peer.conn.request(BYTES, end_stream=False)
+    assert (peer.conn.open_streams, peer.conn.own_streams) == (5, 2)
+    peer.feed(f.rst_stream(mine[0]))
+    assert (peer.conn.open_streams, peer.conn.own_streams) == (4, 1)
+    peer.conn.request(BYTES, end_stream=False)
+
+
 # -- streams of a server: the end that takes them ------------------------------------------------
 
 

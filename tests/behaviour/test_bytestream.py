@@ -205,6 +205,23 @@ def test_cancel_ends_both_directions(make):
     peer.expect_alive()
 
 
+@pytest.mark.row("KIN-4-2")
+@pytest.mark.parametrize("code", [f.NO_ERROR, f.CANCEL])
+def test_a_reset_behind_the_peers_end_is_told(make, code):
+    """NO_ERROR behind a complete response stops an upload: here are octets of equal rank, lost."""
+    peer = opened(make)
+    peer.send(peer.stream_id, b"all of it", end_stream=True)
+    peer.conn.send_data(peer.stream_id, bytes(200_000))
+    peer.forget()
+    peer.feed(f.rst_stream(peer.stream_id, code))
+    (reset,) = peer.events
+    assert kinds([reset]) == ["Reset"] and (reset.error_code, reset.remote) == (code, True)
+    assert peer.conn.octets_held == peer.conn.open_streams == 0
+    with pytest.raises(peer.errors.StreamClosed):
+        peer.conn.send_data(peer.stream_id, b"more")
+    peer.expect_alive()
+
+
 @pytest.mark.row("KIN-4-3")
 def test_headers_on_it_are_a_stream_error(make):
     peer = opened(make)

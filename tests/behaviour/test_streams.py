@@ -557,6 +557,23 @@ def test_a_lowered_limit_lets_open_streams_finish(client):
     assert peer.conn.request(GET) == 7
 
 
+@pytest.mark.parametrize("waiting", [0, 200_000])
+@pytest.mark.parametrize("tunnel", [False, True])
+def test_an_upload_that_is_no_longer_wanted(client, waiting, tunnel):
+    """The response is whole: nothing is said of an error, but that nothing waits any more."""
+    peer = client()
+    stream_id = peer.conn.request(CONNECT if tunnel else POST, end_stream=False)
+    if not tunnel:
+        peer.conn.send_data(stream_id, bytes(waiting))
+    head = [(":status", "403")] if tunnel else OK
+    peer.feed(peer.headers(stream_id, head), f.data(stream_id, b"answer", end_stream=True))
+    peer.forget()
+    events = kinds(peer.feed(f.rst_stream(stream_id, f.NO_ERROR)))
+    assert events == (["Drained"] if waiting and not tunnel else [])
+    assert peer.conn.open_streams == peer.conn.waiting(stream_id) == 0
+    peer.expect_alive()
+
+
 # -- retries: section 8.7 ----------------------------------------------------------------------
 
 

@@ -60,11 +60,11 @@ class Link(Session):
 
     @property
     def streams(self) -> int:
-        """How many streams are open; a WebSocket over HTTP/1.1 is one."""
+        """How many streams are open that were opened here; a WebSocket over HTTP/1.1 is one."""
         wire = self._wire
         if wire is None:
             return len(self._others)
-        return 0 if wire.lost else int(wire.conn.open_streams)
+        return 0 if wire.lost else int(wire.conn.own_streams)
 
     @property
     def waiting(self) -> int:

@@ -91,10 +91,15 @@ class Serving:
         if await run_handler(handler, tunnel, self._log) and tunnel._awaits_end():
             tunnel._await_end()
 
-    async def stop(self) -> None:
-        """Cancel who still works, and wait for them."""
+    def cancel(self) -> list[asyncio.Task[Any]]:
+        """Cancel who still works, and return them."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
+        return tasks
+
+    async def stop(self) -> None:
+        """Cancel who still works, and wait for them."""
+        tasks = self.cancel()
         if tasks:
             await asyncio.wait(tasks)

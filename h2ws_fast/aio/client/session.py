@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..._twins import warn_if_pure
 from ...engine import Limits, Settings
 from ...engine.agreement import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
-from ...engine.constants import CANCEL, NO_ERROR
+from ...engine.constants import CANCEL
 from ...errors import (
     AlpnError,
     ConnectionTerminated,
@@ -55,9 +55,6 @@ __all__ = ["Session", "own_fields"]
 
 LOGGER = "h2ws_fast.client"
 logger = logging.getLogger(LOGGER)
-
-# What tunnels and unread responses have to end by themselves in, when the session is closed.
-FAREWELL_S = 1.0
 
 # Streams that wait for one of a server that stops taking them, or that says nothing: a client must
 # not collect callers without end. Some 2 KB each.
@@ -200,7 +197,11 @@ class Session(Opener):
         self._way = Way(self.target, proxy, self._user_agent, kwargs, transport)
         self._wire: ClientWire | None = None
         self._led = False  # who opens streams here has waited for its turn elsewhere
-        self._over_h1 = http == "h1"  # WebSockets go over HTTP/1.1, each on its own connection
+        # WebSockets go over HTTP/1.1, each on its own connection. Where there is one connection and
+        # no ALPN, nothing can be tried out: what every server understands is said then.
+        self._over_h1 = http == "h1" or (
+            http == "auto" and self._way.once and self._ssl is None and transport is None
+        )
         self._spare: Any = None  # a transport over which the server chose HTTP/1.1
         self._others: set[Any] = set()  # connections over HTTP/1.1, and those that were replaced
         self._keeper: Keeper | None = None
@@ -355,33 +356,13 @@ class Session(Opener):
             exchange._leave()
         self._shutdown()
         try:
-            async with asyncio.timeout(self._close_timeout):
-                ends = [wire.gone for wire in self._wires()]
-                if ends and (await asyncio.wait(ends, timeout=FAREWELL_S))[1]:
-                    for exchange in list(self._exchanges):
-                        exchange._give_up()
-                await self.wait_closed()
-        except TimeoutError:
-            self._cut_off()
-            await self.wait_closed()
+            await self._part()
         except asyncio.CancelledError:
-            self._cut_off()  # nobody waits any more, and nobody will come again
+            self._serving.cancel()
             raise
         await self._serving.stop()
         if self._tasks:
             await asyncio.wait(self._tasks)
-
-    def _cut_off(self) -> None:
-        for wire in self._wires():
-            if not wire.lost:
-                wire.conn.abort(NO_ERROR)
-                wire.pull()
-                wire.abort()
-
-    async def wait_closed(self) -> None:
-        """Wait until the connection is gone."""
-        for wire in self._wires():
-            await asyncio.shield(wire.gone)
 
     def _shutdown(self) -> None:
         if self._spare is not None:
@@ -465,12 +446,16 @@ class Session(Opener):
     def _own_fields(self, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
         return own_fields(self.target, fields)
 
-    async def _extended(self) -> None:
-        # RFC 8441 section 3: no `:protocol` before the server has sent the setting.
+    async def _greeted(self) -> ClientWire:
+        # The connection, once the server's SETTINGS have come.
         while not (wire := self._live()).conn.settings_received:
             self._check_waiting()
             await wire.greeted()
-        if not wire.conn.can_connect:
+        return wire
+
+    async def _extended(self) -> None:
+        # RFC 8441 section 3: no `:protocol` before the server has sent the setting.
+        if not (await self._greeted()).conn.can_connect:
             raise ExtendedConnectUnsupported(
                 "the server does not take WebSockets over HTTP/2: it has not sent "
                 "SETTINGS_ENABLE_CONNECT_PROTOCOL = 1"

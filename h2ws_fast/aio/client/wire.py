@@ -120,7 +120,7 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
         # To those who wait, as many streams as are free.
         waiting = self.waiting
         most = self.conn.peer_max_concurrent_streams
-        free = len(waiting) if most is None else most - self.conn.open_streams
+        free = len(waiting) if most is None else most - self.conn.own_streams
         while waiting and free > 0:
             future = waiting.popleft()
             if not future.done():

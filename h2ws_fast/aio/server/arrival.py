@@ -18,6 +18,7 @@ from ..protocol import Hub
 from .introduction import Introduction
 
 if TYPE_CHECKING:
+    from ..client.accept import ArrivedWire
     from .accepted import AcceptedWire
     from .roster import Roster
 
@@ -68,7 +69,7 @@ class Arrival(asyncio.BufferedProtocol):
         self,
         server: Roster,
         hub: Hub,
-        make: Callable[[], AcceptedWire],
+        make: Callable[[], AcceptedWire | ArrivedWire],
         tls: dict[str, Any] | None,
     ) -> None:
         self._server = server
@@ -82,7 +83,7 @@ class Arrival(asyncio.BufferedProtocol):
         self._octets: list[bytes] = []
         self._eof = False
         self._lost = False
-        self._wire: AcceptedWire | None = None  # what it was handed over to
+        self._wire: AcceptedWire | ArrivedWire | None = None  # what it was handed over to
         self.introduced: tuple[str, int] | None = None
         self.limit: str | None = None
         self.transport: Any = None

@@ -10,6 +10,7 @@ from .admission import Admission
 from .options import CommonOptions
 
 if TYPE_CHECKING:
+    from ..client.accept import ArrivedWire
     from .accepted import AcceptedWire
     from .arrival import Arrival
 
@@ -40,7 +41,7 @@ class Roster:
         self.admission.depart(arrival)
         self._check_quiet()
 
-    def _admit(self, wire: AcceptedWire) -> str | None:
+    def _admit(self, wire: AcceptedWire | ArrivedWire) -> str | None:
         # The name of the limit that keeps a connection out, or None.
         arrival = wire.arrival
         limit = self.admission.enter(wire) if arrival is None else arrival.limit
@@ -54,7 +55,7 @@ class Roster:
             self._keeper.add(wire)
         return None
 
-    def _forget(self, wire: AcceptedWire) -> None:
+    def _forget(self, wire: AcceptedWire | ArrivedWire) -> None:
         if not self.admission.leave(wire):
             return
         if self._keeper is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -36,6 +35,8 @@ class ServerSession(Opener):
         self._authority = _authority_of(wire.remote_address)
         patience = options.limits.handshake_timeout_s
         self._open_timeout = None if patience == float("inf") else patience
+        patience = options.limits.close_timeout_s
+        self._close_timeout = None if patience == float("inf") else patience
         self._deflate = None if options.deflate is None else ClientPerMessageDeflateFactory()
         self._exchanges = weakref.WeakSet()
 
@@ -55,6 +56,9 @@ class ServerSession(Opener):
             return
         except Exception:
             self._wire.server.logger.exception("on_session failed")
+
+    def _wires(self) -> list[ServerWire]:
+        return [self._wire]
 
     def _live(self) -> ServerWire:
         wire = self._wire
@@ -112,14 +116,13 @@ class ServerSession(Opener):
         return self._wire.stats()
 
     async def close(self, code: int = 1001, reason: str = "") -> None:
-        """End the connection gracefully, what its client opened included; wait for the end."""
+        """End the connection gracefully, what its client opened included; wait for the end,
+        `close_timeout` at most. Tunnels that were opened here end as those of a Session."""
         if not self._wire.lost:
+            for exchange in list(self._exchanges):
+                exchange._leave()
             self._wire.leave(code, reason)
-        await self.wait_closed()
-
-    async def wait_closed(self) -> None:
-        """Wait until the connection is gone."""
-        await asyncio.shield(self._wire.gone)
+        await self._part()
 
     def __repr__(self) -> str:
         return f"<ServerSession {self._authority}>"

@@ -37,14 +37,16 @@ PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 class ServerWire(AcceptedWire):
     """One connection of a Server."""
 
-    __slots__ = ("_session",)
+    __slots__ = ("_session", "_told")
 
     server: Server
     _session: ServerSession | None  # what opens streams to this client
+    _told: bool  # `on_session` was called
 
     def __init__(self, server: Server, hub: Hub) -> None:
         super().__init__(server, hub)
         self._session = None
+        self._told = False
 
     @property
     def session(self) -> ServerSession | None:
@@ -56,9 +58,10 @@ class ServerWire(AcceptedWire):
     def _event(self, event: Any) -> None:
         super()._event(event)
         on_session = self.server.options.on_session
-        if type(event) is SettingsChanged and on_session is not None and self._session is None:
+        if type(event) is SettingsChanged and on_session is not None and not self._told:
             session = self.session
             if session is not None and not self.server.closing:
+                self._told = True
                 session.run(on_session)
 
     def _requested(self, event: Any) -> None:
