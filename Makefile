@@ -69,7 +69,8 @@ soak:  ## a minute of every kind of client in cleartext, a minute over TLS
 leaks:  ## a million streams, ended in every way there is; thousands over loopback, and cancelled tasks
 	H2WS_FAST_LEAKS=1000000 $(PYTHON) -m pytest -q tests/leaks
 	H2WS_FAST_AGAIN=200 $(PYTHON) -m pytest -q tests/aio/test_failed_handshakes.py -k open_and_end
-	H2WS_FAST_AGAIN=50 $(PYTHON) -m pytest -q tests/aio/test_leaks.py tests/aio/test_leaks_of_clients.py
+	H2WS_FAST_AGAIN=50 $(PYTHON) -m pytest -q tests/aio/test_leaks.py tests/aio/test_leaks_of_clients.py \
+		tests/aio/test_leaks_of_tunnels.py
 
 conformance:  ## rewrite docs/conformance.md; list the rows that no test claims
 	$(PYTHON) -m tests.conformance
