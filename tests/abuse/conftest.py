@@ -12,7 +12,8 @@ somebody else's WebSocket echoes on its own connection. Afterwards
   checked, has `SLOWER` times as long, and `LARGER` times as much memory.
 
 Every attack on `target` runs in cleartext, and over TLS with `H2WS_FAST_ABUSE_FULL=1` (`make
-abuse`); otherwise one in six does, and `H2WS_FAST_TURN` says which of the six parts.
+abuse`); otherwise one in six does, and `H2WS_FAST_TURN` says which of the six parts. It also says
+which kind of an attack that has several `in_turn` is made.
 """
 
 import contextlib
@@ -58,6 +59,11 @@ def is_due(item):
     if kind is None or kind.params.get("target") != "tls":
         return True
     return zlib.crc32(item.nodeid.encode()) % PARTS == TURN
+
+
+def in_turn(of_all):
+    """Those of an attack's kinds that run this time: one, all with `make abuse`."""
+    return of_all if FULL else [of_all[TURN % len(of_all)]]
 
 
 @pytest.fixture(scope="session")

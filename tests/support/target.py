@@ -111,6 +111,7 @@ class Application:
         self.most = 0  # handlers of requests at work at once
         self.pushed = 0  # octets that /push has sent
         self.server = None
+        self.dialer = self.udp = None
 
     async def handler(self, ws):
         path = ws.request.path
@@ -135,6 +136,20 @@ class Application:
             async for message in ws:
                 await ws.send(message)
 
+    def proxies(self, tcp, udp):
+        """Be a proxy for TCP and UDP, with these arguments; their counters are among the others."""
+        from h2ws_fast import Dialer
+        from h2ws_fast.masque import UdpProxy
+
+        logging.getLogger("h2ws_fast").setLevel(logging.INFO)
+        self.dialer, self.udp = Dialer(private=True, **tcp), UdpProxy(private=True, **udp)
+        return {"connect": self.dialer, "tunnels": {"connect-udp": self.udp}}
+
+    def proxied(self):
+        if self.dialer is None:
+            return {}
+        return {"tcp": [self.dialer.sockets, self.dialer.refused], "udp": self.udp.stats()}
+
     def process_request(self, ws, request):
         return asyncio.sleep(30) if request.path == "/unanswered" else None
 
@@ -146,7 +161,9 @@ class Application:
         try:
             if request.path == "/stats":
                 counts = {"most": self.most, "pushed": self.pushed, "working": self.working}
-                return Response(200, body=json.dumps({**self.server.stats(), **counts}))
+                return Response(
+                    200, body=json.dumps({**self.server.stats(), **self.proxied(), **counts})
+                )
             if request.path.startswith("/bytes/"):
                 return Response(200, body=pieces(int(request.path.removeprefix("/bytes/"))))
             if request.path == "/slow":
@@ -176,6 +193,9 @@ async def main(told):
         with contextlib.suppress(ConnectionClosed):
             await application.handler(ws)
 
+    options = told["serve"]
+    if "proxies" in options:
+        options.update(application.proxies(**options.pop("proxies")))
     server = await serve(
         handler,
         "127.0.0.1",
@@ -185,7 +205,7 @@ async def main(told):
         limits=Limits(**{"close_timeout_s": 3.0, **told["limits"]}),
         settings=Settings(**told["settings"]),
         ssl=server_context(*told["certificate"]) if "certificate" in told else None,
-        **told["serve"],
+        **options,
     )
     application.server = server
     print(server.sockets[0].getsockname()[1], flush=True)
