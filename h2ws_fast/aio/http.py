@@ -23,6 +23,11 @@ __all__ = ["Body", "Headers", "HeadersLike", "Incoming", "Request", "Response"]
 
 Body: TypeAlias = bytes | bytearray | memoryview | str | AsyncIterable[bytes] | None
 
+# RFC 9113 section 8.2.2: HTTP/2 has no such fields, and applications written for HTTP/1.1 send
+# them. `te` belongs to requests.
+HOP_BY_HOP = frozenset(
+    ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te")
+)
 
 # What `shared` keeps: so many texts of at most so many characters, for each event loop.
 MOST_SHARED = 1024
@@ -153,6 +158,14 @@ def fields_of(headers: HeadersLike | None) -> list[tuple[str, str]]:
     if not isinstance(headers, Headers):
         headers = Headers(headers)
     return list(headers.raw_items())
+
+
+def response_fields(response: Response, http_version: str) -> list[tuple[str, str]]:
+    """The fields of a response to be sent: over HTTP/2 without those that only HTTP/1.1 has."""
+    fields = fields_of(response.headers)
+    if http_version == "2":
+        fields = [field for field in fields if field[0] not in HOP_BY_HOP]
+    return fields
 
 
 def shared(texts: dict[str, str], text: str) -> str:

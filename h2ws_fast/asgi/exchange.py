@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..aio import http
 from ..engine.constants import INTERNAL_ERROR, NO_ERROR
 from ..engine.events import Data, Drained, Ended, Reset
 from ..engine.handshake import has_token
@@ -19,11 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "outgoing", "respond", "stripped"]
 
-# RFC 9113 section 8.2.2: HTTP/2 has no such fields, and applications written for HTTP/1.1 send
-# them. `te` belongs to requests.
-HOP_BY_HOP = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"te")
-)
+HOP_BY_HOP = frozenset(name.encode() for name in http.HOP_BY_HOP)
 STATUSES = {status: (b":status", b"%d" % status) for status in range(100, 1000)}
 
 # So many octets of one message are given to the engine at once; the rest waits for the peer.

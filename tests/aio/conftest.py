@@ -123,6 +123,12 @@ def place(request, certificate):
     return Place(tls.server_context(*certificate), tls.client_context(cafile=certificate[0]))
 
 
+@pytest.fixture(params=("h2", "h1"))
+def http(request):
+    """What a client speaks."""
+    return request.param
+
+
 @pytest.fixture
 def clear():
     """Cleartext only, where TLS would show nothing else."""

@@ -32,11 +32,6 @@ def authorization(text):
     return {"authorization": "Basic " + base64.b64encode(text.encode()).decode()}
 
 
-@pytest.fixture(params=["h2", "h1"])
-def http(request):
-    return request.param
-
-
 async def greet(ws):
     await ws.send(f"hello {ws.username}")
 

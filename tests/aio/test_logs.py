@@ -8,11 +8,6 @@ from h2ws_fast import ConnectionClosed, InvalidStatus, Response, Session, connec
 from h2ws_fast.aio.protocol import Wire
 
 
-@pytest.fixture(params=["h2", "h1"])
-def http(request):
-    return request.param
-
-
 def lines(caplog, name="h2ws_fast.server"):
     return [
         (record.levelname, record.message)

@@ -11,11 +11,6 @@ from h2ws_fast.engine import Settings
 MESSAGE = random.Random(1).randbytes(1000)  # no compression makes it smaller
 
 
-@pytest.fixture(params=["h2", "h1"])
-def http(request):
-    return request.param
-
-
 async def settled(echo):
     """What both ends had to say to one another on this connection was said."""
     for _ in range(3):

@@ -21,11 +21,6 @@ async def whole(ws, decode=None):
     return [piece async for piece in ws.recv_streaming(decode)]
 
 
-@pytest.fixture(params=["h2", "h1"])
-def http(request):
-    return request.param
-
-
 async def test_pieces_are_the_message(clear, http):
     async def handler(ws):
         await ws.send([b"one ", b"two ", b"three"])

@@ -12,12 +12,13 @@ from ...engine import Connection, Role
 from ...engine.constants import ENHANCE_YOUR_CALM, INADEQUATE_SECURITY, INTERNAL_ERROR, NO_ERROR
 from ...engine.endpoint import Endpoint
 from ...engine.events import Requested, SinkFailed, Terminated
-from ...errors import StreamClosed
+from ...errors import LocalProtocolError, StreamClosed
 from ...printable import printable
 from .. import tls
 from ..h1.connection import H1Connection
 from ..h1.pace import PacedWire
 from ..protocol import Hub
+from ..tunnel import reset
 from .admission import peer_of
 from .arrival import REFUSAL_S, Arrival
 from .remainder import Remainders
@@ -27,6 +28,8 @@ from .sniff import Sniffer
 __all__ = ["AcceptedWire"]
 
 NOBODY = Endpoint()  # before it is known what is spoken
+# Without a body: Firefox leaves a connection where a refused WebSocket came with one.
+FAILED = [(":status", "500"), ("content-length", "0")]
 
 
 class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
@@ -206,7 +209,8 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
                 pass  # the client went away in the same read
             except Exception:
                 self.server.logger.exception("answering a request failed")
-                self.conn.reset(event.stream_id, INTERNAL_ERROR)
+                if self.fail(event.stream_id) and event.method != "CONNECT" and not event.ended:
+                    self.discard(event.stream_id)
         elif kind is SinkFailed:
             self.server.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
         elif kind is Terminated:
@@ -228,7 +232,23 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
 
     @abc.abstractmethod
     def _requested(self, event: Any) -> None:
-        """Answer a request, now or later. What is raised resets its stream."""
+        """Answer a request, now or later. What is raised is answered as `fail` does."""
+
+    def fail(self, stream_id: int) -> bool:
+        """What was to answer a request raised: 500, or a reset where an answer was begun.
+
+        False: the stream is over already.
+        """
+        try:
+            if self.http_version == "2":  # over HTTP/1.1 `reset` answers by itself
+                self.conn.respond(stream_id, FAILED, True)
+                self.touch()
+                return True
+        except LocalProtocolError:
+            pass
+        except StreamClosed:
+            return False
+        return reset(self, stream_id, INTERNAL_ERROR)
 
     def _may_begin(self, event: Any) -> bool:
         """May a handler work on this request? False: it was refused."""

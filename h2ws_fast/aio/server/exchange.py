@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ...engine.constants import CANCEL, INTERNAL_ERROR
+from ...engine.constants import CANCEL
 from ...engine.events import Reset
 from ...errors import StreamClosed, StreamReset
-from ..http import Body, Request, Response, fields_of, octets_of, text_response
+from ..http import Body, Request, Response, octets_of, response_fields, text_response
 from ..tunnel import Receiving, Sending, reset
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Exchange:
             raise
         except Exception as error:
             # Where this stream is over already nobody misses the rest.
-            open_still = reset(self.wire, stream_id, INTERNAL_ERROR)
+            open_still = self.wire.fail(stream_id)
             if open_still or not isinstance(error, StreamClosed | StreamReset):
                 server.logger.exception("sending a response failed")
         finally:
@@ -106,14 +106,16 @@ def answer(wire: ServerWire, stream_id: int, response: Response, method: str) ->
 
 def _head(wire: ServerWire, response: Response, body: Body, method: str) -> list[tuple[str, str]]:
     fields = [(":status", str(response.status))]
-    fields += fields_of(response.headers)
-    fields += wire.server.options.extra_headers
-    if (
-        isinstance(body, bytes)
-        and method != "CONNECT"
-        and response.status not in (204, 304)
-        and response.status >= 200
-        and "content-length" not in response.headers
-    ):
-        fields.append(("content-length", str(len(body))))
+    fields += response_fields(response, wire.http_version)
+    fields += [
+        field for field in wire.server.options.extra_headers if field[0] not in response.headers
+    ]
+    if isinstance(body, bytes) and response.status not in (204, 304) and response.status >= 200:
+        length = response.headers.get("content-length")
+        if length is None:
+            if method != "CONNECT":
+                fields.append(("content-length", str(len(body))))
+        elif method != "HEAD" and length != str(len(body)):
+            # Who reads would wait for the rest, or take it for the next response.
+            raise ValueError(f"content-length is {length}, and the body has {len(body)} octets")
     return fields

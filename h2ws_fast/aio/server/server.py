@@ -134,7 +134,8 @@ def serve(
     `subprotocols` in order of preference, or `select_subprotocol(ws, offered)`, choose one.
     `process_request(ws, request)` may return a Response that refuses, and may be a coroutine
     function; for tunnels its first argument is the Tunnel. `process_response(ws, request,
-    response)` may change the response's headers, or return another that refuses.
+    response)` may change the response's headers, or return another that refuses; it sees the
+    refusals of WebSockets, too, and the answers to ordinary requests where there is no `on_request`.
 
     `compression` answers the client's offers of permessage-deflate: "deflate" with defaults that
     keep nothing between messages, a `ServerPerMessageDeflateFactory` as it says, None never.

@@ -16,7 +16,7 @@ from ...errors import NegotiationError, StreamClosed, StreamReset
 from ...printable import printable
 from ..answering import Answering
 from ..h1.connection import H1Connection
-from ..http import Headers, Request, Response, fields_of, text_response
+from ..http import Headers, Request, Response, response_fields, text_response
 from ..protocol import Hub
 from ..tunnel import Tunnel, reset, run_handler
 from ..websocket import WebSocket, new_websocket, open_websocket
@@ -81,7 +81,7 @@ class ServerWire(AcceptedWire):
             elif (
                 event.method != "CONNECT"
                 and options.on_request is None
-                and options.process_request is not None
+                and (options.process_request is not None or options.process_response is not None)
             ):
                 self._plain(event)
             elif event.method == "CONNECT" or options.on_request is None:
@@ -120,8 +120,7 @@ class ServerWire(AcceptedWire):
     def _begin(
         self, what: Any, request: Request, go_on: Callable[[Any], None], *, ended: bool = True
     ) -> None:
-        # With a `process_request`: inline while it is synchronous, in a task otherwise. The rest of
-        # an ordinary request that has not `ended` is of no interest behind its answer.
+        # With a `process_request`: inline while it is synchronous, in a task otherwise.
         process = self.server.options.process_request
         answer: Any = None
         if process is not None:
@@ -135,9 +134,7 @@ class ServerWire(AcceptedWire):
             if response is None:
                 go_on(what)
             else:
-                self._refuse(what, response)
-            if not ended:
-                self.discard(what.stream_id)
+                self._decline(what, response, "as the application answered", ended)
 
         if isinstance(answer, Awaitable):
             self._wait(what, answer, conclude, "process_request")
@@ -184,7 +181,8 @@ class ServerWire(AcceptedWire):
             return
         except Exception:
             self.server.logger.exception("answering a request failed")
-            reset(self, what.stream_id, INTERNAL_ERROR)
+            if self.fail(what.stream_id) and what.request.method != "CONNECT":
+                self.discard(what.stream_id)
         self.touch()
 
     def _turn_away(self, stream_id: int, status: int, reason: str) -> None:
@@ -202,18 +200,53 @@ class ServerWire(AcceptedWire):
             printable(reason),
         )
 
-    def _refuse(self, what: Any, response: Any) -> None:
+    def _process(
+        self, ws: WebSocket, response: Response, conclude: Callable[[Response], None]
+    ) -> None:
+        # `process_response` has the last word about every answer; `conclude` sends it.
+        process = self.server.options.process_response
+        assert process is not None
+        other: Any = None
+        try:
+            other = process(ws, ws.request, response)
+        except Exception:
+            self.server.logger.exception("process_response failed")
+            other = text_response(500, "the opening handshake failed, see the server's log\n")
+
+        def choose(other: Any) -> None:
+            if other is not None and not isinstance(other, Response):
+                raise TypeError(f"process_response returned {other!r}, not a Response or None")
+            conclude(response if other is None else other)
+
+        if isinstance(other, Awaitable):
+            self._wait(ws, other, choose, "process_response")
+        else:
+            choose(other)
+
+    def _decline(self, what: Any, response: Any, reason: str, ended: bool = True) -> None:
+        # As `_refuse`, unless `process_response` has another answer.
         if not isinstance(response, Response):
             raise TypeError(f"process_request returned {response!r}, not a Response or None")
-        opens = what.request.protocol is not None or what.request.method == "CONNECT"
-        if opens and 200 <= response.status <= 299:
-            raise ValueError("a refusal needs a status other than 2xx")
-        if opens:
-            self._rejected(what.stream_id, response.status, "as the application answered")
-        elif self.logs:
-            phrase = PHRASES.get(response.status, "no name")
-            self.log.info("HTTP response sent (%d %s)", response.status, phrase)
+        if self.server.options.process_response is None or type(what) is not WebSocket:
+            self._refuse(what, response, reason, ended)
+        else:
+            self._process(what, response, lambda last: self._refuse(what, last, reason, ended))
+
+    def _refuse(self, what: Any, response: Response, reason: str, ended: bool = True) -> None:
+        # The rest of an ordinary request that has not `ended` is of no interest behind its answer.
+        status = response.status
+        if what.request.protocol is not None or what.request.method == "CONNECT":
+            if 200 <= status <= 299 and self.http_version == "2":
+                # RFC 9110 section 9.3.6: "Any 2xx (Successful) response indicates that the sender
+                # [...] will switch to the tunnel mode". Over HTTP/1.1 it is 101 that opens.
+                reason = f"the application answered {status}, which would accept it over HTTP/2"
+                response = Response(400, response.headers, response.body)
+            self._rejected(what.stream_id, response.status, reason)
+        elif reason and self.logs:
+            self.log.info("HTTP response sent (%d %s)", status, PHRASES.get(status, "no name"))
         answer(self, what.stream_id, response, what.request.method)
+        if not ended:
+            self.discard(what.stream_id)
 
     def _plain(self, event: Any) -> None:
         # An ordinary request over HTTP/1.1 where nobody serves any: `process_request` may answer
@@ -226,9 +259,10 @@ class ServerWire(AcceptedWire):
             return
         ws = new_websocket(self, event.stream_id, request)
         if options.process_request is None:
-            self._ask_to_upgrade(ws)
+            self._ask_to_upgrade(ws, event.ended)
         else:
-            self._begin(ws, request, self._ask_to_upgrade, ended=event.ended)
+            ended = event.ended
+            self._begin(ws, request, lambda ws: self._ask_to_upgrade(ws, ended), ended=ended)
 
     def _half_upgrade(self, event: Any) -> bool:
         # RFC 9298 section 3.2: what asks for a tunnel, and not as it must be asked for, is malformed.
@@ -238,60 +272,54 @@ class ServerWire(AcceptedWire):
         tokens = {token.strip() for token in asked.split(",")}
         return not tokens.isdisjoint(self.server.options.over_http1)
 
-    def _ask_to_upgrade(self, ws: WebSocket) -> None:
+    def _ask_to_upgrade(self, ws: WebSocket, ended: bool) -> None:
         if self.http_version != "1.1":
-            answer(self, ws.stream_id, Response(404), ws.request.method)
+            self._decline(ws, Response(404), "", ended)
             return
         response = text_response(426, "This server takes WebSockets: ask for an upgrade.\n")
         # RFC 9110 section 15.5.22: "MUST send an Upgrade header field".
         response.headers.add("upgrade", "websocket")
         response.headers.add("connection", "upgrade")
-        answer(self, ws.stream_id, response, ws.request.method)
+        self._decline(ws, response, "", ended)
 
     def _open(self, ws: WebSocket) -> None:
         server = self.server
         options = server.options
         if server.closing:
-            self._turn_away(ws.stream_id, 503, "shutting down")
+            self._decline(ws, Response(503), "shutting down")
             return
         subprotocol = None
         if options.origins is not None and not is_allowed(options.origins, ws.request):
-            self._turn_away(ws.stream_id, 403, "this Origin is not allowed")
+            self._decline(ws, Response(403), "this Origin is not allowed")
             return
         if options.subprotocols is not None or options.select_subprotocol is not None:
             try:
                 subprotocol = self._select_subprotocol(ws)
             except NegotiationError as error:
-                self._turn_away(ws.stream_id, 400, str(error))
+                self._decline(ws, Response(400), str(error))
                 return
         ws.subprotocol = subprotocol
         if options.process_response is None:
             self._accept(ws, None)
             return
-        response = Response(200, options.extra_headers)
-        other: Any = None
-        try:
-            other = options.process_response(ws, ws.request, response)
-        except Exception:
-            server.logger.exception("process_response failed")
-            other = text_response(500, "the opening handshake failed, see the server's log\n")
 
-        def conclude(other: Any) -> None:
+        def conclude(response: Response) -> None:
             if server.closing:
                 self._turn_away(ws.stream_id, 503, "shutting down")
-            elif other is None or 200 <= other.status <= 299:
-                self._accept(ws, response if other is None else other)
+            elif 200 <= response.status <= 299:
+                self._accept(ws, response)
             else:
-                self._refuse(ws, other)
+                self._refuse(ws, response, "as the application answered")
 
-        if isinstance(other, Awaitable):
-            self._wait(ws, other, conclude, "process_response")
-        else:
-            conclude(other)
+        self._process(ws, Response(200, options.extra_headers), conclude)
 
     def _accept(self, ws: WebSocket, response: Response | None) -> None:
         options = self.server.options
-        headers = options.extra_headers if response is None else fields_of(response.headers)
+        headers = (
+            options.extra_headers
+            if response is None
+            else response_fields(response, self.http_version)
+        )
         ws.response = response
         self.conn.attach(ws.stream_id, ws)
         self.conn.accept_websocket(
@@ -383,8 +411,11 @@ class ServerWire(AcceptedWire):
     async def _run_answering(self, tunnel: Tunnel, handler: Answering) -> None:
         def reply(response: Response) -> None:
             if 200 <= response.status <= 299:
-                fields = [(":status", str(response.status)), *fields_of(response.headers)]
-                fields += self.server.options.extra_headers
+                fields = [
+                    (":status", str(response.status)),
+                    *response_fields(response, self.http_version),
+                    *self.server.options.extra_headers,
+                ]
                 upgraded = self.http_version == "1.1"
                 self.conn.respond(tunnel.stream_id, fields, False, upgraded)
                 self.touch()
