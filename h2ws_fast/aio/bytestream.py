@@ -80,8 +80,9 @@ class StreamTransport(asyncio.Transport):
         if name == "request":
             return tunnel.request
         if name in ("peername", "sockname"):
-            transport = tunnel._sending.wire.transport
-            return default if transport is None else transport.get_extra_info(name, default)
+            wire = tunnel._sending.wire
+            address = wire.remote_address if name == "peername" else wire.local_address
+            return default if address is None else address
         return default
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:

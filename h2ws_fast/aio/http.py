@@ -269,9 +269,8 @@ class Request(Incoming):
 
     @property
     def remote_address(self) -> Any:
-        """The peer's address, or None where the connection is gone or the request was sent here."""
-        transport = None if self.wire is None else self.wire.transport
-        return None if transport is None else transport.get_extra_info("peername")
+        """The peer's address, and after the end what it was; None where the request was sent here."""
+        return None if self.wire is None else self.wire.remote_address
 
     @property
     def http_version(self) -> str:

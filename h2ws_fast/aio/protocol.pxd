@@ -52,6 +52,8 @@ cdef class Wire:
     cdef readonly Hub hub
     cdef readonly Endpoint conn
     cdef readonly object transport
+    cdef object _remote
+    cdef object _local
     cdef readonly list websockets
     cdef readonly dict routes
     cdef object timer

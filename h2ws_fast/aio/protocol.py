@@ -30,6 +30,7 @@ logger = logging.getLogger("h2ws_fast.aio")
 READ_BUFFER = 262144
 SPARE_BUFFER = 65536
 LARGE_BLOCK = 4 * 2**20
+LOCAL = "local address"  # where a Hub's `known` has the one that was asked for last
 WRITE_HIGH = 65536  # the transport's own buffer
 UNSENT = 131072  # octets in the kernel that are not sent yet: see `limit_unsent`
 LINGER_S = 10.0  # how long a closing transport may try to get rid of its last octets
@@ -254,6 +255,14 @@ def limit_unsent(listener_or_connection):
         twin.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
 
+def _shared(known, address):
+    # That of a server is the same on all its connections; a client's port is another each time.
+    found = known.get(LOCAL)
+    if found != address:
+        found = known[LOCAL] = address
+    return found
+
+
 class Wire:
     """One connection: a transport on one side, the engine on the other.
 
@@ -263,6 +272,8 @@ class Wire:
     """
 
     __slots__ = (
+        "_local",
+        "_remote",
         "closing",
         "conn",
         "discarded",
@@ -296,6 +307,8 @@ class Wire:
         self.hub = hub
         self.conn = conn
         self.transport = None
+        self._remote = None
+        self._local = None
         self.timer = None
         self.spare = None
         self.websockets = []
@@ -325,6 +338,9 @@ class Wire:
 
     def connection_made(self, transport):
         self.transport = transport
+        # Asked for now: uvloop's transports, and TLS, no longer know them when the peer is gone.
+        self._remote = transport.get_extra_info("peername")
+        self._local = _shared(self.hub.known, transport.get_extra_info("sockname"))
         transport.set_write_buffer_limits(WRITE_HIGH)
         # uvloop's TCP transport takes any buffer; asyncio's own and both TLS layers do not.
         kind = type(transport)
@@ -432,8 +448,7 @@ class Wire:
 
     def _limit_reached(self, name):
         """The peer reached a limit of `Limits`, for the first time on this connection."""
-        peer = None if self.transport is None else self.transport.get_extra_info("peername")
-        logger.warning("%s reached the limit %s", peer, name)
+        logger.warning("%s reached the limit %s", self.remote_address, name)
 
     def _settled(self):
         """A batch is done, and `watched` is set."""
@@ -458,13 +473,13 @@ class Wire:
 
     @property
     def remote_address(self):
-        """The peer's address, or None where the connection is gone."""
-        return None if self.transport is None else self.transport.get_extra_info("peername")
+        """The peer's address, and after the end what it was; None before there is a connection."""
+        return self._remote
 
     @property
     def local_address(self):
-        """This end's address, or None where the connection is gone."""
-        return None if self.transport is None else self.transport.get_extra_info("sockname")
+        """This end's address, as `remote_address`."""
+        return self._local
 
     def stats(self):
         """Counters by name, those of `Connection.stats()`; `websockets` are open now."""

@@ -415,9 +415,8 @@ class Tunnel:
 
     @property
     def remote_address(self) -> Any:
-        """The peer's address, or None where the connection is gone."""
-        transport = self._sending.wire.transport
-        return None if transport is None else transport.get_extra_info("peername")
+        """The peer's address, and after the end what it was."""
+        return self._sending.wire.remote_address
 
     async def recv(self) -> bytes:
         """Return the next octets; b"" once the peer ended its side. Raises StreamReset."""

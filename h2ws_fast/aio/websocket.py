@@ -470,17 +470,13 @@ class WebSocket(Outgoing):
 
     @property
     def remote_address(self) -> Any:
-        """The peer's address, or None where the connection is gone."""
-        return self._address("peername")
+        """The peer's address, and after the end what it was."""
+        return self.wire.remote_address
 
     @property
     def local_address(self) -> Any:
-        """This end's address, or None where the connection is gone."""
-        return self._address("sockname")
-
-    def _address(self, which):
-        transport = self.wire.transport
-        return None if transport is None else transport.get_extra_info(which)
+        """This end's address, and after the end what it was."""
+        return self.wire.local_address
 
     def respond(self, status: int, text: str = "") -> Any:
         """Make the plain text Response with which `process_request` may refuse."""

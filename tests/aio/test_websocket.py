@@ -565,7 +565,8 @@ async def test_what_a_websocket_knows_of_itself(place):
     assert known["header"] == "yes"
     assert known["subprotocol"] == "b"
     assert known["mine"] == "attributes of one's own"
-    assert ws.remote_address is None
+    assert ws.remote_address == known["local"]
+    assert ws.local_address == known["remote"]
 
 
 async def test_keepalive_pings_and_measures(place):

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from ..http import Request
 
-__all__ = ["SAME_ORIGIN", "Origins", "SameOrigin", "check_origins", "is_allowed", "is_same_origin"]
+__all__ = [
+    "OPAQUE_ORIGIN",
+    "SAME_ORIGIN",
+    "OpaqueOrigin",
+    "Origins",
+    "SameOrigin",
+    "check_origins",
+    "is_allowed",
+    "is_same_origin",
+]
 
 
 class SameOrigin:
@@ -24,6 +33,19 @@ class SameOrigin:
 
 
 SAME_ORIGIN = SameOrigin()
+
+
+class OpaqueOrigin:
+    """In a list of origins: pages whose origin is "null" may open WebSockets.
+
+    Any page can make its origin "null", in a sandboxed frame or by a redirect: it lets everybody's in.
+    """
+
+    def __repr__(self) -> str:
+        return "OPAQUE_ORIGIN"
+
+
+OPAQUE_ORIGIN = OpaqueOrigin()
 
 DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
@@ -75,7 +97,7 @@ def is_same_origin(origin: str, scheme: str, authority: str) -> bool:
     return theirs[2] == ours[1] or (theirs[2], ours[1]) == ("443", "80")
 
 
-Origins: TypeAlias = "Sequence[str | re.Pattern[str] | None] | SameOrigin | None"
+Origins: TypeAlias = "Sequence[str | re.Pattern[str] | OpaqueOrigin | None] | SameOrigin | None"
 
 
 def is_allowed(origins: Origins, request: Request) -> bool:
@@ -86,9 +108,8 @@ def is_allowed(origins: Origins, request: Request) -> bool:
     origin = values[0] if values else None
     if isinstance(origins, SameOrigin):
         return origin is None or is_same_origin(origin, request.scheme, request.authority)
-    # Any page can make its origin "null": in a sandboxed frame, or by a redirect.
     if origin == "null":
-        return False
+        return any(isinstance(allowed, OpaqueOrigin) for allowed in origins or ())
     place = None if origin is None else read_origin(origin)
     for allowed in origins or ():
         if allowed is None and origin is None:
@@ -109,7 +130,7 @@ def check_origins(origins: Origins) -> Origins:
         raise TypeError(f"origins is a list of str, not {origins!r}")
     kept = tuple(origins)
     for origin in kept:
-        if origin is None:
+        if origin is None or isinstance(origin, OpaqueOrigin):
             continue
         if isinstance(origin, re.Pattern):
             if not isinstance(origin.pattern, str):
