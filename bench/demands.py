@@ -52,6 +52,9 @@ DEMANDS = [
     Demand("memcpy", "kernels", "unmask kernel against memcpy, 1 KiB and up", "<=", 1.3, "x"),
     Demand("send", "engine", "send 1 MiB against memcpy of 1 MiB", "<=", 2, "x"),
     Demand(
+        "broadcast", "engine", "broadcast to 100, or 1000: ns a recipient, encoded once", "<=", 20
+    ),
+    Demand(
         "datagrams",
         "datagrams",
         "UDP packets of 1200 octets a second and core, through both ends",

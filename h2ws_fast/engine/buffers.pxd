@@ -1,8 +1,10 @@
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 
-from .kernels cimport octets
+from .kernels cimport octets, write_u32
 
 
 @cython.final
@@ -64,12 +66,21 @@ cdef class OutBuffer:
         self._used += n
         return to
 
+    cdef inline int frame(self, unsigned int head, unsigned int stream_id, bytes data) except -1:
+        # Here, so that a message to many costs no call for each of them.
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(data)
+        cdef uint8_t* to = self._extend(9 + n)
+        write_u32(to, head)
+        to[4] = 0
+        write_u32(to + 5, stream_id)
+        memcpy(to + 9, PyBytes_AS_STRING(data), n)
+        return 0
+
     cpdef Py_ssize_t used(self) noexcept
     cpdef Py_ssize_t room(self) noexcept
     cpdef int head(
         self, unsigned int length, unsigned int kind, unsigned int flags, unsigned int stream_id
     ) except -1
     cpdef int put(self, bytes data) except -1
-    cpdef int frame(self, unsigned int kind, unsigned int stream_id, bytes data) except -1
     cpdef int drain(self, Buffer buffer, Py_ssize_t at, Py_ssize_t n) except -1
     cpdef object finish(self)

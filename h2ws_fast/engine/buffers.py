@@ -84,11 +84,10 @@ class OutBuffer:
         """Append `bytes`; the caller has checked room()."""
         self._data += data
 
-    def frame(self, kind, stream_id, data):
-        """Append a frame without flags whose payload is `data`, `bytes`; the caller has checked
-        room() >= 9 + len(data)."""
-        self.head(len(data), kind, 0, stream_id)
-        self._data += data
+    def frame(self, head, stream_id, data):
+        """Append a frame without flags whose payload is `data`, `bytes`, and whose head begins with
+        `head`: len(data) << 8 | kind; the caller has checked room() >= 9 + len(data)."""
+        self._data += (head << 40 | stream_id).to_bytes(9, "big") + data
 
     def drain(self, buffer, at, n):
         """Append n octets of a `Buffer`, from its octet `at`; the caller has checked room()."""

@@ -279,13 +279,6 @@ cdef class OutBuffer:
         memcpy(self._extend(n), <octets>data, n)
         return 0
 
-    cpdef int frame(self, unsigned int kind, unsigned int stream_id, bytes data) except -1:
-        cdef Py_ssize_t n = len(data)
-        cdef uint8_t* to = self._extend(9 + n)
-        write_head(to, <unsigned int>n, kind, 0, stream_id)
-        memcpy(to + 9, <octets>data, n)
-        return 0
-
     cpdef int drain(self, Buffer buffer, Py_ssize_t at, Py_ssize_t n) except -1:
         if n < 0 or at < 0 or n > buffer._size - at:
             raise ValueError("the Buffer holds less")

@@ -7,11 +7,14 @@ the windows, or `AHEAD`, do not allow takes the usual way.
 
 Nothing overtakes these octets any more, so there may be only as many as one pull takes, or what one
 call brings: other messages would be behind those of that call anyway, and a control frame waits for
-two mebibytes at the most. Of 10 000 recipients each costs 19 ns so, and 60 on the usual way.
+two mebibytes at the most. Of 1000 recipients each costs 15 ns so, of 100 some 20 with what the
+call itself takes, and 60 on the usual way.
 """
 
+from .buffers import Buffer
 from .constants import DATA, FIN, LOCAL, OVER, STALLED
 from .control import Control
+from .kernels import address, u32
 
 AHEAD = 262144  # octets that may be written ahead ...
 ONE_CALL = 2097152  # ... where nothing is yet
@@ -50,62 +53,69 @@ class Fanout(Control):
     def write_ahead(self, stream_ids, opcode, data):
         """Send a message on streams, as far as that can be done here.
 
-        Return the streams that are left, None among them where there is none of that number; or
-        None where nothing is left.
+        `stream_ids` are as `numbers` makes them. Return the streams that are left, None among them
+        where there is none of that number; or None where nothing is left.
         """
+        ids = address(stream_ids)
+        end = len(stream_ids)
         streams = self.streams
         outbox = self.outbox
         others = None
-        frame = self._framed_once(opcode, data, len(stream_ids))
+        frame = self._framed_once(opcode, data, end >> 2)
         if frame is None:
             others = []
-            for stream_id in stream_ids:
-                others.append(streams.get(stream_id))
+            for at in range(0, end, 4):
+                others.append(streams.get(u32(ids, at)))
             return others
+        ahead = self.ahead
         out = None
-        room = 0
+        n = len(frame)
+        size = n + 9
+        head = n << 8 | DATA
+        unfit = OVER | LOCAL
+        least = n - outbox.initial  # of a stream's `extra`
+        fits = 0  # frames for which the buffer has room
+        sent = 0
+        allowed = 0
+        if outbox.window > 0:
+            allowed = outbox.window // n
         octets = 0
         most = ONE_CALL
-        ahead = self.ahead
         if ahead is not None:
             out = ahead.out
             octets = ahead.octets
             most = AHEAD
             if out is not None:
-                room = out.room()
-        n = len(frame)
-        size = n + 9
-        sent = 0
-        for stream_id in stream_ids:
-            stream = streams.get(stream_id)
+                fits = out.room() // size
+        for at in range(0, end, 4):
+            stream = streams.get(u32(ids, at))
             if (
                 stream is None
                 or stream.queued
-                or stream.flags & (OVER | LOCAL)
-                or n > outbox.window
-                or n > outbox.initial + stream.extra
+                or stream.flags & unfit
+                or stream.extra < least
+                or sent == allowed
                 or not stream.layer.is_plain()
-                or (room < size and octets + size > most)
+                or (fits == 0 and octets + (sent + 1) * size > most)
             ):
                 if others is None:
                     others = []
                 others.append(stream)
                 continue
-            if room < size:
+            if fits == 0:
                 if ahead is None:
                     ahead = new_ahead()
                     self.ahead = ahead
                 out = ahead.follow(out, self._pool)
-                room = out.room()
-            out.frame(DATA, stream.id, frame)
-            room -= size
-            octets += size
+                fits = out.room() // size
+            out.frame(head, stream.id, frame)
+            fits -= 1
             stream.extra -= n
             stream.flags &= ~STALLED
-            outbox.window -= n
             sent += 1
         if sent:
-            ahead.octets = octets
+            ahead.octets = octets + sent * size
+            outbox.window -= sent * n
             outbox.queued += sent * size
             outbox.data_frames += sent
             self.messages_sent += sent
@@ -126,13 +136,24 @@ class Fanout(Control):
             return None
         if type(data) is not bytes:
             data = data.encode()
+        frame = Buffer()
+        frame.expect(4 + size)
         if size < 126:
-            return bytes((opcode | FIN, size)) + data
-        return bytes((opcode | FIN, 126, size >> 8, size & 0xFF)) + data
+            frame.put_u16((opcode | FIN) << 8 | size)
+        else:
+            frame.put_u32((opcode | FIN) << 24 | 126 << 16 | size)
+        frame.put(data)
+        return frame.bytes()
 
     def take_ahead(self, buffers, most):
         """Move at most so many octets of what was written ahead into the list; return how many."""
         ahead = self.ahead
+        taken = ahead.octets
+        if ahead.buffers is None and taken <= most:
+            buffers.append(ahead.out.finish())
+            self.ahead = None
+            self.outbox.queued -= taken
+            return taken
         ahead.follow(ahead.out, None)
         taken = 0
         while ahead.buffers and taken < most:

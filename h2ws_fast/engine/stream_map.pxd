@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t
 cdef unsigned int MAX_STREAM_ID
 
 
-cpdef list numbers(object stream_ids)
+cpdef bytes numbers(object stream_ids)
 
 
 @cython.final

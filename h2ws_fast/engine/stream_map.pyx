@@ -1,10 +1,15 @@
 """The map of streams, compiled: the names and results of `stream_map.py`, and its contracts."""
 
-from cpython.list cimport PyList_GET_ITEM
+from operator import index
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
+
+from .kernels cimport write_u32
 
 
 cdef extern from "h2ws.h":
@@ -15,33 +20,22 @@ cdef extern from "h2ws.h":
 MAX_STREAM_ID = 0x7FFFFFFF
 
 
-cpdef list numbers(object stream_ids):
+cpdef bytes numbers(object stream_ids):
     cdef list ids = stream_ids if type(stream_ids) is list else list(stream_ids)
-    cdef bint plain = True
+    cdef Py_ssize_t n = PyList_GET_SIZE(ids)
+    cdef Py_ssize_t at
     cdef long long number
-    for stream_id in ids:
-        if PyLong_CheckExact(stream_id):
-            number = stream_id
-            if not 0 < number <= MAX_STREAM_ID:
-                raise _is_none(number)
-        else:
-            plain = False
-    return ids if plain else _as_numbers(ids)
-
-
-cdef list _as_numbers(list ids):
-    cdef list found = []
-    cdef long long number
-    for each in ids:
-        number = each
+    cdef bytes found = PyBytes_FromStringAndSize(NULL, 4 * n)
+    cdef uint8_t* to = <uint8_t*>PyBytes_AS_STRING(found)
+    for at in range(n):
+        if not PyLong_CheckExact(<object>PyList_GET_ITEM(ids, at)):
+            # What it does when it is asked for its number may change the list.
+            return numbers([index(each) for each in list(ids)])
+        number = <object>PyList_GET_ITEM(ids, at)
         if not 0 < number <= MAX_STREAM_ID:
-            raise _is_none(number)
-        found.append(number)
+            raise ValueError(f"{number} is no number of a stream: those are 1 to 2^31 - 1")
+        write_u32(to + 4 * at, <unsigned int>number)
     return found
-
-
-cdef object _is_none(long long stream_id):
-    return ValueError(f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1")
 
 
 cdef class StreamMap:
