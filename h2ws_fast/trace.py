@@ -2,8 +2,9 @@
 
 A `Tracer` is fed the octets of both directions as they pass and writes lines. It is a reader of
 its own, so that it shows what really is on the wire: the engine has no part in it but for header
-compression. Inside of a stream that was opened for it, or behind a 101, WebSocket frames are told
-too. What a peer wrote is escaped, and cut where it is long.
+compression. Inside of a stream that was opened for it, or behind a 101 to `websocket`, WebSocket
+frames are told too; what other tunnels carry are octets. What a peer wrote is escaped, and cut
+where it is long.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ INDENT = " " * 12
 
 SEND, RECV = "send", "recv"
 
+UPGRADE = re.compile(rb"upgrade:[ \t]*websocket[ \t]*\Z", re.IGNORECASE)
 HEAD = re.compile(rb"[!-~]+ [^\r\n]* HTTP/1\.|HTTP/1\.")
 MAX_HEAD = 65536  # octets of a head of HTTP/1.1; what is longer is told as octets
 
@@ -142,6 +144,14 @@ class _WebSocket:
         return "WebSocket " + ", ".join(words) + text
 
 
+class _Octets:
+    """What goes in one direction of something that is no WebSocket."""
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return a line about these octets."""
+        return [f"{len(data)} octets: {_shown(data)}"]
+
+
 class _Direction:
     """What is known of one direction."""
 
@@ -152,7 +162,7 @@ class _Direction:
         # As large as any the encoder may use: what it has evicted is not asked for again.
         self.decoder: Any = _new_decoder(2**24, 2**16, 2**30)
         self.block = b""
-        self.upgraded: _WebSocket | None = None
+        self.upgraded: _WebSocket | _Octets | None = None
         self.began = False  # a head of HTTP/1.1 was told
         self.websockets: dict[int, _WebSocket] = {}
 
@@ -243,8 +253,9 @@ class Tracer:
             for field in fields:
                 self._detail(printable(field, FIELD))
             if direction is not self._client and first[8:12] == b" 101":
+                upgraded = _WebSocket if any(map(UPGRADE.match, fields)) else _Octets
                 for each in self._directions.values():
-                    each.upgraded = _WebSocket()
+                    each.upgraded = upgraded()
                 self._http1(self._client)
 
     def _frame(
@@ -327,8 +338,11 @@ class Tracer:
             for line in websocket.feed(payload):
                 self._detail(line)
         elif payload:
-            more = "..." if len(payload) > SHOWN else ""
-            self._detail(f"b'{printable(payload[:SHOWN])}'{more}")
+            self._detail(_shown(payload))
+
+
+def _shown(octets: bytes) -> str:
+    return f"b'{printable(octets[:SHOWN])}'{'...' if len(octets) > SHOWN else ''}"
 
 
 def _error(code: int) -> str:

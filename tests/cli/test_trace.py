@@ -204,6 +204,20 @@ def test_http_1_1_in_any_split(lines):
     ]
 
 
+@pytest.mark.parametrize("token", [b"connect-udp", b"not-websocket", b"websocket-not"])
+def test_a_tunnel_over_http_1_1_that_is_no_websocket_is_octets(lines, token):
+    tracer = Tracer(lambda line: lines.append(line.split("] ")[-1].strip()))
+    tracer.sent(b"GET /a HTTP/1.1\r\nUpgrade: " + token + b"\r\n\r\n")
+    tracer.received(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: " + token + b"\r\n\r\n")
+    del lines[:]
+    tracer.sent(b"\x81\x02\x1b")
+    tracer.received(bytes(65))
+    assert lines == [
+        r"send 3 octets: b'\x81\x02\x1b'",
+        "recv 65 octets: b'" + r"\x00" * 64 + "'...",
+    ]
+
+
 def test_bodies_over_http_1_1_are_counted(lines):
     tracer = Tracer(lambda line: lines.append(line.split("] ")[-1].strip()))
     tracer.sent(b"POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc")
