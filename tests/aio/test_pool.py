@@ -525,6 +525,28 @@ async def test_closing_ends_what_waits(clear):
                 await ask
 
 
+async def test_a_websocket_that_opens_while_the_pool_closes(clear):
+    async def script(peer):
+        await peer.expect(f.HEADERS, 1)
+        asked.set()
+        await peer.expect(f.GOAWAY)
+        peer.headers(1, [(b":status", b"200")])
+        (close,) = await peer.ws_frames(1, 1)
+        seen.append((close.close_code, close.payload[2:]))
+        peer.close_frame(1, 1001, end_stream=True)
+        await peer.until_eof()
+
+    asked, seen = asyncio.Event(), []
+    async with RawServer(script, ENABLED) as server:
+        pool = Pool(http="h2")
+        opening = asyncio.ensure_future(pool.websocket(f"ws://127.0.0.1:{server.port}/"))
+        await asked.wait()
+        await pool.close(1001, "leaving")
+        with pytest.raises(LocalProtocolError, match="the pool is closed"):
+            await opening
+    assert seen == [(1001, b"leaving")]
+
+
 @pytest.mark.parametrize("http", ["auto", "h1"])
 async def test_a_server_of_http_1_1_alone(place, http):
     async with pooled(place, {"http": "h1"}, http=http, max_connections=3) as (_, pool):

@@ -9,7 +9,7 @@ import ssl as ssl_module
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from ...engine.constants import HTTP_1_1_REQUIRED
+from ...engine.constants import HTTP_1_1_REQUIRED, NORMAL_CLOSURE
 from ...errors import (
     AlpnError,
     ConnectionTerminated,
@@ -155,6 +155,7 @@ class Pool:
         )
         self._settled = connections_per_origin > 1
         self._closed = False
+        self._farewell = NORMAL_CLOSURE, ""
         self._retried = 0
         self._moved = 0
 
@@ -232,7 +233,12 @@ class Pool:
         patience = self._open_timeout if open_timeout is None else open_timeout
 
         async def act(link: Link) -> WebSocket:
-            return await link.websocket(target.path, open_timeout=patience, **arguments)
+            ws = await link.websocket(target.path, open_timeout=patience, **arguments)
+            if self._closed:
+                # It opened behind what `close` has ended, and nobody will: it goes with the pool.
+                ws._start_closing(*self._farewell)
+                self._check_open()
+            return ws
 
         async with in_time(patience):
             if self._http == "h1" or (
@@ -341,8 +347,12 @@ class Pool:
         return {**self._connections.stats(), "retried": self._retried, "moved": self._moved}
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close every connection as `Session.close` does. What waits raises LocalProtocolError."""
+        """Close every connection as `Session.close` does.
+
+        What waits, and a WebSocket that opens meanwhile, raises LocalProtocolError.
+        """
         self._closed = True
+        self._farewell = code, reason
         await self._connections.aclose(lambda link: link.close(code, reason))
 
     async def __aenter__(self) -> Pool:
