@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +13,7 @@ from .protocol import Wire
 if TYPE_CHECKING:
     from ..trace import Tracer
 
-__all__ = ["log_tracer", "traced"]
+__all__ = ["Traced", "log_tracer", "trace_log", "traced", "whole"]
 
 W = TypeVar("W", bound=Wire)
 
@@ -33,6 +34,11 @@ class Transport:
         return getattr(self.whole, name)
 
 
+def whole(transport: Any) -> Any:
+    """The transport itself, where this is one that tells."""
+    return transport.whole if isinstance(transport, Transport) else transport
+
+
 class Traced:
     """What a class of connections is mixed with."""
 
@@ -43,8 +49,7 @@ class Traced:
 
     def connection_made(self, transport: Any) -> None:
         """The transport is there."""
-        if isinstance(transport, Transport):
-            transport = transport.whole  # another connection had it first
+        transport = whole(transport)  # another connection may have had it first
         peer = transport.get_extra_info("peername")
         self.tracer.note(f"connection with {printable(peer) or 'an unknown address'}")
         super().connection_made(Transport(transport, self.tracer))  # type: ignore[misc]  # of a Wire
@@ -77,6 +82,14 @@ def traced(kind: type[W], tracer: Tracer | None, *arguments: Any) -> W:
     wire.tracer = tracer
     made: W = wire
     return made
+
+
+@functools.cache
+def trace_log() -> logging.Logger:
+    """A log of its own that prints what `log_tracer` tells, to stderr."""
+    log = logging.Logger("trace", logging.DEBUG)
+    log.addHandler(logging.StreamHandler())
+    return log
 
 
 def log_tracer(log: Any, *, server: bool) -> Tracer | None:

@@ -22,13 +22,14 @@ from ..aio.protocol import running_hub
 from ..aio.server.admission import Admission
 from ..aio.server.options import CommonOptions
 from ..aio.server.roster import Roster
+from ..aio.traced import Traced, log_tracer, trace_log, whole
 from ..engine import Limits, Settings
 from ..engine.agreement import ServerPerMessageDeflateFactory
 from ..engine.endpoint import Endpoint
 from .application import AT_ONCE_S, Application, Fields
 from .wire import ASGIWire
 
-__all__ = ["HTTP2Protocol", "Protocol"]
+__all__ = ["HTTP2Protocol", "Protocol", "TracedHTTP2Protocol", "TracedProtocol"]
 
 FIRST_REQUEST_S = 60.0  # what a client has to ask for something where no connection may be idle
 
@@ -212,7 +213,7 @@ class Protocol(ASGIWire):
             app_state=self._app_state,
             _loop=self._loop,
         )
-        transport = self.transport
+        transport = whole(self.transport)
         transport.set_write_buffer_limits()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
@@ -231,6 +232,36 @@ class HTTP2Protocol(Protocol):
     __slots__ = ()
 
     alpn_protocols: ClassVar[list[str]] = ["h2"]
+
+
+class Tracing(Traced):
+    """What the classes for `h2ws-fast serve --trace` are mixed with: all frames go to stderr."""
+
+    __slots__ = ()
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        tracer = log_tracer(trace_log(), server=True)
+        assert tracer is not None  # the log takes all
+        self.tracer = tracer  # type: ignore[misc]  # a slot of its subclasses
+
+    def _speak(self, h2: bool) -> Endpoint:
+        if not h2:
+            self.tracer.note("HTTP/1.1 is left to uvicorn, and no more is told of it")
+        spoken: Endpoint = super()._speak(h2)  # type: ignore[misc]  # of a Protocol
+        return spoken
+
+
+class TracedProtocol(Tracing, Protocol):
+    """A Protocol that prints what goes over HTTP/2."""
+
+    __slots__ = ("reading", "tracer")
+
+
+class TracedHTTP2Protocol(Tracing, HTTP2Protocol):
+    """The same for HTTP/2 alone."""
+
+    __slots__ = ("reading", "tracer")
 
 
 def _h1_class() -> Any:

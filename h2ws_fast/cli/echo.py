@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import socket
 from collections.abc import Callable
 from typing import Any
 
 from .. import serve
 from ..aio import tls
+from ..aio.traced import trace_log
 from ..engine import Limits
 from . import CommandError, loops, numbers, options, twin, version, workers
 from .certificate import self_signed_context
@@ -124,12 +124,6 @@ def _context(arguments: argparse.Namespace) -> tuple[Any, str]:
         raise CommandError(f"cannot load {files}: {error.strerror or error}") from error
 
 
-def _trace_log() -> logging.Logger:
-    log = logging.Logger("trace", logging.DEBUG)
-    log.addHandler(logging.StreamHandler())
-    return log
-
-
 def _run_one(
     arguments: argparse.Namespace,
     context: Any,
@@ -156,7 +150,7 @@ def _run_one(
             server_header=f"h2ws-fast/{version()}",
             limits=Limits(max_message=MAX_MESSAGE, max_queued=MAX_QUEUED, close_timeout_s=3.0),
             backlog=BACKLOG,
-            logger=_trace_log() if arguments.trace else None,
+            logger=trace_log() if arguments.trace else None,
             max_connections=arguments.max_connections,
             max_connections_per_address=arguments.max_connections_per_address,
             memory_budget=arguments.memory_budget,

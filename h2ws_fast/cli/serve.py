@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-PROTOCOLS = {
-    "both": "h2ws_fast.asgi.uvicorn:Protocol",
-    "h2": "h2ws_fast.asgi.uvicorn:HTTP2Protocol",
-}
+PROTOCOLS = {"both": "Protocol", "h2": "HTTP2Protocol"}
 INSTALL = "pip install 'h2ws_fast[uvicorn]'"
 
 HELP = """Serve an ASGI application over HTTP/2 and HTTP/1.1, its WebSockets over both.
@@ -131,6 +128,11 @@ def _command() -> click.Command:
                 help="Seconds in which a client must take something of what waits for it; 0: for"
                 " ever. [default: 60]",
             ),
+            click.Option(
+                ["--trace"],
+                is_flag=True,
+                help="Print every frame of HTTP/2 both ways, to stderr.",
+            ),
         )
     }
     parameters = [
@@ -216,7 +218,8 @@ def _tune(options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         "limits": limits,
         "synthesize_h1_headers": options.pop("synthesize_h1_headers"),
     }
-    return PROTOCOLS[options.pop("http")], told
+    traced = "Traced" if options.pop("trace") else ""
+    return f"h2ws_fast.asgi.uvicorn:{traced}{PROTOCOLS[options.pop('http')]}", told
 
 
 def _secure(options: dict[str, Any], local: bool) -> str:

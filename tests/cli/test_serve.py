@@ -110,6 +110,32 @@ def test_http1_is_served_beside(server):
     connection.close()
 
 
+@pytest.mark.parametrize("options", [(), ("--http", "h2")])
+def test_a_trace_of_every_frame(options):
+    with Serve(APP, "--cleartext", "--trace", *options) as server:
+
+        async def main():
+            async with session(server) as connected:
+                ws = await connected.websocket("/")
+                await ws.recv()
+                await ws.send("traced")
+                assert await ws.recv() == "traced"
+
+        within(20, main())
+        if not options:
+            connection = http.client.HTTPConnection(server.host, server.port)
+            connection.request("GET", "/")
+            assert json.load(connection.getresponse())["http_version"] == "1.1"
+            connection.close()
+        server.stop()
+        log = server.log()
+    assert "recv connection preface" in log
+    assert "WebSocket text, masked, 6 octets: 'traced'" in log
+    assert "WebSocket text, 6 octets: 'traced'" in log
+    assert ("HTTP/1.1 is left to uvicorn" in log) == (not options)
+    assert "send HTTP/1.1" not in log
+
+
 def test_a_message_has_a_limit(server):
     async def main():
         async with session(server) as connected:
