@@ -143,6 +143,18 @@ def test_limits_of_a_proxy_stand_there_with_their_defaults():
     assert set(told) <= {"of a proxy", "---"}
 
 
+def test_limits_of_ports_for_clients_stand_there_with_their_defaults():
+    from h2ws_fast.forward import Ports
+
+    told = told_in("## Limits of ports for clients")
+    parameters = inspect.signature(Ports).parameters.values()
+    limits = {
+        each.name: [each.default] for each in parameters if type(each.default) in (int, float)
+    }
+    assert {name: told.pop(name) for name in limits} == limits
+    assert set(told) <= {"of ports for clients", "---"}
+
+
 def told_in(section):
     """What a section's table says: the numbers of each limit."""
     told = {}

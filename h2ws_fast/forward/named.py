@@ -34,5 +34,7 @@ class NamedStreams(Dialer):
         target = self._paths.get(request.path)
         if target is None:
             raise Refused(404, "http_request_error")
-        # From here on it is a CONNECT.
-        return await super().dial(Request(request.path, method="CONNECT", authority=target))
+        # From here on it is a CONNECT, of the same client.
+        asked = Request(request.path, request.headers, method="CONNECT", authority=target)
+        asked.wire = request.wire
+        return await super().dial(asked)

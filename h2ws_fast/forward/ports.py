@@ -6,14 +6,13 @@ import errno
 import logging
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
 from ..aio.answering import Answering
 from ..aio.http import Request, Response
 from ..aio.server.notices import Notices
-from ..aio.server.places import by_address
+from ..aio.server.places import Places, by_address
 from ..aio.server.session import ServerSession
 from ..aio.server.targets import Refused
 from ..aio.tunnel import Tunnel
@@ -54,7 +53,9 @@ class Port(Listener):
             raise ConnectionRefusedError("the port has as many connections as it may have")
         self._served += 1
         try:
-            await self.counts.carry(await self._open(), sock)
+            # Who has lost its power, or never ends its side, has a place among so many.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            await self.counts.carry(await self._open(), sock, self._ports.half_closed_timeout)
         finally:
             self._served -= 1
 
@@ -100,7 +101,8 @@ class Ports(Answering):
 
     `max_listeners` of all clients, `max_listeners_per_client` (`client(request)` tells them apart,
     by address where it is not given), beyond which clients are answered 503; `max_connections` at
-    once to each port, beyond which they are reset.
+    once to each port, beyond which they are reset. So are those of which one side ended, and where
+    nothing came for `half_closed_timeout` seconds since.
 
     `stats()` counts.
     """
@@ -112,40 +114,41 @@ class Ports(Answering):
         max_listeners: int = 64,
         max_listeners_per_client: int = 16,
         max_connections: int = 256,
+        half_closed_timeout: float | None = 300.0,
         client: Callable[[Request], Hashable] = by_address,
     ) -> None:
         if isinstance(allow, str):
             raise TypeError("allow is an iterable of str, not one str")
-        self.max_listeners = max_listeners
-        self.max_listeners_per_client = max_listeners_per_client
         self.max_connections = max_connections
+        self.half_closed_timeout = half_closed_timeout
         self.counts = Counts()
         self.turned_away = 0
         self.notices = Notices(logger, logging.INFO, time.monotonic)
         self._allowed = [PortRange.parse(text) for text in allow]
         self._client = client
         self._ports: dict[tuple[str, int, str], Port] = {}
-        self._of: Counter[Hashable] = Counter()
+        self._places = Places(max_listeners, max_listeners_per_client)
         self._granted = 0
         self._refused = 0
 
     def stats(self) -> dict[str, int]:
         """Counters by name: `listeners`, `clients` that have them, and `connections` that there are
         now; leases that were `granted` and `refused`; connections that were `accepted` by clients,
-        that `failed`, and that were `turned_away` beyond `max_connections`; octets `to_clients` and
-        `from_clients`."""
+        and that `failed`, among them those `turned_away` beyond `max_connections`; octets
+        `to_clients` and `from_clients`."""
         counts = self.counts
+        sent, received = counts.octets()
         return {
             "listeners": len(self._ports),
-            "clients": len(self._of),
+            "clients": len({port.client for port in self._ports.values()}),
             "connections": counts.open,
             "granted": self._granted,
             "refused": self._refused,
             "accepted": counts.opened,
             "failed": counts.failed,
             "turned_away": self.turned_away,
-            "to_clients": counts.sent,
-            "from_clients": counts.received,
+            "to_clients": sent,
+            "from_clients": received,
         }
 
     async def serve(self, tunnel: Tunnel, answer: Callable[[Response], None]) -> None:
@@ -190,10 +193,7 @@ class Ports(Answering):
         port = self._ports.get(lease[:3])
         if port is not None:
             return port
-        if (
-            len(self._ports) >= self.max_listeners
-            or self._of[client] >= self.max_listeners_per_client
-        ):
+        if not self._places.room(client):
             raise Refused(503, "connection_limit_reached")
         port = Port(self, client)
         try:
@@ -202,11 +202,10 @@ class Ports(Answering):
             status = 409 if error.errno == errno.EADDRINUSE else 500
             raise Refused(status, "proxy_internal_error") from error
         self._ports[lease[:3]] = port
-        self._of[client] += 1
+        self._places.enter(client)
         return port
 
     def _forget(self, lease: Lease, port: Port) -> None:
         if self._ports.get(lease[:3]) is port:
             del self._ports[lease[:3]]
-            self._of[port.client] -= 1
-            self._of += Counter()  # without those that have none
+            self._places.leave(port.client)

@@ -56,6 +56,20 @@ async def test_other_names_lead_nowhere(clear):
     assert not touched
 
 
+async def test_who_asks_is_known_where_it_is_dialled(clear):
+    seen = []
+
+    def client(request):
+        seen.append((request.remote_address is not None, request.headers.get("who")))
+        return 1
+
+    async with target(shout) as port:
+        async with linked(clear, {"/a": f"127.0.0.1:{port}"}, client=client) as link:
+            link.headers = [("who", "me")]
+            await (await link.tunnel("bytestream", "/a")).close()
+    assert seen and set(seen) == {(True, "me")}
+
+
 async def test_names_count_as_sockets(clear):
     async with target(shout) as port:
         async with linked(clear, {"/a": f"127.0.0.1:{port}"}, max_sockets=1) as link:

@@ -300,6 +300,23 @@ async def test_a_limit_of_connections(clear, within):
             assert await ask(port_of(remotes)) == b"HELLOBYE"
 
 
+async def test_a_side_that_never_ends(clear, within):
+    """It does not keep its place among the port's connections."""
+
+    async def ends(reader, writer):
+        writer.write_eof()
+        await reader.read()
+
+    async with target(ends) as port, serving(clear, half_closed_timeout=0.3) as there:
+        async with remote(clear, rule(port)) as remotes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port_of(remotes))
+            assert await reader.read() == b""
+            await within(lambda: there.ports.stats()["connections"] == 0)
+            # The client counts it as a failure, too: its target was not at its end.
+            await within(lambda: remotes.all[0].counts.failed == 1)
+            writer.close()
+
+
 async def test_a_client_whose_streams_are_all_taken(clear, within):
     """Beyond the client's own limit connections are reset; those that there are go on."""
     async with target(shout) as port, serving(clear) as there:
