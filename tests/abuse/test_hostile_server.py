@@ -11,6 +11,7 @@ import zlib
 import pytest
 
 from h2ws_fast import H2WSError, Session, connect
+from tests.aio.test_server_streams import ASKED
 from tests.support import frames as f
 from tests.support.raw import RawServer
 from tests.support.ws_frames import ws_frame
@@ -79,6 +80,62 @@ async def test_floods(name):
     (goaway,) = ends
     assert goaway.error_code == CALM
     assert reason in goaway.payload[8:].decode()
+
+
+GET = [(":method", "GET"), *ASKED[2:]]
+STRANGE = [(n, "strange" if n == ":protocol" else v) for n, v in ASKED]
+# What a server opens again and again, does it take it back, and which limit ends that.
+TAKEN_BACK = {"max_pending_resets", "reset_burst"}
+REFUSED = {"reset_burst", "max_control_frames"}  # the second where many came in one read
+OPENINGS = {
+    "resets": (ASKED, True, TAKEN_BACK),
+    "open": (ASKED, False, REFUSED),
+    "no-connect": (GET, False, REFUSED),
+    "strange": (STRANGE, False, REFUSED),
+    "strange-resets": (STRANGE, True, TAKEN_BACK),
+}
+
+
+@row("SEC-1-1", "SEC-1-2", "SEC-1-3")
+@pytest.mark.parametrize("name", OPENINGS)
+@on_both_loops
+async def test_streams_that_a_server_opens(name):
+    """They meet what a client's meet at a server: as many handlers as streams, and an end."""
+    fields, taken_back, limits = OPENINGS[name]
+    ends = []
+    working = most = 0
+
+    async def handler(tunnel):
+        nonlocal working, most
+        working += 1
+        most = max(most, working)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            working -= 1
+
+    async def script(peer):
+        with contextlib.suppress(ConnectionError):
+            for stream_id in range(2, 20_002, 2):
+                peer.headers(stream_id, fields)
+                if taken_back:
+                    peer.send(f.rst_stream(stream_id))
+                if stream_id % 500 == 0:
+                    await peer.writer.drain()
+        found = await peer.until_eof()
+        ends.extend(frame for frame in found if frame.kind == f.GOAWAY)
+
+    async with serving(), RawServer(script) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        async with Session(url, tunnels={"bytestream": handler}) as session:
+            await session.wait_closed()
+            reached = session.stats()["limits"]
+        async with asyncio.timeout(10):
+            while not ends:
+                await asyncio.sleep(0.01)
+    assert ends[0].error_code == CALM
+    assert reached.keys() & limits, reached
+    assert most <= 100 and working == 0
 
 
 @row("SEC-1-5")

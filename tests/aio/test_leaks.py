@@ -22,7 +22,7 @@ from .test_cancelled import OPERATIONS, SERVED, Cancelling, Prepared, drive, han
 pytestmark = [pytest.mark.measures, pytest.mark.timeout(400)]  # a sanitizer keeps what was freed
 
 # As many streams as may be open are remembered when they are over: so that is soon full.
-SETTINGS = Settings(max_concurrent_streams=20)
+SETTINGS = Settings(max_concurrent_streams=20, enable_bidirectional_connect=True)
 PIECE = bytes(3000)
 LARGE = random.Random(5).randbytes(100_000)  # no compression takes it below what may wait
 
@@ -241,6 +241,57 @@ async def tunnel_refused(session):
 
 
 @ending
+async def byte_stream_closed_by_the_client(session):
+    async with await session.bytestream(protocol="echo") as stream:
+        stream.write(LARGE)
+        await stream.drain()
+        assert await stream.readexactly(len(LARGE)) == LARGE
+
+
+@ending
+async def byte_stream_closed_by_the_server(session):
+    stream = await session.bytestream(protocol="greet", read_only=True)
+    assert await stream.read() == b"hello"
+    stream.close()
+    await stream.wait_closed()
+
+
+@ending
+async def byte_stream_reset_by_either(session):
+    for token in ("fill", "reset", "fail"):
+        stream = await session.bytestream(protocol=token)
+        stream.write(PIECE)
+        if token == "fill":
+            assert await stream.read(10)
+            stream.reset()
+        await refused(ConnectionResetError, stream.read())
+        await refused(ConnectionResetError, stream.wait_closed())
+
+
+@ending
+async def byte_stream_left_while_reading_is_paused(session):
+    transport, protocol = await session.create_connection(Paused, protocol="fill")
+    await protocol.came
+    transport.abort()
+    await protocol.lost
+
+
+class Paused(asyncio.Protocol):
+    """Takes one piece."""
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.came, self.lost = (asyncio.get_running_loop().create_future() for _ in range(2))
+
+    def data_received(self, data):
+        self.transport.pause_reading()
+        self.came.set_result(None)
+
+    def connection_lost(self, exc):
+        self.lost.set_result(exc)
+
+
+@ending
 async def websocket_closed_by_the_client(session):
     async with await session.websocket() as ws:
         await ws.send("hello")
@@ -297,6 +348,32 @@ async def test_streams_of_one_connection(clear, name):
 
         async def attempt():
             await ENDINGS[name](session)
+
+        await flat(attempt)
+        async with asyncio.timeout(5):
+            while wire.conn.open_streams or session._wire.conn.open_streams:
+                await asyncio.sleep(0.01)
+
+
+# What a server opens ends in the same ways: those alone that ask for no more than streams.
+OPENED = [n for n in ENDINGS if not n.startswith("request") and not n.endswith("refused")]
+
+
+@pytest.mark.row("KIN-3-1")
+@pytest.mark.parametrize("name", part(OPENED))
+async def test_streams_that_a_server_opens(clear, name):
+    taking = {"handler": websocket, "tunnels": SERVER["tunnels"]}
+    async with (
+        clear.serve(**SERVER) as server,
+        Session(
+            clear.http, ping_interval=None, close_timeout=1, settings=SETTINGS, **taking
+        ) as session,
+    ):
+        await (await session.websocket()).close()  # its SETTINGS have come
+        (wire,) = server._wires
+
+        async def attempt():
+            await ENDINGS[name](wire.session)
 
         await flat(attempt)
         async with asyncio.timeout(5):
