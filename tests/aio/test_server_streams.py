@@ -123,6 +123,27 @@ async def test_what_a_client_does_not_take_is_501(clear):
             assert tunnel.stream_id == 6
 
 
+@pytest.mark.row("KIN-3.1-2")
+async def test_over_tls_a_server_asks_for_https_alone(place):
+    """What names `http` there is answered 400; in cleartext TLS may be somewhere before it."""
+    sessions = Sessions()
+    async with (
+        place.serve(on_session=sessions),
+        Session(place.http, ssl=place.client_ssl, tunnels={"bytestream": octets_back}),
+    ):
+        server = await sessions.came
+        for scheme in ("https", "http"):
+            server._scheme = scheme
+            if place.secure and scheme == "http":
+                with pytest.raises(InvalidStatus) as caught:
+                    await server.tunnel("bytestream")
+                assert caught.value.response.status == 400
+            else:
+                async with await server.tunnel("bytestream") as tunnel:
+                    await tunnel.send(b"octets")
+                    assert await tunnel.recv() == b"octets"
+
+
 @pytest.mark.row("KIN-2-1", "KIN-2-5")
 async def test_it_is_off_unless_both_ends_switch_it_on(clear):
     seen = []

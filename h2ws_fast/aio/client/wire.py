@@ -37,7 +37,15 @@ class ClientWire(Wire, asyncio.BufferedProtocol):
     on_idle: Callable[[], None] | None  # to be called once when no stream is open any more
 
     def __init__(self, session: Session, hub: Hub) -> None:
-        conn = Connection(Role.CLIENT, session._settings, session._limits, pool=hub.pool)
+        conn = Connection(
+            Role.CLIENT,
+            session._settings,
+            session._limits,
+            pool=hub.pool,
+            # What a server opens has a scheme, too: over TLS it is https. Without it a proxy may
+            # have TLS with either end.
+            secure=True if session._ssl is not None else None,
+        )
         super().__init__(hub, conn, session._limits.write_high)
         self.queue_high, self.queue_low = session._queue
         self.session = session
