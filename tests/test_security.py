@@ -42,7 +42,8 @@ def given(value):
 
 def test_every_limit_of_a_connection_stands_there_with_its_default():
     limits, *_ = tables()
-    names = [name for name in dir(Limits()) if not name.startswith("_")]
+    # What is computed of two limits is seen of the pure twin alone.
+    names = [name for name in dir(Limits()) if name != "whole_message" and name[0] != "_"]
     assert sorted(limits) == sorted(names)
     for name, (default, stops, others, _) in limits.items():
         assert number(default) == given(getattr(Limits(), name)), name
