@@ -41,6 +41,7 @@ cdef class Carrier(Endings):
     cdef readonly object settings
     cdef Decoder decoder
     cdef Encoder encoder
+    cdef object dialect
     cdef MaskKeys keys
     cdef str last_authority
     cdef Window window

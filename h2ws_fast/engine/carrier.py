@@ -58,6 +58,7 @@ class Carrier(Endings):
         "client",
         "connect_enabled",
         "decoder",
+        "dialect",
         "encoder",
         "errors",
         "greeted_settings",

@@ -213,6 +213,7 @@ class Connection(Deadlines):
         self.outbox = Outbox(limits.write_low)
         self.decoder = Decoder(settings.max_header_list_size, limits.max_header_fields)
         self.encoder = Encoder()
+        self.dialect = settings.dialect()
         self.guard = Guard(limits)
         self.timers = Timers(limits, self.client)
         self.keys = MaskKeys() if self.client or self.bidirectional >= 0 else None

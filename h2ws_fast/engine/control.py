@@ -266,6 +266,8 @@ class Control(Heads):
             if value > 1 or (self.greeted_settings and (value == 1) != self.peer_no_priorities):
                 self.fail_connection(PROTOCOL_ERROR, "invalid SETTINGS_NO_RFC7540_PRIORITIES")
             self.peer_no_priorities = value == 1
+        elif self.dialect is not None:
+            self.dialect.heard(identifier, value)
         return self.phase != DEAD
 
     def _resize_windows(self, initial):

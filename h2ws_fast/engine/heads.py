@@ -85,6 +85,8 @@ class Heads(Carrier):
         except HeaderListTooLarge as error:
             self.reached("max_header_list_size", str(error))
             return 0
+        if self.dialect is not None:
+            fields = self.dialect.read(fields)
         if n or end_stream:
             self.guard.empty_frames = 0
         else:

@@ -351,6 +351,8 @@ class Opening(Fanout):
 
     def write_headers(self, stream, fields, end_stream):
         # One piece in `control`, so that nothing comes between HEADERS and CONTINUATION.
+        if self.dialect is not None:
+            fields = self.dialect.written(fields)
         block = self.encoder.encode(fields)
         control = self.outbox.control
         flags = END_STREAM if end_stream else 0

@@ -117,6 +117,10 @@ class Settings:
             raise ValueError(f"setting {bidirectional_connect_id:#x} means something else already")
         self.bidirectional_connect_id = bidirectional_connect_id
 
+    def dialect(self):
+        """Return what rewrites the field lists of a connection; None: they are RFC 9113's."""
+        return None
+
     def entries(self, client):
         """The (identifier, value) pairs of the first SETTINGS frame, in order."""
         entries = [

@@ -1,3 +1,5 @@
+from .dialect import Dialect
+
 BIDIRECTIONAL_CONNECT_ID: int
 
 class Settings:
@@ -25,3 +27,4 @@ class Settings:
         enable_bidirectional_connect: bool = False,
         bidirectional_connect_id: int = 0xFB00,
     ) -> None: ...
+    def dialect(self) -> Dialect | None: ...

@@ -217,7 +217,9 @@ class Backend:
         until = self._plain_until
         if crossing.token is not None:
             until = max(until, self._tunnels_until)
-        if self.http == "h1" or (self.http == "auto" and now < until):
+        if crossing.how is not None and self.http == "h2":
+            raise ExtendedConnectUnsupported("an upgrade of the dialect goes over HTTP/1.1")
+        if crossing.how is not None or self.http == "h1" or (self.http == "auto" and now < until):
             await self._start_h1(crossing, table)
             return
         try:
@@ -280,7 +282,9 @@ class Backend:
         else:
             link = await self._dial()
             self._reached()
-        token = None if crossing.token is None else table[crossing.token]
+        token = None
+        if crossing.token is not None:
+            token = crossing.how or table[crossing.token]
         try:
             stream_id = link.client.request(crossing.head, crossing.whole, token)
         except ValueError:

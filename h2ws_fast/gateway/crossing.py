@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..engine.constants import CANCEL, INTERNAL_ERROR, NO_ERROR
+from ..engine.dialect import Upgrade
 from ..engine.events import Informed, Opened, Reset, Responded
 from ..errors import LocalProtocolError, StreamClosed
 from .fields import Refused, response_fields, trailer_fields
@@ -13,6 +14,7 @@ from .relay import Half
 
 if TYPE_CHECKING:
     from .opened import Onward, OwnWire
+    from .table import Token
     from .upstream import Upstream
     from .wire import GatewayWire
 
@@ -46,6 +48,7 @@ class Crossing:
         "back",
         "expects",
         "front",
+        "how",
         "opened",
         "over",
         "status",
@@ -55,8 +58,14 @@ class Crossing:
     )
 
     def __init__(
-        self, wire: GatewayWire | OwnWire, event: Any, upstream: Upstream | Onward, fields: Any
+        self,
+        wire: GatewayWire | OwnWire,
+        event: Any,
+        upstream: Upstream | Onward,
+        fields: Any,
+        how: Token | None = None,
     ) -> None:
+        self.how = how  # where the request itself says how it is to be asked for over HTTP/1.1
         self.token: str | None = None if event.protocol is None else event.protocol.lower()
         self._method = "CONNECT" if self.token else event.method
         self._path = event.path
@@ -232,6 +241,8 @@ class Crossing:
             self._say([(":status", "100")], False)
         fields = response_fields(event.headers, tunnel=True)
         self._upstream_known()
+        if self.how is not None and self.token is not None:
+            fields.append(Upgrade.switched(self.token))
         self._say([(":status", "200"), *fields], False, True)
 
     def _upstream_known(self) -> None:

@@ -9,12 +9,23 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..engine.dialect import UPGRADE, Upgrade
 from ..engine.handshake import split_list, values_of
 from ..errors import H2WSError
 
-__all__ = ["FORWARDED", "Forwarding", "Refused", "response_fields", "trailer_fields"]
+if TYPE_CHECKING:
+    from .table import Token
+
+__all__ = [
+    "FORWARDED",
+    "Forwarding",
+    "Refused",
+    "by_upgrade",
+    "response_fields",
+    "trailer_fields",
+]
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -106,6 +117,28 @@ def response_fields(fields: Fields, *, tunnel: bool) -> Fields:
         dropped |= HANDSHAKE
         dropped |= {b"content-length"}
     return [field for field in fields if field[0] not in dropped]
+
+
+def by_upgrade(upgrade: Upgrade, event: Any, fields: Fields, token: Token) -> tuple[Fields, Token]:
+    """A request of the dialect: the fields that go end to end, and how to ask over HTTP/1.1.
+
+    The fields that it names for the upgrade are of one hop, and go on to the next as such. Raises
+    Refused for those that mean something of their own there, and for a body, which would have to go
+    before the answer comes.
+    """
+    named = {option.lower().encode("ascii") for option in upgrade.options}
+    taken = HOP_BY_HOP | HANDSHAKE | END_TO_END | SINGLE | TELLING | {b"via"}
+    if named & (taken - {b"http2-settings"}):
+        raise Refused(400, "an upgrade names fields that are no part of one")
+    if upgrade.body:
+        raise Refused(501, "an upgrade with a body")
+    further = tuple((n.decode(), v.decode("latin-1")) for n, v in event.headers if n in named)
+    kept = [field for field in fields if field[0] not in named and field[0] != UPGRADE]
+    return kept, token._replace(
+        fields=token.fields + further,
+        options=token.options + upgrade.options,
+        method=upgrade.method,
+    )
 
 
 def trailer_fields(fields: Fields) -> Fields:

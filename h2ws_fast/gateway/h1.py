@@ -198,7 +198,7 @@ class H1Client(Endpoint):
         self._token = self._key = None
         if b":protocol" in pseudo:
             assert token is not None
-            method = b"GET"
+            method = token.method.encode("ascii")
             self._token = pseudo[b":protocol"].decode("ascii").lower()
             options = b", ".join([b"Upgrade", *(each.encode() for each in token.options)])
             head += [(b"connection", options), (b"upgrade", pseudo[b":protocol"])]

@@ -1,8 +1,8 @@
 """Which protocols pass the gateway, and what each needs: all that is ever said of one by name.
 
 `:protocol` over HTTP/2 and `Upgrade` over HTTP/1.1 carry the same token, 2xx and 101 the same answer
-(RFC 8441 section 5, RFC 9110 section 7.8). What remains is this table. It has no place for a method:
-an extended CONNECT keeps none, so over HTTP/1.1 the request is always a GET.
+(RFC 8441 section 5, RFC 9110 section 7.8). What remains is this table. An extended CONNECT keeps no
+method, so over HTTP/1.1 the request is a GET, unless it came in the dialect that has one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ class Token(NamedTuple):
     """How a protocol is asked for over HTTP/1.1, beside `Connection: Upgrade` and `Upgrade`.
 
     `needs_key`: the request has a `Sec-WebSocket-Key`, of the gateway's own making, and the 101 must
-    answer it. `fields` are added to the request, and Connection names `options` too.
+    answer it. `fields` are added to the request, and Connection names `options` too. `method` is
+    that of the request.
     """
 
     needs_key: bool = False
     fields: tuple[tuple[str, str], ...] = ()
     options: tuple[str, ...] = ()
+    method: str = "GET"
 
 
 # What is open at first; a bytestream (draft-kinnear-httpbis-http2-transport) needs nothing either.

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..aio.protocol import Hub
 from ..aio.server.accepted import AcceptedWire
+from ..engine.dialect import Upgrade
 from ..errors import LocalProtocolError, StreamClosed
 from ..printable import printable
 from .access import Access, access_log, note_crossing
 from .conversation import Conversation
 from .crossing import Crossing
-from .fields import Refused, plain_address
+from .fields import Refused, by_upgrade, plain_address
 
 if TYPE_CHECKING:
     from .gateway import Gateway
@@ -66,6 +67,9 @@ class GatewayWire(AcceptedWire):
                 raise Refused(501, f"unsupported protocol {token}")
             fields = gateway.forwarding.request_fields(event, self.http_version, self.address)
             upstream = gateway.routes.find(event.authority, event.path)
+            how = None
+            if token is not None and (upgrade := Upgrade.read(event.headers)) is not None:
+                fields, how = by_upgrade(upgrade, event, fields, gateway.table[token.lower()])
             if upstream is None:
                 raise Refused(404, "no route")
             if gateway.closing:
@@ -82,10 +86,10 @@ class GatewayWire(AcceptedWire):
             head = [(":method", "CONNECT"), (":protocol", token)]
         head += [(":scheme", event.scheme), (":authority", authority), (":path", event.path)]
         gateway.counts["tunnels" if token is not None else "plain"] += 1
-        if upstream.aware and token is not None and token.lower() == "websocket":
+        if how is None and upstream.aware and token is not None and token.lower() == "websocket":
             Conversation(self, event, upstream, fields).start()
         else:
-            Crossing(self, event, upstream, head + fields).start()
+            Crossing(self, event, upstream, head + fields, how).start()
 
     def refuse_request(self, half: Half, token: str | None, status: int, reason: str) -> None:
         """Answer a request in the backend's place."""

@@ -93,7 +93,7 @@ class Peer:
         self.now = 0.0
         self.conn = twin.Connection(
             twin.Role.SERVER if role == "server" else twin.Role.CLIENT,
-            twin.Settings(**(settings or {})),
+            settings if isinstance(settings, twin.Settings) else twin.Settings(**(settings or {})),
             twin.Limits(**{**UNTIMED, **(limits or {})}),
             **options,
         )
