@@ -22,7 +22,8 @@ import pytest
 REQUIRED = os.environ.get("H2WS_FAST_REQUIRE_PEERS", "") not in ("", "0")
 
 
-def _missing(what, remedy):
+def missing(what, remedy):
+    """Skip, or fail where it is required."""
     reason = f"{what} is not installed: {remedy}"
     if REQUIRED:
         pytest.fail(f"{reason} (H2WS_FAST_REQUIRE_PEERS is set)", pytrace=False)
@@ -33,14 +34,14 @@ def program(name, package=None):
     """The path of a program; skips, or fails where it is required, where there is none."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if found is None:
-        _missing(name, f"sudo apt install {package or name}")
+        missing(name, f"sudo apt install {package or name}")
     return found
 
 
 def module(name):
     """Skip, or fail where it is required, where a Python module is not installed."""
     if importlib.util.find_spec(name) is None:
-        _missing(name, f"pip install {name}")
+        missing(name, f"pip install {name}")
 
 
 def node_module(name, folder):
@@ -51,7 +52,7 @@ def node_module(name, folder):
         capture_output=True,
     )
     if found.returncode:
-        _missing(name, f"npm install --prefix {folder}")
+        missing(name, f"npm install --prefix {folder}")
 
 
 def free_port():
