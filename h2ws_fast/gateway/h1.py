@@ -59,6 +59,7 @@ class H1Client(Endpoint):
     """
 
     __slots__ = (
+        "_chunked",
         "_chunks",
         "_due",
         "_exchange",
@@ -97,6 +98,7 @@ class H1Client(Endpoint):
         self._token: str | None = None  # what the request asks to change to
         self._key: bytes | None = None
         self._informed = 0
+        self._chunked = False  # the request's body
         self._chunks: ChunkGuard | None = None
         self._untaken = 0
         self._unsent = Unsent(limits)
@@ -136,6 +138,13 @@ class H1Client(Endpoint):
         if self._phase == BODY:
             self._read_body(b"")  # where a body has no length, this is its end
         self._end("the server closed the connection", True)
+        return self.events()
+
+    def receive_loss(self, now: float = 0.0) -> list[Any]:
+        """See `Endpoint.receive_loss`."""
+        # RFC 9112 section 8: what ends with the connection is complete "unless an error was
+        # indicated by the underlying connection". A FIN came through `receive_eof` before.
+        self._end("the connection was lost", True)
         return self.events()
 
     def events(self) -> list[Any]:
@@ -194,9 +203,11 @@ class H1Client(Endpoint):
             elif name != b"te":  # which Connection would have to name
                 fields.append((name, value))
         method = pseudo[b":method"]
+        tunnel = b":protocol" in pseudo
+        chunked = not (tunnel or end_stream or values_of(fields, b"content-length"))
         head: Fields = [(b"host", pseudo[b":authority"])]
         self._token = self._key = None
-        if b":protocol" in pseudo:
+        if tunnel:
             assert token is not None
             method = token.method.encode("ascii")
             self._token = pseudo[b":protocol"].decode("ascii").lower()
@@ -208,7 +219,7 @@ class H1Client(Endpoint):
                 if not values_of(fields, b"sec-websocket-version"):
                     head.append((b"sec-websocket-version", b"13"))
             head += fields_for_h1(token.fields)
-        elif not end_stream and not values_of(fields, b"content-length"):
+        elif chunked:
             head.append((b"transfer-encoding", b"chunked"))
         exchange = h11.Connection(h11.CLIENT, MAX_CHUNK_LINE)
         ended = end_stream or self._token is not None
@@ -225,6 +236,7 @@ class H1Client(Endpoint):
         self._informed = 0
         self._untaken = 0
         self._sink = None
+        self._chunked = chunked
         self._chunks = None
         self._write((octets or b"") + (last or b""))
         return self._stream_id
@@ -246,11 +258,9 @@ class H1Client(Endpoint):
     def send_trailers(self, stream_id: int, headers: Iterable[tuple[Any, Any]]) -> None:
         """See `Connection.send_trailers`. Where the body is not chunked they are left out."""
         exchange = self._current(stream_id)
+        fields = fields_for_h1(headers) if self._chunked else []
         try:
-            try:
-                octets = exchange.send(h11.EndOfMessage(headers=fields_for_h1(headers)))
-            except h11.LocalProtocolError:
-                octets = exchange.send(h11.EndOfMessage())
+            octets = exchange.send(h11.EndOfMessage(headers=fields))
         except h11.LocalProtocolError as error:
             raise LocalProtocolError(str(error)) from error
         self._write(octets or b"")
