@@ -76,6 +76,7 @@ TELLING = frozenset(
         b"x-real-ip",
     )
 )
+SCHEMES = ("http", "https")
 FORWARDED = ("x-forwarded", "forwarded", "both", "none")
 MAX_HOPS = 20  # Via fields' elements
 
@@ -188,10 +189,23 @@ class Forwarding:
             return False
         return any(found in network for network in self._trusted)
 
-    def request_fields(self, event: Any, version: str, address: str) -> Fields:
+    def scheme(self, event: Any, secure: bool, address: str) -> str:
+        """The scheme of a request from `address`: what the connection is, and not what it says.
+
+        Who is trusted may have ended TLS before: that one says itself. Raises Refused for neither
+        http nor https, of which HTTP/2 does not say what an authority and a path are.
+        """
+        if event.scheme not in SCHEMES:
+            raise Refused(400, f"the scheme {event.scheme} is neither http nor https")
+        if self.trusts(address):
+            return event.scheme  # type: ignore[no-any-return]
+        return SCHEMES[secure]
+
+    def request_fields(self, event: Any, version: str, address: str, scheme: str) -> Fields:
         """The fields of a request as a backend gets them, without pseudo-fields. Raises Refused.
 
-        `version` is what it came by, `address` who sent it, "" where that is not known.
+        `version` is what it came by, `address` who sent it, "" where that is not known, `scheme`
+        what the method of that name returns.
         """
         fields: Fields = event.headers
         names = [name for name, _ in fields]
@@ -213,11 +227,11 @@ class Forwarding:
         if any(name == b"te" and value == b"trailers" for name, value in fields):
             kept.append((b"te", b"trailers"))
         kept.append((b"via", version.encode() + b" " + self.name))
-        self._tell(kept, event, address.encode("ascii", "replace"))
+        host = event.authority.encode("latin-1")
+        self._tell(kept, scheme.encode(), host, address.encode("ascii", "replace"))
         return kept
 
-    def _tell(self, kept: Fields, event: Any, address: bytes) -> None:
-        scheme, host = event.scheme.encode(), event.authority.encode("latin-1")
+    def _tell(self, kept: Fields, scheme: bytes, host: bytes, address: bytes) -> None:
         names = {name for name, _ in kept}
         if self._classic:
             if address:

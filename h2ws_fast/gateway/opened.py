@@ -141,15 +141,16 @@ class Onward(Serving):
             if event.protocol.lower() not in gateway.table:
                 # RFC 9220 section 3: "501 (Not Implemented)" for a `:protocol` that is not known.
                 raise Refused(501, f"unsupported protocol {event.protocol}")
-            fields: list[Any] = self._forwarding.request_fields(event, "2", "")
+            # That of the hop: the client is asked over what it has connected by.
+            scheme = self._forwarding.scheme(event, self._client.secure, "")
+            fields: list[Any] = self._forwarding.request_fields(event, "2", "", scheme)
         except Refused as error:
             wire.refuse_stream(event.stream_id, error.status, error.reason)
             return
         head = [
             (":method", "CONNECT"),
             (":protocol", event.protocol),
-            # That of the hop: the client is asked over what it has connected by.
-            (":scheme", "https" if self._client.secure else "http"),
+            (":scheme", scheme),
             (":authority", event.authority),
             (":path", event.path),
         ]

@@ -65,7 +65,9 @@ class GatewayWire(AcceptedWire):
             if token is not None and token.lower() not in gateway.table:
                 # RFC 9220 section 3: "501 (Not Implemented)" for a `:protocol` that is not known.
                 raise Refused(501, f"unsupported protocol {token}")
-            fields = gateway.forwarding.request_fields(event, self.http_version, self.address)
+            forwarding, address = gateway.forwarding, self.address
+            scheme = forwarding.scheme(event, self.secure, address)
+            fields = forwarding.request_fields(event, self.http_version, address, scheme)
             upstream = gateway.routes.find(event.authority, event.path)
             how = None
             if token is not None and (upgrade := Upgrade.read(event.headers)) is not None:
@@ -84,7 +86,7 @@ class GatewayWire(AcceptedWire):
         head: list[tuple[Any, Any]] = [(":method", event.method)]
         if token is not None:
             head = [(":method", "CONNECT"), (":protocol", token)]
-        head += [(":scheme", event.scheme), (":authority", authority), (":path", event.path)]
+        head += [(":scheme", scheme), (":authority", authority), (":path", event.path)]
         gateway.counts["tunnels" if token is not None else "plain"] += 1
         if how is None and upstream.aware and token is not None and token.lower() == "websocket":
             Conversation(self, event, upstream, fields).start()

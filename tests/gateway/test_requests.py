@@ -252,7 +252,7 @@ async def test_fields_of_one_hop_are_removed():
     assert fields["x-forwarded-for"] == "127.0.0.1" and "via" in fields
 
 
-async def sent_on(send):
+async def sent_on(send, **options):
     """The HEADERS that a backend over HTTP/2 gets for a request that `send(client)` sends."""
     heads = []
 
@@ -263,7 +263,8 @@ async def sent_on(send):
         await peer.until_eof()
 
     async with RawServer(script) as backend:
-        async with in_front_of(Backend(f"http://127.0.0.1:{backend.port}", http="h2")) as gate:
+        there = Backend(f"http://127.0.0.1:{backend.port}", http="h2")
+        async with in_front_of(there, **options) as gate:
             client = await RawClient.connect(gate.port)
             send(client)
             assert (await whole(client))[0] == "200"
