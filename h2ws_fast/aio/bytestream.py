@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ByteStream", "StreamTransport"]
 
 LIMIT = 2**16  # octets that a reader holds before it stops reading, as asyncio has it
-CHUNK = 2**16  # octets that are handed on, and credited to the peer, at a time
+CHUNK = 2**18  # octets that are handed on and credited at a time, as of one read of TCP
 # While the last octets of a closed transport wait for the peer's window: how often to look.
 FIRST_LOOK_S = 0.01
 LAST_LOOK_S = 1.0

@@ -134,7 +134,7 @@ class Opener(abc.ABC):
         """Open a stream of octets with the methods of asyncio's streams. Raises as `websocket`.
 
         `protocol` is any token that both ends have agreed on; `read_only`: this side ends with the
-        request itself. A reader holds at most twice `limit` octets, and the 64 KiB that came last.
+        request itself. A reader holds at most twice `limit` octets, and the 256 KiB that came last.
         `priority` as in `tunnel`.
         """
         tunnel = await self._tunnel_to(

@@ -8,7 +8,7 @@ from .hpack cimport Decoder, Encoder
 from .arrivals cimport bytes_message, data_event, text_message
 from .buffers cimport Buffer
 from .chunks cimport Chunks
-from .kernels cimport octets, u32
+from .kernels cimport octets, payloads, u32
 from .raised cimport Raised
 from .stream_map cimport StreamMap
 from .limits cimport Limits
@@ -26,7 +26,7 @@ cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR, 
 cdef int ENDED, RESET_BY_PEER, RESET_BY_US, READ_HEAD, CLOSE_TIMER, GO_ON_TIMER
 cdef int64_t TICKS
 
-cdef Layer DISCARDED
+cdef Layer DISCARDED, TUNNEL
 
 
 cdef class Carrier(Endings):
@@ -61,7 +61,10 @@ cdef class Carrier(Endings):
     cdef double latency_s  # how long its answer took, or -1
     cdef int shutdown_state
 
-    @cython.locals(window=Window, stream=Stream, layer=Layer, length=int64_t, stream_id="unsigned int")
+    @cython.locals(
+        window=Window, stream=Stream, layer=Layer, length=int64_t, stream_id="unsigned int",
+        end=Py_ssize_t, head="unsigned int", size=int64_t,
+    )
     cdef Py_ssize_t read_tunnels(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.final
     @cython.locals(increment=int64_t)

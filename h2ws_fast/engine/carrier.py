@@ -42,8 +42,8 @@ from .constants import (
 )
 from .endings import Endings
 from .events import MessagePart, Shed
-from .kernels import u32
-from .layers import DISCARDED
+from .kernels import payloads, u32
+from .layers import DISCARDED, TUNNEL
 from .raised import Raised
 
 
@@ -122,6 +122,27 @@ class Carrier(Endings):
                 or length > stream.left
             ):
                 break
+            layer = stream.layer
+            end = pos + 9 + length
+            if layer is TUNNEL:
+                # Octets without bounds of their own: what lies here one behind the other is one
+                # piece. 1 MiB costs a receiver four events, and one copy, instead of 64 and two.
+                while n - end > 9:
+                    head = u32(p, end)
+                    size = head >> 8
+                    if (
+                        head & 0xFF != DATA
+                        or p[end + 4]
+                        or u32(p, end + 5) != stream_id
+                        or size == 0
+                        or size > n - end - 9
+                        or size > self.max_frame
+                        or size > window.left - length
+                        or size > stream.left - length
+                    ):
+                        break
+                    length += size
+                    end += 9 + size
             window.left -= length
             window.due += length
             if window.due * 2 >= self.window_size:
@@ -135,9 +156,11 @@ class Carrier(Endings):
                 if stream.due * 2 >= self.local_initial:
                     self.grant(stream, 0)
             self.guard.empty_frames = 0
-            layer = stream.layer
-            layer.receive(self, stream, p, pos + 9, length)
-            pos += 9 + length
+            if end - pos == 9 + length:
+                layer.receive(self, stream, p, pos + 9, length)
+            else:
+                self.deliver_data(stream, payloads(p, pos, end, length))
+            pos = end
         return pos
 
     def _renew_window(self):

@@ -62,6 +62,16 @@ def take(p, pos, n):
     return p[pos : pos + n]
 
 
+def payloads(p, pos, end, n):
+    """Copy out the payloads of the HTTP/2 frames from pos to end as one `bytes`: n octets in all."""
+    pieces = []
+    while pos < end:
+        size = u24(p, pos)
+        pieces.append(p[pos + 9 : pos + 9 + size])
+        pos += 9 + size
+    return b"".join(pieces)
+
+
 # -- masking: RFC 6455 section 5.3 -----------------------------------------------------------
 
 

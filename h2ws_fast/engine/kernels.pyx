@@ -123,6 +123,18 @@ cpdef bytes take(octets p, Py_ssize_t pos, Py_ssize_t n):
     return PyBytes_FromStringAndSize(<const char*>p + pos, n)
 
 
+cpdef bytes payloads(octets p, Py_ssize_t pos, Py_ssize_t end, Py_ssize_t n):
+    cdef bytes data = PyBytes_FromStringAndSize(NULL, n)
+    cdef char* to = PyBytes_AS_STRING(data)
+    cdef Py_ssize_t size
+    while pos < end:
+        size = u24(p, pos)
+        memcpy(to, p + pos + 9, size)
+        to += size
+        pos += 9 + size
+    return data
+
+
 # -- masking ---------------------------------------------------------------------------------
 
 

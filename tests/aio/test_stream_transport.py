@@ -15,7 +15,7 @@ from .test_bytestream import Buffered, Recorder, echo, port_of
 from .test_server_streams import ASKED
 
 OCTETS = random.Random(62).randbytes(3_000_000)
-CHUNK = 2**16
+CHUNK = 2**18
 
 
 async def until(condition):
@@ -59,7 +59,7 @@ async def test_a_reader_holds_twice_its_limit_and_what_came_last(clear):
         assert max(map(len, got)) <= 2 * limit + CHUNK
 
 
-async def test_a_protocol_is_given_no_more_than_64_kib_at_a_time(clear):
+async def test_a_protocol_is_given_no_more_than_256_kib_at_a_time(clear):
     class Pausing(Recorder):
         sizes = ()
 

@@ -297,3 +297,74 @@ def test_datagram_is_a_token_like_any_other(make):
     peer.send(stream_id, b"a")
     peer.send(stream_id, b"b")
     assert octets_of(peer) == b"ab"
+
+
+# -- pieces ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(twin):
+    """A server's peer with two open tunnels, delivered as it is fed; frames so far are forgotten."""
+
+    def make(**options):
+        peer = Peer(twin, "server", "whole", **options)
+        for stream_id in (1, 3):
+            peer.feed(peer.headers(stream_id, FIELDS))
+            peer.conn.respond(stream_id, OK)
+        peer.forget()
+        return peer
+
+    return make
+
+
+def pieces(events):
+    return [(event.stream_id, event.data, event.credit) for event in of(events, "Data")]
+
+
+def test_what_one_read_brings_is_one_piece(pair):
+    peer = pair()
+    octets = [random.Random(n).randbytes(n) for n in (1, 700, 16384)]
+    came = peer.feed(b"".join(f.data(1, part) for part in octets))
+    joined = b"".join(octets)
+    assert pieces(came) == [(1, joined, len(joined))]
+    assert kinds(came) == ["Data"]
+    peer.conn.consumed(1, len(joined))
+    assert peer.conn.stats()["octets_buffered"] == 0
+
+
+@pytest.mark.parametrize(
+    ("between", "last"),
+    [
+        (f.data(3, b"other"), ["Data", "Data", "Data"]),
+        (f.data(1, b"padded", pad=3), ["Data", "Data", "Data"]),
+        (f.data(1, b""), ["Data", "Data"]),
+        (f.ping(b"12345678"), ["Data", "Data"]),
+    ],
+    ids=["of another stream", "padded", "empty", "no DATA"],
+)
+def test_what_stands_between_parts_the_pieces(pair, between, last):
+    peer = pair()
+    came = peer.feed(
+        f.data(1, b"a") + f.data(1, b"b") + between + f.data(1, b"c") + f.data(1, b"d")
+    )
+    assert kinds(came) == last
+    assert [data for _, data, _ in pieces(came)][:: len(last) - 1] == [b"ab", b"cd"]
+
+
+def test_an_end_comes_behind_its_piece(pair):
+    peer = pair()
+    came = peer.feed(f.data(1, b"a") + f.data(1, b"b") + f.data(1, b"c", end_stream=True))
+    assert b"".join(data for _, data, _ in pieces(came)) == b"abc"
+    assert kinds(came)[-1] == "Ended"
+
+
+@pytest.mark.row("9113-6.9.1-3")
+def test_a_frame_beyond_the_window_of_its_stream_takes_nothing_from_those_before(pair):
+    peer = pair(settings={**ON, "initial_window_size": 1000})
+    came = peer.feed(
+        f.data(1, bytes(400)) + f.data(1, bytes(600)) + f.data(1, b"x") + f.data(3, b"y")
+    )
+    assert pieces(came) == [(1, bytes(1000), 1000), (3, b"y", 1)]
+    (reset,) = of(came, "Reset")
+    assert (reset.stream_id, reset.error_code) == (1, 3)
+    assert [x.stream_id for x in peer.sent() if x.kind == f.RST_STREAM] == [1]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from h2ws_fast import _twins
+from tests.support import frames as f
 from tests.support import twins
 from tests.support.ws_frames import masked
 
@@ -48,6 +49,15 @@ def test_numbers_are_read_in_network_order(kernels):
     assert kernels.u64(p, 1) == 0x8182838485868788
     assert kernels.take(p, 3, 4) == b"\x83\x84\x85\x86"
     assert kernels.take(p, 3, 0) == b""
+
+
+def test_payloads_of_frames_come_out_as_one(kernels):
+    frames = [f.data(1, bytes([size % 251]) * size) for size in (1, 0, 300, 70000)]
+    p = b"before" + b"".join(frames) + b"behind"
+    end = len(p) - len(b"behind")
+    joined = b"".join(frame[9:] for frame in frames)
+    assert kernels.payloads(p, len(b"before"), end, len(joined)) == joined
+    assert kernels.payloads(p, end, end, 0) == b""
 
 
 @pytest.mark.parametrize("n", [0, 1, -1, 2**63 - 1, -(2**63), True])
