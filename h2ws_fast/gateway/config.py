@@ -19,7 +19,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..aio import tls
+from ..aio import tls, uri
 from ..aio.arguments import check_count, check_seconds
 from .backend import Backend
 from .fields import Forwarding
@@ -51,14 +51,13 @@ class RouteConfig:
 
     def make(self, table: Table) -> Route:
         """Raises ValueError and OSError where it makes no sense."""
-        context = None
-        if any(address.startswith("https:") for address in self.backends):
-            context = tls.client_context(cafile=self.cafile, verify=self.verify)
+        secure = {address for address in self.backends if uri.parse(address).secure}
+        context = tls.client_context(cafile=self.cafile, verify=self.verify) if secure else None
         backends = [
             Backend(
                 address,
                 http=self.http,
-                ssl=context if address.startswith("https:") else None,
+                ssl=context if address in secure else None,
                 connections=self.connections,
                 connect_timeout=self.connect_timeout,
             )

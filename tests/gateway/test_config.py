@@ -1,8 +1,10 @@
 """What a gateway is told in a file."""
 
+import ssl
+
 import pytest
 
-from h2ws_fast.gateway.config import Config
+from h2ws_fast.gateway.config import Config, RouteConfig
 
 WHOLE = """
 listen = "[::1]:8443"
@@ -106,6 +108,22 @@ def test_an_address_has_a_port(listen):
 def test_a_whole_configuration_is_looked_at_before_it_serves(changes, words):
     with pytest.raises(ValueError, match=words):
         Config(**changes).check()
+
+
+@pytest.mark.parametrize("address", ["https://h:1", "HTTPS://h:1", "wss://h:1", "h:1"])
+def test_cafile_and_verify_hold_however_a_backend_over_tls_is_written(
+    address, client_tls, certificate
+):
+    def context(**options):
+        route = RouteConfig(["http://h:2", address], **options).make(Config().table())
+        cleartext, secure = (backend._ssl for backend in route.upstream.backends)
+        assert cleartext is None
+        return secure
+
+    assert context(verify=False).verify_mode == ssl.CERT_NONE
+    told = context(cafile=certificate[0])
+    assert told.verify_mode == ssl.CERT_REQUIRED
+    assert told.get_ca_certs() == client_tls.get_ca_certs() != context().get_ca_certs()
 
 
 def test_no_route_is_nothing_to_serve():
