@@ -104,6 +104,7 @@ class Backend:
         self.load = 0  # requests and tunnels that are under way
         self.served = 0
         self.failures = 0  # in a row
+        self.falls = 0  # how often that was counted
         self._ssl = None
         if self.target.secure:
             self._ssl = tls.client_context() if ssl is None else tls.prepare(ssl, server=False)
@@ -151,8 +152,14 @@ class Backend:
         """The time until which it is passed over."""
         return self._down_until
 
-    def failed(self, now: float) -> None:
-        """It could not be reached."""
+    def failed(self, now: float, falls: int) -> None:
+        """It could not be reached, by an attempt that began when `falls` was this.
+
+        What was under way together fails together, and counts once.
+        """
+        if falls != self.falls:
+            return
+        self.falls += 1
         self.failures += 1
         self._down_until = now + min(DOWN_S * 2 ** min(self.failures - 1, 10), MAX_DOWN_S)
 

@@ -66,6 +66,7 @@ class Upstream:
         loop = asyncio.get_running_loop()
         refused = Refused(503, "no backend")
         for backend in self.order(loop.time()):
+            falls = backend.falls
             try:
                 await backend.start(crossing, self._table)
                 return
@@ -74,10 +75,10 @@ class Upstream:
                     refused = Refused(504, f"{backend.address}: {error}")
                 else:
                     refused = Refused(504, f"{backend.address} took too long")
-                backend.failed(loop.time())
+                backend.failed(loop.time(), falls)
             except (OSError, ConnectionTerminated) as error:
                 refused = Refused(502, f"{backend.address}: {error}")
-                backend.failed(loop.time())
+                backend.failed(loop.time(), falls)
             except (NoAvailableStreams, PoolFull) as error:
                 refused = Refused(503, f"{backend.address}: {error}")
             except (AlpnError, ExtendedConnectUnsupported) as error:

@@ -156,6 +156,32 @@ async def test_where_none_is_up_the_first_to_recover_is_tried():
             assert backend.failures == 0 and backend.is_up(0)
 
 
+async def test_what_fails_together_is_one_failure():
+    """Eight requests that are on the way when a backend goes away do not bar it for half a minute."""
+    asked, held = [], asyncio.Event()
+
+    async def script(visit):
+        asked.append(visit)
+        await held.wait()
+        visit.cut()
+
+    async with RawBackend(script) as server:
+        there = Backend(f"http://127.0.0.1:{server.port}", http="h2")
+        async with in_front_of(there) as gate:
+            clients = [await RawClient.connect(gate.port) for _ in range(8)]
+            for client in clients:
+                client.ask_for_websocket(1)
+            while there.stats()["h2"]["waiting"] < 8:
+                await asyncio.sleep(0.005)
+            held.set()
+            for client in clients:
+                assert (await client.expect(f.HEADERS)).get(":status") == "502"
+                client.close()
+            assert there.failures == 1
+            now = asyncio.get_running_loop().time()
+            assert there.down_until - now <= 0.5
+
+
 async def test_killing_a_backend_leaves_the_others_untouched():
     """Tunnels of the one that dies are reset; those of the other go on."""
 
