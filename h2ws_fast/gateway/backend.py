@@ -24,6 +24,7 @@ from ..errors import (
 from .conversation import Conversation
 from .crossing import Crossing
 from .h1 import H1Client
+from .hop import HopPool
 from .opened import OwnPool, for_many
 from .table import Table
 
@@ -130,7 +131,7 @@ class Backend:
             connections_per_origin=connections, **{**self._arguments, "settings": shared}
         )
         self._own: dict[Any, OwnPool] = {}  # by the connection of the client that has it
-        self._conversations: Pool | None = None  # for WebSockets whose messages are read
+        self._conversations: HopPool | None = None  # for WebSockets whose messages are read
         self._connections = connections
         self._idle: list[H1Link] = []
         self._links: set[H1Link] = set()
@@ -188,7 +189,7 @@ class Backend:
     async def _converse(self, conversation: Conversation) -> None:
         pool = self._conversations
         if pool is None:
-            pool = self._conversations = Pool(
+            pool = self._conversations = HopPool(
                 http=self.http,
                 connections_per_origin=self._connections,
                 max_connections=None,
@@ -198,14 +199,7 @@ class Backend:
                 **conversation.options,
             )
         try:
-            ws = await pool.websocket(
-                f"{self.target.scheme}://{self.target.authority}{conversation.path}",
-                additional_headers=conversation.fields,
-                subprotocols=conversation.subprotocols,
-                user_agent_header=None,
-                authority=conversation.authority or self.target.authority,
-                open_timeout=conversation.patience,
-            )
+            ws = await pool.converse(self.target, conversation)
         except InvalidStatus as error:
             self._reached()
             conversation.declined(error)
@@ -236,7 +230,8 @@ class Backend:
             unheard = self._ssl is None and not self._speaks_h2
             if self.http != "auto" or not (isinstance(error, AlpnError) or unheard):
                 raise
-            self._plain_until = now + REMEMBER_S
+            if self._ssl is not None:  # ALPN has said so
+                self._plain_until = now + REMEMBER_S
             await self._start_h1(crossing, table)
         except ExtendedConnectUnsupported:
             if self.http != "auto":
@@ -303,6 +298,15 @@ class Backend:
         self.load += 1
         self.served += 1
         crossing.begun(wire, stream_id, self)
+
+    def answered(self, wire: Any) -> None:
+        """The head of an answer has come on this connection."""
+        if isinstance(wire, H1Link) and self.http == "auto" and self._ssl is None:
+            now = wire.hub.time()
+            if now >= max(self._plain_until, self._tunnels_until):
+                # Nothing was heard of HTTP/2, and that is not for want of a server.
+                self._plain_until = now + REMEMBER_S
+                self._speaks_h2 = False
 
     def release(self) -> None:
         """A request or tunnel is over."""

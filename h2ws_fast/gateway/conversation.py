@@ -68,8 +68,7 @@ class Conversation:
             if text(name)[:1] != ":" and text(name).encode("latin-1") not in OWN
         ]
         self.options = wire.server.options.aware  # of the backend's hop
-        patience = wire.server.options.limits.handshake_timeout_s * PATIENCE
-        self.patience = None if patience == float("inf") else patience
+        self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin."""
@@ -78,6 +77,10 @@ class Conversation:
         wire.route(self._stream_id, self._feed)
         self._task = wire.hub.loop.create_task(self._run())
         wire._own(self._task)
+        # The client hears why, before its own end of the handshake is given up.
+        patience = wire.server.options.limits.handshake_timeout_s * PATIENCE
+        if patience != float("inf"):
+            self._timer = wire.hub.loop.call_later(patience, self._late)
 
     def _feed(self, event: Any) -> None:
         # Before it is open there is nothing to hear but that the client has gone.
@@ -85,29 +88,41 @@ class Conversation:
             self.status = 499
             self._task.cancel()
 
+    def _late(self) -> None:
+        self._refuse(504, "the backend did not answer in time")
+        assert self._task is not None
+        self._task.cancel()
+
+    def _refuse(self, status: int, reason: str) -> None:
+        if not self.status:
+            self.status = status
+            self._wire.refuse_handshake(self._stream_id, status, reason)
+
+    def _stop_clock(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     async def _run(self) -> None:
         wire = self._wire
         try:
             await self._upstream.start(self)
         except Refused as error:
-            self.status = error.status
-            wire.refuse_handshake(self._stream_id, error.status, error.reason)
+            self._refuse(error.status, error.reason)
         except asyncio.CancelledError:
-            if not self.status:
-                self.status = 503
-                wire.refuse_handshake(self._stream_id, 503, "shutting down")
+            self._refuse(503, "shutting down")
             raise
         except Exception:
             wire.server.logger.exception("a WebSocket could not be forwarded")
-            if not self.status:
-                self.status = 500
-                wire.refuse_handshake(self._stream_id, 500, "the gateway failed")
+            self._refuse(500, "the gateway failed")
         finally:
+            self._stop_clock()
             seconds = wire.hub.time() - self._started
             wire.conversed(self, seconds)
 
     def declined(self, error: InvalidStatus) -> None:
         """The backend refused: so does the gateway, in its words."""
+        self._stop_clock()
         response = error.response
         self.status = response.status
         body: Any = response.body or b""
@@ -120,6 +135,7 @@ class Conversation:
 
     async def carry(self, back: Any) -> None:
         """The backend agreed: open the client's end, and carry messages until both have closed."""
+        self._stop_clock()
         wire = self._wire
         front = new_websocket(wire, self._stream_id, self._request)
         front.subprotocol = back.subprotocol

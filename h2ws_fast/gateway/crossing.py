@@ -223,7 +223,7 @@ class Crossing:
             # Over HTTP/2 a 2xx would open a tunnel to who does not know of one.
             self._refuse(502, "the backend did not change the protocol")
             return
-        self._stop_clock()
+        self._heard_of_it()
         self.status = event.status
         self._answered = True
         fields = response_fields(event.headers, tunnel=False)
@@ -231,8 +231,12 @@ class Crossing:
             self.back.ended = True
             self._answer_ended()
 
-    def _open(self, event: Any) -> None:
+    def _heard_of_it(self) -> None:
         self._stop_clock()
+        self._backend.answered(self.back.wire)
+
+    def _open(self, event: Any) -> None:
+        self._heard_of_it()
         self._answered = self.opened = True
         self.status = event.status
         self.front.early = None

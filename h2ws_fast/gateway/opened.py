@@ -169,5 +169,8 @@ class Onward(Serving):
             raise Refused(502, f"the client: {error}") from error
         crossing.begun(client, stream_id, self)
 
+    def answered(self, wire: Any) -> None:
+        """The client has answered: there is nothing to learn of it."""
+
     def release(self) -> None:
         """A stream is over: nothing is counted here."""

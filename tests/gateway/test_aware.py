@@ -12,6 +12,7 @@ from h2ws_fast.engine import Limits, Settings
 from h2ws_fast.gateway import Backend
 from tests.gateway.conftest import in_front_of
 from tests.support import frames as f
+from tests.support.backend import RawBackend
 from tests.support.raw import RawClient
 from tests.support.ws_frames import CONTINUATION, PING, PONG, TEXT
 
@@ -19,8 +20,8 @@ pairs = pytest.mark.parametrize(("front", "http"), [(a, b) for a in "21" for b i
 
 
 @contextlib.asynccontextmanager
-async def between(handler, *, http="h1", backend=None, **options):
-    """(gateway, server): one that reads messages, before a server with this handler."""
+async def between(handler, *, http="h1", backend=None, aware=True, **options):
+    """(gateway, server): one that reads messages if `aware`, before a server with this handler."""
     if "limits" not in options:
         options.setdefault("close_timeout", 0.5)
     async with serve(
@@ -28,7 +29,7 @@ async def between(handler, *, http="h1", backend=None, **options):
     ) as it:
         port = it.sockets[0].getsockname()[1]
         there = Backend(f"http://127.0.0.1:{port}", http=http)
-        async with in_front_of(there, aware=True, **options) as gate:
+        async with in_front_of(there, aware=aware, **options) as gate:
             yield gate, it
 
 
@@ -319,3 +320,58 @@ async def test_a_client_that_leaves_before_the_backend_has_answered():
         async with asyncio.timeout(10):
             await gone.wait()
         client.close()
+
+
+@pytest.mark.parametrize("aware", [True, False])
+@pytest.mark.parametrize(("hangs_up", "status"), [(False, "504"), (True, "502")])
+async def test_what_was_asked_of_one_backend_is_asked_of_no_other(aware, hangs_up, status):
+    heads = []
+
+    async def script(visit):
+        heads.append(await visit.head())
+        if hangs_up:
+            visit.close()
+        await visit.rest()
+
+    async with RawBackend(script) as one, RawBackend(script) as two:
+        there = [Backend(f"http://127.0.0.1:{each.port}", http="h1") for each in (one, two)]
+        async with in_front_of(*there, aware=aware, open_timeout=2) as gate:
+            client = await RawClient.connect(gate.port)
+            assert (await client.websocket(1)).get(":status") == status
+            assert len(heads) == 1
+            assert [backend.failures for backend in there] == [0, 0]
+            client.close()
+
+
+@pytest.mark.parametrize("http", ["h1", "h2"])
+async def test_a_backend_that_takes_too_long_to_connect_is_passed_over(http, client_tls):
+    """What does not answer a ClientHello is not reached; the next one is."""
+    silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    dead = Backend(f"https://127.0.0.1:{port}", http=http, ssl=client_tls, connect_timeout=0.2)
+    async with silent, serve(echo, "127.0.0.1", 0, origins=None) as server:
+        lives = Backend(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", http=http)
+        async with in_front_of(dead, lives, aware=True) as gate:
+            async with to(gate) as ws:
+                await ws.send("x")
+                assert await ws.recv() == "x"
+            assert (dead.failures, lives.failures) == (1, 0)
+
+
+@pytest.mark.parametrize("aware", [True, False])
+@pytest.mark.parametrize("http", ["h1", "h2"])
+async def test_a_path_passes_as_it_came(aware, http):
+    paths = ["/chat?", "/?", '/a"b', "/a\\b", "/a{b}^`", "/%zz", "//x/y", "/a/../b?c?"]
+    seen = []
+
+    async def handler(ws):
+        seen.append(ws.request.path)
+        await ws.wait_closed()
+
+    async with between(handler, http=http, aware=aware) as (gate, _):
+        client = await RawClient.connect(gate.port)
+        for stream_id, path in enumerate(paths):
+            client.ask_for_websocket(1 + 2 * stream_id, path)
+            assert (await client.expect(f.HEADERS)).get(":status") == "200"
+        client.close()
+    assert seen == paths

@@ -182,6 +182,51 @@ async def test_what_fails_together_is_one_failure():
             assert there.down_until - now <= 0.5
 
 
+async def test_a_backend_that_hung_up_once_is_asked_for_http_2_again():
+    """Who is only starting speaks HTTP/2 a moment later: "auto" has learned nothing yet."""
+
+    async def script(peer):
+        while (frame := await peer.frame()) is not None:
+            if frame.kind == f.HEADERS:
+                peer.headers(frame.stream_id, [(":status", "204")], True)
+
+    class Starting(RawServer):
+        async def serve(self, reader, writer):
+            self.visits += 1
+            if self.visits == 1:
+                writer.close()
+            elif self.visits == 2:
+                # What comes when HTTP/1.1 is tried is nothing that it can read.
+                await reader.read(1)
+                writer.close()
+            else:
+                await super().serve(reader, writer)
+
+    server = Starting(script)
+    server.visits = 0
+    async with server:
+        there = Backend(f"http://127.0.0.1:{server.port}", http="auto")
+        async with (
+            in_front_of(there) as gate,
+            Session(f"http://127.0.0.1:{gate.port}") as session,
+        ):
+            assert (await ask(session))[0] == 502
+            assert (await ask(session))[0] == 204
+            assert gate.stats()["backends"][there.address]["h2"]["connections"] == 1
+
+
+async def test_a_backend_that_answered_over_http_1_1_is_asked_for_http_2_once():
+    async with named("a") as a:
+        there = Backend(f"http://127.0.0.1:{a.port}", http="auto")
+        async with (
+            in_front_of(there) as gate,
+            Session(f"http://127.0.0.1:{gate.port}") as session,
+        ):
+            for _ in range(3):
+                assert await ask(session) == (200, "a")
+        assert a.octets.count(b"PRI * HTTP/2.0") == 1
+
+
 async def test_killing_a_backend_leaves_the_others_untouched():
     """Tunnels of the one that dies are reset; those of the other go on."""
 

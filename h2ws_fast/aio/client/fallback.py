@@ -173,7 +173,9 @@ async def _upgrade(session: Session, hub: Hub, wire: UpgradeWire) -> None:
             spare.set_protocol(wire)
             wire.connection_made(spare)
         else:
-            await session._way.open(wire, session._secured(("h1",)))
+            # As over HTTP/2 connecting has the session's time, whatever the handshake has.
+            async with asyncio.timeout(session._open_timeout):
+                await session._way.open(wire, session._secured(("h1",)))
         await wire.opening
     except BaseException as error:
         refusal = wire.refusal()

@@ -226,10 +226,15 @@ class Pool:
 
         Raises what that and `connect` raise, and PoolFull. Redirects are for `connect(pool=...)`.
         """
-        self._check_open()
         target = uri.parse(uri_)
-        origin = Origin(target.scheme, target.host, target.port)
         arguments["additional_headers"] = own_fields(target, fields_of(additional_headers))
+        return await self._websocket(target, open_timeout, arguments)
+
+    async def _websocket(
+        self, target: uri.Target, open_timeout: float | None, arguments: dict[str, Any]
+    ) -> WebSocket:
+        self._check_open()
+        origin = Origin(target.scheme, target.host, target.port)
         patience = self._open_timeout if open_timeout is None else open_timeout
 
         async def act(link: Link) -> WebSocket:
