@@ -121,3 +121,31 @@ async def test_trailers_behind_a_length_cost_no_request(door, http):
         assert (await client.expect(f.HEADERS, 1)).get(":status") == "200"
         client.close()
     assert came == [("5", b"hello")]
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["broken", "whole"])
+async def test_a_fin_says_to_http10_that_a_body_is_whole(door, whole):
+    """It ends with the connection: one that broke off ends by TCP's reset."""
+
+    async def script(visit):
+        await visit.head()
+        visit.writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await going_on.wait()
+        if whole:
+            visit.writer.write(b"0\r\n\r\n")
+            await visit.rest()
+        visit.close()
+
+    going_on = asyncio.Event()
+    async with RawBackend(script) as backend, door(backend.port) as gate:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+        writer.write(request(line="GET / HTTP/1.0"))
+        head = await reader.readuntil(b"hello")
+        assert head.startswith(b"HTTP/1.1 200 ") and b"chunked" not in head
+        going_on.set()
+        if whole:
+            assert await reader.read() == b""
+        else:
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+        writer.close()

@@ -107,7 +107,9 @@ class H1Connection(H1Reader):
             if not closes:
                 fields.append((b"connection", b"close"))
         head = exchange.send(make_response(h11.Response, status, fields)) or b""
-        self._chunked = b"\r\ntransfer-encoding: chunked\r\n" in head.lower()
+        lines = head.lower()
+        self._chunked = b"\r\ntransfer-encoding: chunked\r\n" in lines
+        self._bare = not self._chunked and b"\r\ncontent-length: " not in lines
         self._write(head)
         self._responding = True
         if end_stream:

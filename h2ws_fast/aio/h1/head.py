@@ -7,6 +7,8 @@ here is refused before. Nothing is scanned twice, however small the pieces are.
 
 from __future__ import annotations
 
+import re
+
 from ...engine.handshake import split_list, values_of
 from ...engine.vocabulary import MAX_CONTENT_LENGTH_DIGITS
 from ...errors import H2WSError
@@ -25,6 +27,8 @@ __all__ = [
 MAX_HEAD = 65536  # octets: 431
 MAX_LINE = 8192  # of the request or status line: 414
 MAX_FIELDS = 100  # 431
+
+CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # but for the tab
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -117,9 +121,14 @@ class Gathering:
 
 
 def read_fields(head: bytes) -> Fields:
-    """Return the fields of a head, names in lower case, values without the blanks around them."""
+    """Return the fields of a head, names in lower case, values without the blanks around them.
+
+    Raises InvalidHead for control octets, which HTTP/2 has no place for: RFC 9110 section 5.5.
+    """
     fields = []
     for line in head[:-4].split(b"\r\n")[1:]:
+        if CONTROL.search(line) is not None:
+            raise InvalidHead(400, "a control octet in a field")
         name, _, value = line.partition(b":")
         fields.append((name.lower(), value.strip(b" \t")))
     return fields

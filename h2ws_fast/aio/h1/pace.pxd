@@ -18,4 +18,4 @@ cdef class PacedWire(Wire):
     cdef bint _takes(self) except -1
     @cython.locals(upgraded=bint, held=bint, octets=Octets)
     cpdef object _settled(self)
-    cdef object _cut_off(self)
+    cpdef object _cut_off(self)

@@ -114,7 +114,8 @@ class PacedWire(Wire):
             self.settle(self.conn.receive_eof(self.hub.time()))
 
     def _cut_off(self):
-        # A tunnel was broken: TCP's reset tells the peer so, where FIN would say that all went well.
+        # A tunnel was broken, or a body that ends with the connection: TCP's reset tells the peer
+        # so, where FIN would say that all went well.
         transport = self.transport
         if transport is None or self.closing:
             return

@@ -73,6 +73,7 @@ class H1Reader(Endpoint):
 
     __slots__ = (
         "_answered",
+        "_bare",
         "_body_came",
         "_body_since",
         "_chunked",
@@ -106,6 +107,7 @@ class H1Reader(Endpoint):
         "_upgrades",
         "_upgrading",
         "_wait",
+        "broken",
         "terminated",
     )
 
@@ -141,6 +143,8 @@ class H1Reader(Endpoint):
         self._head_only = False
         self._responding = False  # the response's head is out
         self._answered = False  # the response is whole
+        self._bare = False  # its body has neither a length nor chunks: its end is the connection's
+        self.broken = False  # ... which came too early: a FIN would say that all went well
         self._chunks: ChunkGuard | None = None
         self._untaken = 0
         self._unread = 0
@@ -586,6 +590,7 @@ class H1Reader(Endpoint):
         self._unmark()
         if not remote and not self._answered and self._exchange is not None:
             self._unsent.clear()
+            self.broken = self._responding and self._bare
         sink = self._sink
         self._sink = None
         if self._exchange is not None and not (self._answered and not self._unsent):

@@ -215,6 +215,8 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
             self.server.logger.error("stream %d failed", event.stream_id, exc_info=event.error)
         elif kind is Terminated:
             self.over = True
+            if isinstance(self.conn, H1Connection) and self.conn.broken:
+                self._cut_off()
             self.patient = event.error_code != NO_ERROR or self.conn.peer_may_send
             if event.error_code != NO_ERROR:
                 self.server.admission.note(
