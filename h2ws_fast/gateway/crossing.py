@@ -9,7 +9,7 @@ from ..engine.constants import CANCEL, INTERNAL_ERROR, NO_ERROR
 from ..engine.dialect import Upgrade
 from ..engine.events import Informed, Opened, Reset, Responded
 from ..errors import LocalProtocolError, StreamClosed
-from .fields import Refused, response_fields, trailer_fields
+from .fields import Refused, required_upgrades, response_fields, trailer_fields
 from .relay import Half
 
 if TYPE_CHECKING:
@@ -227,6 +227,9 @@ class Crossing:
         self.status = event.status
         self._answered = True
         fields = response_fields(event.headers, tunnel=False)
+        wire = self.front.wire
+        if event.status == 426 and wire.http_version == "1.1":
+            fields += required_upgrades(event.headers, wire.server.table)
         if self._say([(":status", str(event.status)), *fields], event.ended) and event.ended:
             self.back.ended = True
             self._answer_ended()

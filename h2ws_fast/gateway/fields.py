@@ -16,13 +16,14 @@ from ..engine.handshake import split_list, values_of
 from ..errors import H2WSError
 
 if TYPE_CHECKING:
-    from .table import Token
+    from .table import Table, Token
 
 __all__ = [
     "FORWARDED",
     "Forwarding",
     "Refused",
     "by_upgrade",
+    "required_upgrades",
     "response_fields",
     "trailer_fields",
 ]
@@ -66,19 +67,23 @@ SINGLE = frozenset(
         b"sec-websocket-version",
     )
 )
+# What programs take for the word of a proxy, beside all that begins with X-Forwarded-.
 TELLING = frozenset(
     (
+        b"client-ip",
         b"forwarded",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-proto",
+        b"front-end-https",
+        b"true-client-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
         b"x-real-ip",
+        b"x-url-scheme",
     )
 )
 SCHEMES = ("http", "https")
 FORWARDED = ("x-forwarded", "forwarded", "both", "none")
 MAX_HOPS = 20  # Via fields' elements
+MAX_FORWARDS = 999  # what more is left is told as this
 
 
 class Refused(H2WSError):
@@ -111,6 +116,43 @@ def nominated(fields: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
     return names - END_TO_END
 
 
+def tells(name: bytes) -> bool:
+    """Says a field of this name, in lower case, for whom and how a request has come?
+
+    With `_` for `-` too: WSGI and CGI make one variable of both.
+    """
+    name = name.replace(b"_", b"-")
+    return name in TELLING or name.startswith(b"x-forwarded-")
+
+
+def one_hop_less(method: str, fields: Fields) -> Fields:
+    """The fields with Max-Forwards counted down: RFC 9110 section 7.6.2. Raises Refused."""
+    if method not in ("OPTIONS", "TRACE"):
+        return fields
+    values = values_of(fields, b"max-forwards")
+    if not values:
+        return fields
+    digits = values[0].lstrip(b"0")
+    if len(values) > 1 or not values[0].isdigit():
+        raise Refused(400, "max-forwards is no number")
+    if not digits:
+        # "the intermediary MUST NOT forward the request; instead, the intermediary MUST respond as
+        # the final recipient". It reflects nothing: a TRACE is not implemented here.
+        raise Refused(200 if method == "OPTIONS" else 501, "the request goes no further")
+    left = MAX_FORWARDS if len(digits) > 3 else int(digits) - 1
+    kept = [field for field in fields if field[0] != b"max-forwards"]
+    return [*kept, (b"max-forwards", b"%d" % left)]
+
+
+def required_upgrades(fields: Fields, table: Table) -> Fields:
+    """The Upgrade that a 426 must have, as fields of a hop over HTTP/1.1: what passes of it."""
+    named = [each for value in values_of(fields, b"upgrade") for each in split_list(value)]
+    passing = [each for each in named if each.decode("latin-1").lower() in table]
+    if not passing:
+        return []
+    return [(b"upgrade", b", ".join(passing)), (b"connection", b"upgrade")]
+
+
 def response_fields(fields: Fields, *, tunnel: bool) -> Fields:
     """What of a response's fields goes to the client. `tunnel`: it opens one."""
     dropped = HOP_BY_HOP | nominated(fields)
@@ -128,8 +170,8 @@ def by_upgrade(upgrade: Upgrade, event: Any, fields: Fields, token: Token) -> tu
     before the answer comes.
     """
     named = {option.lower().encode("ascii") for option in upgrade.options}
-    taken = HOP_BY_HOP | HANDSHAKE | END_TO_END | SINGLE | TELLING | {b"via"}
-    if named & (taken - {b"http2-settings"}):
+    taken = HOP_BY_HOP | HANDSHAKE | END_TO_END | SINGLE | {b"via"}
+    if named & (taken - {b"http2-settings"}) or any(tells(name) for name in named):
         raise Refused(400, "an upgrade names fields that are no part of one")
     if upgrade.body:
         raise Refused(501, "an upgrade with a body")
@@ -217,13 +259,14 @@ class Forwarding:
             raise Refused(508, "the request goes round in circles")
         trusted = self.trusts(address)
         dropped = HOP_BY_HOP | HANDSHAKE | nominated(fields) | {b"host"}
-        if not trusted:
-            dropped |= TELLING
-        elif dropped & TELLING:
-            dropped -= TELLING
         if event.protocol is not None:
             dropped |= {b"content-length"}
-        kept = [field for field in fields if field[0] not in dropped]
+        kept = []
+        for field in one_hop_less(event.method, fields):
+            name = field[0]
+            # Of who is trusted Connection takes nothing away; what has `_` is not of a proxy.
+            if (trusted and b"_" not in name) if tells(name) else name not in dropped:
+                kept.append(field)
         if any(name == b"te" and value == b"trailers" for name, value in fields):
             kept.append((b"te", b"trailers"))
         kept.append((b"via", version.encode() + b" " + self.name))

@@ -13,7 +13,8 @@ __all__ = ["Route", "Routes"]
 class Route(NamedTuple):
     """Requests for `host` (None: any; "*.example.org": all below it) whose path begins so.
 
-    Whole segments count: `/chat` is for `/chat`, `/chat/7` and `/chat?x`, not for `/chatter`.
+    Whole segments count: `/chat` is for `/chat`, `/chat/7` and `/chat?x`, not for `/chatter`. An
+    OPTIONS of `*`, which is for a host as a whole, goes where `/` does.
     """
 
     upstream: Upstream
@@ -27,6 +28,8 @@ class Route(NamedTuple):
             if not (wanted.startswith("*.") and host.endswith(wanted[1:])):
                 return False
         prefix = self.path.rstrip("/")
+        if path == "*":
+            return not prefix
         return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/", "?")
 
 

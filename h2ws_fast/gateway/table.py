@@ -32,15 +32,16 @@ class Token(NamedTuple):
 # What is open at first; a bytestream (draft-kinnear-httpbis-http2-transport) needs nothing either.
 TOKENS: dict[str, Token] = {"websocket": Token(needs_key=True)}
 
-# Registered as upgrade tokens, and doors around whatever stands in front of a backend.
-NEVER_FORWARDED = frozenset(("h2c", "h2", "http/1.1", "http/2.0", "tls/1.0"))
+# Registered as upgrade tokens, and doors around whatever stands in front of a backend: in every
+# version, which a slash precedes.
+NEVER_FORWARDED = frozenset(("h2", "h2c", "http", "tls"))
 
 
 class Table:
     """The tokens that pass. `table[token]` and `token in table` take them in lower case.
 
-    With `others` every token passes that is not `NEVER_FORWARDED`. Raises ValueError for what is no
-    token.
+    With `others` every token passes whose name, before a slash, is not `NEVER_FORWARDED`. Raises
+    ValueError for what is no token.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class Table:
             self._tokens[name.lower()] = token
 
     def __contains__(self, token: object) -> bool:
-        return token in self._tokens or (self._others and token not in NEVER_FORWARDED)
+        if token in self._tokens:
+            return True
+        return self._others and str(token).partition("/")[0] not in NEVER_FORWARDED
 
     def __getitem__(self, token: str) -> Token:
         return self._tokens.get(token) or Token()
