@@ -72,6 +72,9 @@ class SlowTransport:
         self.wire = wire
         self.turns = [0]
 
+    def get_extra_info(self, name, default=None):
+        return default
+
     def set_write_buffer_limits(self, high):
         pass
 
