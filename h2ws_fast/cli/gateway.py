@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from ..aio import tls
@@ -27,6 +28,8 @@ from .signals import on_signals
 __all__ = ["add_parser", "run"]
 
 logger = logging.getLogger("h2ws_fast.gateway")
+
+READ_AGAIN = ("route", "certfile", "keyfile")
 
 EPILOG = """\
 SIGTERM and SIGINT let what is open end, --drain seconds long. SIGHUP reads the file and the
@@ -179,6 +182,8 @@ def _boxes(config: Config, count: int) -> list[socket.socket]:
     if config.stats is None:
         return []
     host, port = config.stats_address
+    if port and port + count - 1 > 65535:
+        raise CommandError(f"--stats has no port for each of {count} workers from {port} on")
     return [bind(host, port and port + worker) for worker in range(count)]
 
 
@@ -261,6 +266,7 @@ class Serving:
     def _reload(self, gate: Gateway) -> None:
         try:
             config = _config(self._arguments)
+            config.check()
             routes = config.routes(gate.table)
             if self._context is not None and config.certfile is not None:
                 self._context.load_cert_chain(config.certfile, config.keyfile)
@@ -269,3 +275,11 @@ class Serving:
             return
         gate.reroute(routes)
         logger.warning("the routes were read again")
+        others = [
+            each.name
+            for each in fields(Config)
+            if each.name not in READ_AGAIN
+            and getattr(config, each.name) != getattr(self._config, each.name)
+        ]
+        if others:
+            logger.warning("not taken before a restart: %s", ", ".join(others))

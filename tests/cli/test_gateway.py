@@ -154,7 +154,7 @@ def test_a_file_of_routes_that_is_read_again(echo, tmp_path):
             file.write_text("nonsense = [")
             gate.process.send_signal(signal.SIGHUP)
             assert await status(gate, "/bytes/3") == 404
-            file.write_text(head + FILE.format(path="/bytes", url=echo.url))
+            file.write_text("drain = 7\n" + head + FILE.format(path="/bytes", url=echo.url))
             gate.process.send_signal(signal.SIGHUP)
             await become(gate, "/bytes/3", 200)
             assert await status(gate, "/a") == 404
@@ -166,6 +166,7 @@ def test_a_file_of_routes_that_is_read_again(echo, tmp_path):
         code, _, err = gate.stop(signal.SIGTERM)
         assert code == 0
     assert "nothing was read again" in err and "the routes were read again" in err
+    assert err.count("not taken before a restart: drain\n") == 1
 
 
 def test_what_is_open_may_end(echo):
@@ -189,6 +190,10 @@ def test_what_is_open_may_end(echo):
         (["--upstream", "http://a/path"], "a scheme, a host and a port"),
         (["--upstream", "http://a", "--listen", "nowhere"], "host:port"),
         (["--upstream", "http://a", "--stats", "nowhere"], "stats is host:port"),
+        (
+            "--upstream a --listen 127.0.0.1:0 --cleartext --stats [::1]:65535 --workers 2".split(),
+            "--stats has no port for each of 2 workers from 65535 on",
+        ),
         (["--upstream", "http://a", "--keyfile", "x"], "certificate"),
         (["--upstream", "http://a", "--certfile", "/none"], "cannot load"),
         (["--upstream", "http://a", "--trusted", "x"], "x"),
