@@ -14,7 +14,7 @@ from tests.gateway.conftest import in_front_of
 from tests.support import frames as f
 from tests.support.backend import RawBackend
 from tests.support.raw import RawClient
-from tests.support.ws_frames import CONTINUATION, PING, PONG, TEXT
+from tests.support.ws_frames import CONTINUATION, PING, PONG, TEXT, read_ws_frames
 
 pairs = pytest.mark.parametrize(("front", "http"), [(a, b) for a in "21" for b in "21"])
 
@@ -124,16 +124,31 @@ async def test_close_codes_pass_both_ways(front, http, code):
 
 
 async def test_pings_stay_on_their_hop():
-    """The gateway answers those of each side, and asks a silent client itself."""
-    async with between(echo, ping_interval=0.1, ping_timeout=20) as (gate, _):
-        client = await RawClient.connect(gate.port)
-        assert (await client.websocket(1)).get(":status") == "200"
-        client.ws(1, PING, b"mine")
-        kinds = set()
-        while {(PING, 4), (PONG, 4)} - kinds:
-            for frame in await client.ws_frames(1, 1):
-                kinds.add((frame.opcode, len(frame.payload)))
-        client.close()
+    """The gateway answers those of each side, and asks both sides itself."""
+    heard = []
+
+    async def script(visit):
+        await visit.switch()
+        while True:
+            head = await visit.read(2)
+            rest = await visit.read(4 + (head[1] & 0x7F))
+            heard.extend(read_ws_frames(head + rest))
+
+    async with RawBackend(script) as server:
+        there = Backend(f"http://127.0.0.1:{server.port}", http="h1")
+        async with in_front_of(there, aware=True, ping_interval=0.1, ping_timeout=20) as gate:
+            client = await RawClient.connect(gate.port)
+            assert (await client.websocket(1)).get(":status") == "200"
+            client.ws(1, PING, b"mine")
+            kinds = set()
+            while {PING, PONG} - kinds:
+                for frame in await client.ws_frames(1, 1):
+                    kinds.add(frame.opcode)
+                    assert (frame.opcode == PONG) == (frame.payload == b"mine")
+            await until(lambda: heard)
+            assert {frame.opcode for frame in heard} == {PING}
+            assert b"mine" not in [frame.payload for frame in heard]
+            client.close()
 
 
 async def test_a_client_that_answers_no_ping_is_given_up_and_the_backend_told():
