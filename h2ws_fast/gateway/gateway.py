@@ -83,16 +83,29 @@ class Gateway(Listener):
         self.routes = routes
 
     def stats(self) -> dict[str, Any]:
-        """Counters by name, those of a Server, `requests` by kind, and `backends` by address."""
+        """Counters by name, those of a Server, `requests` by kind, and `backends` by address.
+
+        What several routes have of one address is added up.
+        """
         backends: dict[str, Any] = {}
-        for upstream in self.routes.upstreams:
-            backends |= upstream.stats()
+        for backend in self.routes.backends:
+            told = backend.stats()
+            known = backends.get(backend.address)
+            backends[backend.address] = told if known is None else added(known, told)
         return {**super().stats(), **self.counts, "backends": backends}
 
     async def _ending(self) -> None:
         for routes in (*self._former, self.routes):
             for backend in routes.backends:
                 await backend.close()
+
+
+def added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Counters of the same names, added up."""
+    return {
+        name: added(count, other[name]) if isinstance(count, dict) else count + other[name]
+        for name, count in one.items()
+    }
 
 
 def gateway(

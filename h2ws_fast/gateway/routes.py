@@ -38,10 +38,11 @@ class Routes:
 
     def __init__(self, routes: list[Route]) -> None:
         for route in routes:
+            check_host(route.host)
             if not route.path.startswith("/"):
                 raise ValueError(f"the path of a route begins with a slash: {route.path!r}")
         self.routes = sorted(
-            (route._replace(host=route.host and route.host.lower()) for route in routes),
+            (route._replace(host=route.host and plain(route.host)) for route in routes),
             key=lambda route: (
                 route.host is None,
                 (route.host or "").startswith("*."),
@@ -52,10 +53,9 @@ class Routes:
 
     def find(self, authority: str, path: str) -> Upstream | None:
         """The upstream for a request, or None."""
-        host = authority.lower()
-        name, colon, port = host.rpartition(":")
-        if colon and port.isdigit():
-            host = name
+        name, colon, port = authority.rpartition(":")
+        # RFC 3986 section 3.2.3: a port may be empty.
+        host = plain(name if colon and (port.isdigit() or not port) else authority)
         for route in self.routes:
             if route.takes(host, path):
                 return route.upstream
@@ -76,3 +76,16 @@ class Routes:
     def busy(self) -> bool:
         """Is any of their backends connected, or about to be?"""
         return any(backend.busy for backend in self.backends)
+
+
+def plain(host: str) -> str:
+    """A host as hosts are compared: in lower case, without the dot of the root behind a name."""
+    return host.lower().removesuffix(".")
+
+
+def check_host(host: str | None) -> None:
+    """Raises ValueError where no request names such a host."""
+    if host is not None and not plain(host):
+        raise ValueError("the host of a route has a name; without a host it is for any")
+    if host is not None and ":" in host and not (host[0] == "[" and host[-1] == "]"):
+        raise ValueError(f"the host of a route has no port: {host!r}")

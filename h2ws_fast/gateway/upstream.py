@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
 
 from ..errors import (
     AlpnError,
@@ -86,7 +85,3 @@ class Upstream:
             except (ValueError, H2WSError) as error:
                 raise Refused(502, f"{backend.address}: {error}") from error
         raise refused
-
-    def stats(self) -> dict[str, Any]:
-        """Counters of each backend, by its address."""
-        return {backend.address: backend.stats() for backend in self.backends}

@@ -88,10 +88,14 @@ class GatewayWire(AcceptedWire):
             head = [(":method", "CONNECT"), (":protocol", token)]
         head += [(":scheme", scheme), (":authority", authority), (":path", event.path)]
         gateway.counts["tunnels" if token is not None else "plain"] += 1
-        if how is None and upstream.aware and token is not None and token.lower() == "websocket":
-            Conversation(self, event, upstream, fields).start()
-        else:
-            Crossing(self, event, upstream, head + fields, how).start()
+        reads = upstream.aware and token is not None and token.lower() == "websocket"
+        try:
+            if how is None and reads:
+                Conversation(self, event, upstream, fields).start()
+            else:
+                Crossing(self, event, upstream, head + fields, how).start()
+        except StreamClosed:
+            self._note_refused(event, 499)  # it was reset in the read that brought it
 
     def refuse_request(self, half: Half, token: str | None, status: int, reason: str) -> None:
         """Answer a request in the backend's place."""

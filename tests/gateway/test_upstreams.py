@@ -53,7 +53,12 @@ async def ask(session, path="/", host=None):
         ("a.example.org", "/", "below"),
         ("b.a.example.org:1", "/chat", "below"),
         ("other", "/chat", "any"),
+        ("example.org:", "/chat", "chat"),
+        ("example.org.", "/chat", "chat"),
+        ("example.org.:8443", "/chat", "chat"),
+        ("a.example.org.", "/", "below"),
         ("[::1]:80", "/six", "six"),
+        ("[::1]:", "/six", "six"),
         ("[::1]", "/six", "six"),
         ("", "/", "any"),
     ],
@@ -286,6 +291,37 @@ async def test_stats_and_the_access_log(caplog):
     assert any(line.startswith('127.0.0.1 "GET /page HTTP/2" 404 ') for line in lines), lines
 
 
+async def test_what_several_routes_have_of_one_backend_is_added_up():
+    async with named("a") as a:
+        routes = Routes(
+            [Route(Upstream([to(a)], table=TABLE), path) for path in ("/one", "/two", "/none")]
+        )
+        async with gateway(routes, "127.0.0.1", 0, close_timeout=0.2) as gate:
+            port = gate.sockets[0].getsockname()[1]
+            async with Session(f"http://127.0.0.1:{port}") as session:
+                for path in ("/one", "/two", "/two"):
+                    assert await ask(session, path) == (200, "a")
+            told = gate.stats()["backends"][f"http://127.0.0.1:{a.port}"]
+            assert (told["served"], told["h1_connections"]) == (3, 2)
+            assert told["h2"]["refused"] == {"max_waiting": 0}
+
+
+async def test_a_request_that_is_reset_as_it_comes_has_its_line(caplog):
+    caplog.set_level(logging.INFO, "h2ws_fast.gateway.access")
+    async with named("a") as a:
+        for aware in (False, True):
+            async with in_front_of(to(a), aware=aware, access_log=True) as gate:
+                client = await RawClient.connect(gate.port)
+                client.ask_for_websocket(1, "/gone")
+                client.send(f.rst_stream(1, 8), f.ping(b"12345678"))
+                await client.expect(f.PING)
+                client.close()
+        lines = [record.getMessage() for record in caplog.records if "access" in record.name]
+        assert len(lines) == 2
+        for line in lines:
+            assert line.startswith('127.0.0.1 "CONNECT /gone HTTP/2" 499 0 0 '), line
+
+
 async def test_new_routes_leave_tunnels_where_they_are():
     async def echo(name, ws):
         async for message in ws:
@@ -432,8 +468,11 @@ def test_a_path_makes_up_no_line_of_the_access_log():
         lambda: Forwarding(trusted=["example.org"]),
         lambda: Table(["a b"]),
         lambda: Routes([Route(Upstream([Backend("http://a")], table=TABLE), "chat")]),
+        lambda: Routes([Route(Upstream([Backend("http://a")], table=TABLE), "/", "")]),
+        lambda: Routes([Route(Upstream([Backend("http://a")], table=TABLE), "/", "a.org:80")]),
+        lambda: Routes([Route(Upstream([Backend("http://a")], table=TABLE), "/", "::1")]),
     ],
-    ids=range(10),
+    ids=range(13),
 )
 def test_what_makes_no_sense_is_refused(make):
     with pytest.raises(ValueError):
