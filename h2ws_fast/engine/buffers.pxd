@@ -46,6 +46,7 @@ cdef class Pool:
     cdef uint8_t* _blocks[KEPT_BLOCKS]
 
     cpdef OutBuffer acquire(self)
+    cpdef OutBuffer large(self, Py_ssize_t n)
     cdef uint8_t* _take(self) except NULL
     cdef void _give(self, uint8_t* block) noexcept
 
@@ -54,9 +55,12 @@ cdef class Pool:
 cdef class OutBuffer:
     cdef Pool _pool
     cdef uint8_t* _block
+    cdef PyObject* _bytes  # in which the block lies, where it is none of the pool's
     cdef Py_ssize_t _used
     cdef Py_ssize_t _capacity
     cdef bint _finished
+
+    cdef int _let_go(self) noexcept
 
     cdef inline uint8_t* _extend(self, Py_ssize_t n) except NULL:
         # Room for `n` octets more: here, so that Chunks pours without a call.

@@ -231,6 +231,15 @@ cdef class Pool:
         out._pool = self
         return out
 
+    cpdef OutBuffer large(self, Py_ssize_t n):
+        cdef OutBuffer out = OutBuffer.__new__(OutBuffer)
+        data = PyBytes_FromStringAndSize(NULL, n)
+        out._block = <uint8_t*>PyBytes_AS_STRING(data)
+        out._capacity = n
+        Py_INCREF(data)
+        out._bytes = <PyObject*>data
+        return out
+
     cdef uint8_t* _take(self) except NULL:
         cdef uint8_t* block
         if self._kept:
@@ -255,12 +264,20 @@ cdef class OutBuffer:
     """Octets on their way to the transport, of a fixed capacity, from a `Pool`.
 
     It owns one block of the pool and gives it back when the last reference goes, exports of the
-    buffer protocol included.
+    buffer protocol included; or, where it is larger, `bytes` that nobody else has seen.
     """
 
     def __dealloc__(self):
-        if self._block != NULL:
+        self._let_go()
+
+    cdef int _let_go(self) noexcept:
+        if self._bytes != NULL:
+            Py_XDECREF(self._bytes)
+            self._bytes = NULL
+        elif self._block != NULL:
             self._pool._give(self._block)
+        self._block = NULL
+        return 0
 
     cpdef Py_ssize_t used(self) noexcept:
         return self._used
@@ -287,16 +304,23 @@ cdef class OutBuffer:
         return 0
 
     cpdef object finish(self):
+        cdef PyObject* held
         if self._finished:
             raise ValueError("this OutBuffer is finished")
         if self._block == NULL:
             raise TypeError("Pool.acquire() makes OutBuffers")
         self._finished = True
         if self._used > COPIED:
-            return self
-        data = PyBytes_FromStringAndSize(<const char*>self._block, self._used)
-        self._pool._give(self._block)
-        self._block = NULL
+            if self._bytes == NULL:
+                return self
+            held = self._bytes
+            self._bytes = NULL
+            self._block = NULL
+            _PyBytes_Resize(&held, self._used)
+            data = h2ws_own(held)
+        else:
+            data = PyBytes_FromStringAndSize(<const char*>self._block, self._used)
+            self._let_go()
         self._used = self._capacity = 0
         return data
 

@@ -23,7 +23,7 @@ cdef unsigned int ANSWERED, BACKLOG, BODY_IN, CLOSED, CLOSING, DATA, DIRECT, END
 cdef unsigned int FLOW_CONTROL_ERROR, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HIGH, INTERNAL_ERROR
 cdef unsigned int ENHANCE_YOUR_CALM, LATE_PONG, LOCAL, OVER, PADDED, PROTOCOL_ERROR, STREAM_CLOSED
 cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR, WS_PONG
-cdef int ENDED, RESET_BY_PEER, RESET_BY_US, READ_HEAD, CLOSE_TIMER, GO_ON_TIMER
+cdef int ENDED, RESET_BY_PEER, RESET_BY_US, READ_HEAD, READ_PAYLOAD, CLOSE_TIMER, GO_ON_TIMER
 cdef int64_t TICKS
 
 cdef Layer DISCARDED, TUNNEL
@@ -63,9 +63,17 @@ cdef class Carrier(Endings):
 
     @cython.locals(
         window=Window, stream=Stream, layer=Layer, length=int64_t, stream_id="unsigned int",
-        end=Py_ssize_t, head="unsigned int", size=int64_t,
+        end=Py_ssize_t, last=Py_ssize_t, data=bytes,
     )
     cdef Py_ssize_t read_tunnels(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    @cython.locals(stream=Stream, rest=Py_ssize_t, end=Py_ssize_t, data=bytes, length=int64_t)
+    cdef Py_ssize_t read_rest(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    @cython.final
+    @cython.locals(room=int64_t, head="unsigned int", size=int64_t)
+    cdef Py_ssize_t _end_of_run(self, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n, int64_t length) except -1
+    @cython.final
+    @cython.locals(window=Window)
+    cdef int _arrived(self, Stream stream, int64_t length) except -1
     @cython.final
     @cython.locals(increment=int64_t)
     cdef int _renew_window(self) except -1

@@ -32,6 +32,7 @@ from .constants import (
     PADDED,
     PROTOCOL_ERROR,
     READ_HEAD,
+    READ_PAYLOAD,
     STREAM_CLOSED,
     TICKS,
     TRY_AGAIN_LATER,
@@ -124,44 +125,94 @@ class Carrier(Endings):
                 break
             layer = stream.layer
             end = pos + 9 + length
+            data = None
             if layer is TUNNEL:
                 # Octets without bounds of their own: what lies here one behind the other is one
                 # piece. 1 MiB costs a receiver four events, and one copy, instead of 64 and two.
-                while n - end > 9:
-                    head = u32(p, end)
-                    size = head >> 8
-                    if (
-                        head & 0xFF != DATA
-                        or p[end + 4]
-                        or u32(p, end + 5) != stream_id
-                        or size == 0
-                        or size > n - end - 9
-                        or size > self.max_frame
-                        or size > window.left - length
-                        or size > stream.left - length
-                    ):
-                        break
-                    length += size
-                    end += 9 + size
-            window.left -= length
-            window.due += length
-            if window.due * 2 >= self.window_size:
-                self._renew_window()
-            stream.left -= length
-            stream.pace += length
-            if stream.pace >= self.pace_mark:
-                self._measure_pace(stream)
-            if self.auto_credit:
-                stream.due += length
-                if stream.due * 2 >= self.local_initial:
-                    self.grant(stream, 0)
-            self.guard.empty_frames = 0
-            if end - pos == 9 + length:
+                last = self._end_of_run(stream, p, end, n, length)
+                if last > end:
+                    end = last
+                    data = payloads(p, pos, end, 0)
+                    length = len(data) + self.left
+            self._arrived(stream, length)
+            if data is None:
                 layer.receive(self, stream, p, pos + 9, length)
             else:
-                self.deliver_data(stream, payloads(p, pos, end, length))
+                self.deliver_data(stream, data)
             pos = end
         return pos
+
+    def read_rest(self, p, pos, n):
+        # The rest of a tunnel's DATA, and what lies behind it: one piece, as above.
+        stream = self.target
+        rest = self.left
+        if (
+            self.phase != READ_PAYLOAD
+            or rest == 0
+            or rest > n - pos
+            or self.padding
+            or self.flags
+            or stream is None
+            or stream.layer is not TUNNEL
+            or stream.flags & (TUNNELLED | ANSWERED) != TUNNELLED | ANSWERED
+            or stream.state & HALF_CLOSED_REMOTE
+        ):
+            return pos
+        self.target = None
+        self.phase = READ_HEAD
+        end = self._end_of_run(stream, p, pos + rest, n, 0)
+        data = payloads(p, pos, end, rest)
+        length = len(data) - rest + self.left
+        if length:
+            self._arrived(stream, length)
+        self.deliver_data(stream, data)
+        return end
+
+    def _end_of_run(self, stream, p, pos, n, length):
+        # Where a tunnel's octets end that begin at this head and lie one behind the other, within
+        # the windows of which `length` is spent: whole frames, and what has come of the last, of
+        # which `left` is to come.
+        room = min(self.window.left, stream.left) - length
+        self.left = 0
+        while n - pos > 9:
+            head = u32(p, pos)
+            size = head >> 8
+            if (
+                head & 0xFF != DATA
+                or p[pos + 4]
+                or u32(p, pos + 5) != stream.id
+                or size == 0
+                or size > self.max_frame
+                or size > room
+            ):
+                break
+            room -= size
+            pos += 9 + size
+            if pos > n:
+                self.left = pos - n
+                self.target = stream
+                self.flags = 0
+                self.padding = 0
+                self.phase = READ_PAYLOAD
+                return n
+        return pos
+
+    def _arrived(self, stream, length):
+        window = self.window
+        window.left -= length
+        window.due += length
+        if window.due * 2 >= self.window_size:
+            self._renew_window()
+        stream.left -= length
+        stream.pace += length
+        if stream.pace >= self.pace_mark:
+            self._measure_pace(stream)
+        if self.auto_credit:
+            stream.due += length
+            if stream.due * 2 >= self.local_initial:
+                self.grant(stream, 0)
+        self.guard.empty_frames = 0
+        return 0
 
     def _renew_window(self):
         increment = self.window.earn(0, self.window_size)

@@ -344,7 +344,8 @@ class Connection(Deadlines):
             self.octets_sent += n
             max_bytes -= n
         while max_bytes >= MIN_PULL and outbox.waiting():
-            out = self._pool.acquire()
+            n = min(max_bytes, outbox.may_fill())
+            out = self._pool.large(n) if n > self._pool._capacity else self._pool.acquire()
             outbox.fill(out, max_bytes)
             if outbox.finished is not None:
                 self._sending = True

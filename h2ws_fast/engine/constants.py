@@ -165,6 +165,6 @@ CLOSE_TIMER = 11
 GO_ON_TIMER = 12  # a BACKLOG is looked at once others had their turn
 
 MIN_PULL = 64  # octets asked of `data_to_send`: a frame's head and something to show for it
-PULL = 65536  # as many as a transport asks for at a time ...
-PULL_MORE = 262144  # ... while it takes them at once: fewer system calls
+PULL_MORE = 266240  # as many as a transport asks for at a time: 256 KiB and their frames ...
+PULL = 65536  # ... and one that was full after little
 NEVER = float("inf")  # a deadline

@@ -15,7 +15,8 @@ in one field, UPGRADE, which never leaves:
     in a request     method; octets of body; names of fields     "GET; 0; http2-settings"
     in a response    the protocol                                 "h2c"
 
-A body comes first in the tunnel, as long as `content-length` says. Either end sends a private setting;
+A body comes first in the tunnel, as long as `content-length` says: whoever asks may send it before
+`Opened`, and who is asked has it before the answer by `take_first`. Either end sends a private setting;
 without the peer's `:upgrade` is the malformed request that it is in HTTP/2. Without DialectSettings
 none of this is there.
 """
@@ -25,6 +26,7 @@ from typing import NamedTuple
 from .fields import TOKEN_OCTETS
 from .kernels import made_of
 from .settings import Settings
+from .vocabulary import MAX_CONTENT_LENGTH_DIGITS
 
 __all__ = ["DIALECT_ID", "UPGRADE", "Dialect", "DialectSettings", "Upgrade"]
 
@@ -130,7 +132,9 @@ def as_connect(fields, at):
     named = all(option and made_of(option, TOKEN_OCTETS) for option in options)
     if not named or len(options) > MAX_OPTIONS or not made_of(method, TOKEN_OCTETS):
         return None
-    if method == CONNECT[1] or not length.isdigit() or b":protocol" in found:
+    if not length.isdigit() or len(length) > MAX_CONTENT_LENGTH_DIGITS:
+        return None
+    if method == CONNECT[1] or b":protocol" in found:
         return None
     # As the length of content it means nothing to a tunnel: the engine drops that field.
     told = b"; ".join([method, length, *options])

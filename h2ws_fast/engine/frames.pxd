@@ -28,7 +28,7 @@ cdef class FrameReader(Delivery):
     cdef bint block_loops, heed_loops
 
     @cython.final
-    @cython.locals(pos="Py_ssize_t")
+    @cython.locals(pos="Py_ssize_t", end="Py_ssize_t")
     cdef int read(self, octets p, Py_ssize_t n) except -1
     cdef Py_ssize_t _read_preface(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.locals(partial=bytes, held=octets, size="Py_ssize_t")
@@ -56,6 +56,7 @@ cdef class FrameReader(Delivery):
     cdef int empty_frame(self) except -1
     cdef int padded(self, Py_ssize_t content) except -1
     cdef Py_ssize_t read_tunnels(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
+    cdef Py_ssize_t read_rest(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     cdef Stream begin_data(self, unsigned int stream_id, Py_ssize_t length, unsigned int flags)
     cdef int end_data(self, Stream stream) except -1
     cdef bint begin_block(self, unsigned int stream_id) except -1

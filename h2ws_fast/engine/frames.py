@@ -103,7 +103,8 @@ class FrameReader(Delivery):
             elif self.phase == DEAD:
                 return 0
             else:
-                pos = self._continue_data(p, pos, n)
+                end = self.read_rest(p, pos, n)
+                pos = end if end > pos else self._continue_data(p, pos, n)
         return 0
 
     def _read_preface(self, p, pos, n):
@@ -392,6 +393,10 @@ class FrameReader(Delivery):
 
     def read_tunnels(self, p, pos, n):
         """Read frames for which nothing is to be decided; return where they end."""
+        return pos
+
+    def read_rest(self, p, pos, n):
+        """Read the rest of such a frame, and what follows; return where that ends."""
         return pos
 
     def begin_data(self, stream_id, length, flags):

@@ -13,7 +13,7 @@ ctypedef const unsigned char* octets
 cpdef octets address(object data) except NULL
 cpdef object flat(object data)
 cpdef bytes take(octets p, Py_ssize_t pos, Py_ssize_t n)
-cpdef bytes payloads(octets p, Py_ssize_t pos, Py_ssize_t end, Py_ssize_t n)
+cpdef bytes payloads(octets p, Py_ssize_t pos, Py_ssize_t end, Py_ssize_t rest)
 
 
 # Compilers turn these into one load and one byte swap, but only where the indices are constant:

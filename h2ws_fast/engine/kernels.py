@@ -62,12 +62,17 @@ def take(p, pos, n):
     return p[pos : pos + n]
 
 
-def payloads(p, pos, end, n):
-    """Copy out the payloads of the HTTP/2 frames from pos to end as one `bytes`: n octets in all."""
-    pieces = []
+def payloads(p, pos, end, rest):
+    """Copy out the payloads of HTTP/2 frames as one `bytes`.
+
+    At `pos` lie the last `rest` octets of one, then whole ones with their heads; `end` may cut the
+    last.
+    """
+    pieces = [p[pos : pos + rest]]
+    pos += rest
     while pos < end:
         size = u24(p, pos)
-        pieces.append(p[pos + 9 : pos + 9 + size])
+        pieces.append(p[pos + 9 : min(pos + 9 + size, end)])
         pos += 9 + size
     return b"".join(pieces)
 

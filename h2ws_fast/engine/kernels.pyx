@@ -123,15 +123,26 @@ cpdef bytes take(octets p, Py_ssize_t pos, Py_ssize_t n):
     return PyBytes_FromStringAndSize(<const char*>p + pos, n)
 
 
-cpdef bytes payloads(octets p, Py_ssize_t pos, Py_ssize_t end, Py_ssize_t n):
+cpdef bytes payloads(octets p, Py_ssize_t pos, Py_ssize_t end, Py_ssize_t rest):
+    cdef Py_ssize_t at = pos + rest
+    cdef Py_ssize_t n = end - pos
+    cdef Py_ssize_t size
+    while at < end:
+        n -= 9
+        at += 9 + u24(p, at)
     cdef bytes data = PyBytes_FromStringAndSize(NULL, n)
     cdef char* to = PyBytes_AS_STRING(data)
-    cdef Py_ssize_t size
+    memcpy(to, p + pos, rest)
+    to += rest
+    pos += rest
     while pos < end:
-        size = u24(p, pos)
-        memcpy(to, p + pos + 9, size)
+        pos += 9
+        size = u24(p, pos - 9)
+        if size > end - pos:
+            size = end - pos
+        memcpy(to, p + pos, size)
         to += size
-        pos += 9 + size
+        pos += size
     return data
 
 

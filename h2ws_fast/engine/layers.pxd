@@ -20,6 +20,7 @@ cdef class Tunnel(Layer):
 
 cdef class Pending(Layer):
     cdef Buffer early
+    cdef int64_t first
     cdef bint has_ended
     cdef str protocol
     cdef bytes key

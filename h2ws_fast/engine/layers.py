@@ -63,12 +63,21 @@ class Tunnel(Layer):
 class Pending(Layer):
     """An extended CONNECT that the application has not answered: octets are kept as they come.
 
-    They are credited only once it did, so the stream's window bounds them.
+    They are credited only once it did, so the stream's window bounds them. The `first` of them it
+    takes before.
     """
 
-    __slots__ = ("early", "extensions", "has_ended", "key", "protocol", "subprotocols")
+    __slots__ = ("early", "extensions", "first", "has_ended", "key", "protocol", "subprotocols")
 
     def receive(self, channel, stream, p, pos, n):
+        taken = min(self.first, n)
+        if taken:
+            self.first -= taken
+            channel.deliver_data(stream, take(p, pos, taken))
+            pos += taken
+            n -= taken
+            if not n:
+                return 0
         if self.early is None:
             self.early = Buffer()
         self.early.append(p, pos, n, 0)
@@ -77,6 +86,8 @@ class Pending(Layer):
 
     def ended(self, channel, stream):
         self.has_ended = True
+        if self.first:
+            channel.emit(stream, Ended(stream.id))  # too early
         return 0
 
     def broken(self, channel, stream, error_code, reason, remote, retryable):
@@ -136,6 +147,7 @@ def new_body(expected):
 
 def new_pending(protocol, key, subprotocols, extensions):
     pending = Pending.__new__(Pending)
+    pending.first = 0
     pending.early = None
     pending.has_ended = False
     pending.protocol = protocol

@@ -32,8 +32,12 @@ cdef class Opening(Fanout):
     cdef int _check_list_size(self, list fields) except -1
     @cython.locals(stream=Stream, layer=Layer, pending=Pending, fields=list, value=bytes, tunnel=bint, status=int)
     cpdef respond(self, int64_t stream_id, headers, bint end_stream=*, bint octets=*)
-    @cython.locals(stream=Stream, early=Buffer, data=bytes, layer=Layer, n="Py_ssize_t", was=bint)
+    @cython.locals(stream=Stream, pending=Pending)
+    cpdef take_first(self, int64_t stream_id, octets)
+    @cython.locals(layer=Layer)
     cdef int _release_early(self, Stream stream, Pending pending) except -1
+    @cython.locals(early=Buffer, data=bytes, layer=Layer, n="Py_ssize_t", was=bint)
+    cdef int _receive_early(self, Stream stream, Pending pending) except -1
     cdef int _credit_early(self, Stream stream) except -1
     @cython.locals(layer=Layer)
     cdef Pending _pending(self, Stream stream)

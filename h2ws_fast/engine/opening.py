@@ -72,8 +72,10 @@ class Opening(Fanout):
         for index, field in enumerate(fields):
             if field[0] == b":protocol":
                 # RFC 9110 section 7.8: tokens compare without case; they leave in lower case.
-                protocol = field[1].decode("ascii").lower()
-                fields[index] = (b":protocol", protocol.encode("ascii"))
+                lower = field[1].lower()
+                protocol = lower.decode("ascii")
+                if lower != field[1]:
+                    fields[index] = (b":protocol", lower)
             elif field[0] == b":method":
                 head_only = field[1] == b"HEAD"
                 connect = field[1] == b"CONNECT"
@@ -292,11 +294,44 @@ class Opening(Fanout):
             stream.layer = new_deflate_layer(False, answer[1])
         self._release_early(stream, pending)
 
+    @property
+    def speaks_dialect(self):
+        """Do both ends speak the dialect of `DialectSettings`?"""
+        return self.dialect is not None and bool(self.dialect.spoken)
+
+    def take_first(self, stream_id, octets):
+        """Let the first `octets` of an extended CONNECT come as Data before it is answered.
+
+        For what goes before the tunnel, as the body of a request in the dialect does; attach a sink
+        first. What is behind them waits for the answer, as ever; `Ended` before it says that there
+        are fewer. With `auto_credit` they are credited with the answer alone, so that no more than a
+        window may come.
+        """
+        stream = self._answerable(stream_id)
+        pending = self._pending(stream)
+        if pending is None:
+            raise LocalProtocolError(f"stream {stream_id} asks for no tunnel")
+        octets = whole(octets)
+        if octets < 0:
+            raise ValueError(f"no octets are fewer than none: {octets}")
+        pending.first = octets
+        self._receive_early(stream, pending)
+        if pending.has_ended and stream.state != CLOSED:
+            pending.ended(self, stream)
+
     def _release_early(self, stream, pending):
         # What came before the answer now means something.
+        self._credit_early(stream)
+        self._receive_early(stream, pending)
+        if pending.has_ended and stream.state != CLOSED:
+            layer = stream.layer
+            layer.ended(self, stream)
+        self._settle(stream)
+
+    def _receive_early(self, stream, pending):
+        # By whatever is the stream's layer now.
         early = pending.early
         pending.early = None
-        self._credit_early(stream)
         if early is not None:
             n = early.size()
             stream.held -= n
@@ -310,10 +345,6 @@ class Opening(Fanout):
                 layer.receive(self, stream, address(data), 0, n)
             finally:
                 self._receiving = was
-        if pending.has_ended and stream.state != CLOSED:
-            layer = stream.layer
-            layer.ended(self, stream)
-        self._settle(stream)
 
     def _credit_early(self, stream):
         # With auto_credit all that came was left uncredited until now, padding and the rest of a

@@ -7,7 +7,8 @@ from .chunks cimport Chunks
 from .stream cimport Stream
 
 cdef unsigned int NONE, DATA, END, END_STREAM, OWED, PROMPT, READY, STALLED, TUNNELLED
-cdef int DEFAULT_FRAME_SIZE, DEFAULT_RANK, DEFAULT_WINDOW, QUANTUM, SPARE_SHIFT, SWEEP, TINY, URGENCY
+cdef int DEFAULT_FRAME_SIZE, DEFAULT_RANK, DEFAULT_WINDOW, HEADS_SHIFT, QUANTUM, SPARE_SHIFT, SWEEP
+cdef int TINY, URGENCY
 
 
 @cython.final
@@ -57,8 +58,13 @@ cdef class Outbox:
     cdef int _sweep(self) except -1
     cdef int _empty_rows(self) except -1
     cdef bint waiting(self)
+    @cython.locals(n=int64_t)
+    cdef int64_t may_fill(self) noexcept
     @cython.locals(n=int64_t, stream=Stream)
     cdef int fill(self, OutBuffer out, int64_t budget) except -1
+    cdef bint _is_alone(self) noexcept
+    @cython.locals(left=int64_t, room=int64_t, count=int64_t)
+    cdef int64_t _write_frames(self, OutBuffer out, Stream stream, int64_t budget) except -1
     cdef Stream _turn(self)
     @cython.locals(urgency=int, over=bint)
     cdef int _had_turn(self, Stream stream) except -1
@@ -67,6 +73,7 @@ cdef class Outbox:
     cdef int _leave_front(self, Stream stream) except -1
     @cython.locals(flags=int)
     cdef int _write_data(self, OutBuffer out, Stream stream, int64_t n) except -1
+    cdef int _account(self, Stream stream, int64_t n) except -1
     cdef int write_end(self, Stream stream) except -1
     @cython.locals(front=Stream, stream=Stream, following=Stream, body=Stream)
     cdef int close(self) except -1

@@ -42,6 +42,7 @@ from .priority import DEFAULT_RANK, URGENCY
 TINY = 256  # octets of DATA that are hardly worth a frame, unless they are all there is
 QUANTUM = 16384  # octets of DATA a stream may send before the next has its turn
 SPARE_SHIFT = 2  # a quarter of what leaves in turn may leave again at the front
+HEADS_SHIFT = 10  # a frame of a quantum has a head of less than a thousandth
 SWEEP = 64  # tunnels that stand somewhere for nothing, at least, before they are looked for
 
 
@@ -289,6 +290,13 @@ class Outbox:
             and (self.first is not None or self.round_first is not None or self.bodies is not None)
         )
 
+    def may_fill(self):
+        """Return about how many octets might leave now, heads included, rather too many."""
+        n = self.queued
+        if n > self.window:
+            n = self.window
+        return n + (n >> HEADS_SHIFT) + self.control.size() - self.control_at
+
     def fill(self, out, budget):
         """Move at most `budget` octets into an OutBuffer, in the order of this file's head."""
         n = self.control.size() - self.control_at
@@ -322,6 +330,8 @@ class Outbox:
                 else:
                     self.stale -= 1
                 continue
+            if stream.queued > QUANTUM and stream is self.first and self._is_alone():
+                budget -= self._write_frames(out, stream, budget)
             n = out.room() - 9
             if n > budget - 9:
                 n = budget - 9
@@ -367,6 +377,32 @@ class Outbox:
                     self.finished = []
                 self.finished.append(stream)
         return 0
+
+    def _is_alone(self):
+        # Does nobody wait behind the first of the front?
+        return self.last is self.first and self.round_first is None and self.bodies is None
+
+    def _write_frames(self, out, stream, budget):
+        # One turn behind the other, each a frame, while the same stream would have the next, too, and
+        # nothing else follows from it. Return the octets that this took.
+        left = stream.queued - self.write_low
+        if left > self.window:
+            left = self.window
+        if left > self.initial + stream.extra:
+            left = self.initial + stream.extra
+        room = out.room()
+        if room > budget:
+            room = budget
+        count = 0
+        while left > QUANTUM and room >= QUANTUM + 9:
+            out.head(QUANTUM, DATA, 0, stream.id)
+            stream.first = self.chunks.pour(stream.first, out, QUANTUM)
+            left -= QUANTUM
+            room -= QUANTUM + 9
+            count += 1
+        self._account(stream, count * QUANTUM)
+        self.data_frames += count
+        return count * (QUANTUM + 9)
 
     def _turn(self):
         # Whose turn it is while nobody stands at the front; None: nobody's.
@@ -439,12 +475,18 @@ class Outbox:
         stream.first = self.chunks.pour(stream.first, out, n)
         if stream.first == NONE:
             stream.last = NONE
-        stream.flags &= ~STALLED
+        self._account(stream, n)
+        self.data_frames += 1
+
+    def _account(self, stream, n):
+        # n octets of a stream leave.
+        if n:
+            stream.flags &= ~STALLED
         stream.queued -= n
         stream.extra -= n
         self.window -= n
         self.queued -= n
-        self.data_frames += 1
+        return 0
 
     def write_end(self, stream):
         """END_STREAM on a stream with nothing queued: an empty DATA frame, whatever the windows."""

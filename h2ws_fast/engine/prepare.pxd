@@ -9,10 +9,16 @@ cdef dict KNOWN_NAMES
 cdef dict MEANINGS
 cdef bytes DIGIT_OCTETS
 cdef tuple OK_FIELD
+cdef dict SEEN
+cdef Py_ssize_t MAX_SEEN
+cdef Py_ssize_t MAX_SEEN_OCTETS
 
 
-@cython.locals(pseudo=list, regular=list, name=bytes, value=bytes, meaning=cython.int)
+@cython.locals(
+    pseudo=list, regular=list, name=bytes, value=bytes, meaning=cython.int, plain=bint
+)
 cpdef list prepare(object headers, str kind)
+cdef int _keep(tuple field, object clean) except -1
 cdef str _text(bytes name)
 cdef bytes _prepare_name(object name)
 cdef bytes _prepare_value(bytes name, object value)

@@ -14,6 +14,12 @@ __all__ = ["prepare"]
 
 OK_FIELD = (b":status", b"200")
 
+# Pseudo-headers that were looked at before, as they were written and as they are encoded: whoever
+# opens many streams says the same of each.
+SEEN = {}
+MAX_SEEN = 256  # then it begins anew
+MAX_SEEN_OCTETS = 128
+
 
 def prepare(headers, kind):
     """Return the header list of a message of ours, ready to be encoded.
@@ -32,6 +38,12 @@ def prepare(headers, kind):
     for field in headers:
         if isinstance(field, str | bytes) or len(field) != 2:
             raise ValueError(f"a header must be a pair (name, value), not {field!r}")
+        plain = type(field) is tuple and type(field[0]) is str and type(field[1]) is str
+        if plain:
+            clean = SEEN.get(field)
+            if clean is not None:
+                pseudo.append(clean)
+                continue
         name = _prepare_name(field[0])
         value = _prepare_value(name, field[1])
         if type(field) is not tuple and isinstance(field, Sensitive):
@@ -42,6 +54,8 @@ def prepare(headers, kind):
             clean = (name, value)
         if name[0] == 0x3A:  # a colon
             pseudo.append(clean)
+            if plain and len(value) <= MAX_SEEN_OCTETS:
+                _keep(field, clean)
         else:
             regular.append(clean)
     if kind == "request":
@@ -63,6 +77,12 @@ def prepare(headers, kind):
         if meaning == TE and (kind != "request" or field[1].lower() != b"trailers"):
             raise ValueError("te may only stand in requests and only say trailers; leave it out")
     return pseudo + regular
+
+
+def _keep(field, clean):
+    if len(SEEN) >= MAX_SEEN:
+        SEEN.clear()
+    SEEN[field] = clean
 
 
 def _text(name):

@@ -91,7 +91,8 @@ class Sender(Opening):
         if not stream.flags & ANSWERED:
             if not stream.flags & LOCAL:
                 raise LocalProtocolError(f"answer stream {stream.id} with respond() first")
-            if stream.flags & TUNNELLED:
+            # In the dialect a request for a tunnel may have a body, and who is asked wait for it.
+            if stream.flags & TUNNELLED and not self.speaks_dialect:
                 raise LocalProtocolError(f"stream {stream.id} is not open; wait for Opened")
 
     def _check_queue(self, n):

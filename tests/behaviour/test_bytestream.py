@@ -9,17 +9,10 @@ from functools import partial
 import pytest
 
 from tests.support import frames as f
-from tests.support.peer import OK, Peer, kinds, of
+from tests.support.peer import BYTESTREAM, OK, Peer, kinds, of
 
 ON = {"enable_bidirectional_connect": True}
 BOTH = ((f.ENABLE_CONNECT_PROTOCOL, 1), (0xFB00, 1))
-FIELDS = [
-    (":method", "CONNECT"),
-    (":protocol", "bytestream"),
-    (":scheme", "https"),
-    (":authority", "example.com"),
-    (":path", "/"),
-]
 
 
 @pytest.fixture(params=["server-taken", "client-taken", "server-opened", "client-opened"])
@@ -40,9 +33,9 @@ def make(request, twin, delivery):
         made.taken = way == "taken"
         if made.taken:
             made.stream_id = 1 if role == "server" else 2
-            made.feed(made.headers(made.stream_id, [*FIELDS, *fields], end_stream))
+            made.feed(made.headers(made.stream_id, [*BYTESTREAM, *fields], end_stream))
         else:
-            made.stream_id = made.conn.request([*FIELDS, *fields], end_stream)
+            made.stream_id = made.conn.request([*BYTESTREAM, *fields], end_stream)
             (made.head,) = [x for x in made.sent() if x.kind == f.HEADERS]
         return made
 
@@ -99,7 +92,7 @@ def test_the_scheme_is_https_where_the_connection_is_known_to_be_secure(
         assert peer.head.get(":scheme") == "https"
         return
     peer.forget()
-    fields = [(name, scheme if name == ":scheme" else value) for name, value in FIELDS]
+    fields = [(name, scheme if name == ":scheme" else value) for name, value in BYTESTREAM]
     stream_id = peer.stream_id + 2
     peer.feed(peer.headers(stream_id, fields))
     answers = [x for x in peer.sent() if x.kind == f.HEADERS and x.stream_id == stream_id]
@@ -269,10 +262,10 @@ def test_the_urgent_one_leaves_first(make):
     peer = opened(make)
     other = 8 + peer.stream_id
     if peer.taken:
-        peer.feed(peer.headers(other, [*FIELDS, ("priority", "u=0")]))
+        peer.feed(peer.headers(other, [*BYTESTREAM, ("priority", "u=0")]))
         peer.conn.respond(other, OK)
     else:
-        other = peer.conn.request([*FIELDS, ("priority", "u=0")], end_stream=False)
+        other = peer.conn.request([*BYTESTREAM, ("priority", "u=0")], end_stream=False)
         peer.feed(peer.headers(other, OK))
     assert peer.conn.priority(other) == (0, True)
     peer.conn.prioritize(peer.stream_id, 7)
@@ -287,12 +280,14 @@ def test_the_urgent_one_leaves_first(make):
 def test_datagram_is_a_token_like_any_other(make):
     """An older draft had each of its DATA frames be a message: here they are octets."""
     peer = make()
-    if not peer.taken:
-        return
-    fields = [(n, "datagram" if n == ":protocol" else v) for n, v in FIELDS]
-    stream_id = peer.stream_id + 2
-    peer.feed(peer.headers(stream_id, fields))
-    peer.conn.respond(stream_id, OK)
+    fields = [(n, "datagram" if n == ":protocol" else v) for n, v in BYTESTREAM]
+    if peer.taken:
+        stream_id = peer.stream_id + 2
+        peer.feed(peer.headers(stream_id, fields))
+        peer.conn.respond(stream_id, OK)
+    else:
+        stream_id = peer.conn.request(fields, end_stream=False)
+        peer.feed(peer.headers(stream_id, OK))
     peer.forget()
     peer.send(stream_id, b"a")
     peer.send(stream_id, b"b")
@@ -309,7 +304,7 @@ def pair(twin):
     def make(**options):
         peer = Peer(twin, "server", "whole", **options)
         for stream_id in (1, 3):
-            peer.feed(peer.headers(stream_id, FIELDS))
+            peer.feed(peer.headers(stream_id, BYTESTREAM))
             peer.conn.respond(stream_id, OK)
         peer.forget()
         return peer

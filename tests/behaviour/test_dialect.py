@@ -156,6 +156,7 @@ def test_to_a_peer_without_it_goes_an_extended_connect(client, dialect):
         [*CHAT[:4], (":upgrade", "a"), (":upgrade", "b")],
         [*CHAT[:4], (":upgrade", "a"), (":protocol", "a")],
         [*CHAT[:4], (":upgrade", "a"), ("content-length", "-1")],
+        [*CHAT[:4], (":upgrade", "a"), ("content-length", "0" * 19)],
         [(":method", "CONNECT"), *CHAT[1:5]],
         [*CHAT[1:5]],
         [*CHAT[:4], ("x", "y"), (":upgrade", "a")],
@@ -219,3 +220,90 @@ def test_the_limits_are_those_of_every_stream(server, dialect):
     peer.feed(f.data(1, b"", end_stream=True))
     peer.feed(peer.headers(5, [*H2C, ("x", "y" * 1000)]))
     assert "Requested" not in kinds(peer.events[1:])
+
+
+# -- a body before the answer ------------------------------------------------------------------
+
+
+def posted(server, dialect, length):
+    """A peer that has asked for an upgrade with a body of so many octets."""
+    peer = spoken(server, dialect)
+    peer.feed(peer.headers(1, [(":method", "POST"), *H2C[1:], ("content-length", str(length))]))
+    return peer
+
+
+def came(peer):
+    return b"".join(each.data for each in peer.events if kind(each) == "Data")
+
+
+@pytest.mark.parametrize("before", [0, 2, 4, 6])
+def test_a_body_is_told_before_the_answer_and_no_more_than_it(server, dialect, before):
+    """However much of it, and of what is behind it, came before somebody wanted it."""
+    octets = b"bodyTUNNEL"
+    peer = posted(server, dialect, 4)
+    peer.feed(f.data(1, octets[:before], pad=3))
+    peer.conn.take_first(1, 4)
+    peer.feed(f.data(1, octets[before:], pad=3))
+    peer.more()
+    assert came(peer) == b"body"
+    peer.conn.respond(1, [(":status", "200"), dialect.Upgrade.switched("h2c")])
+    peer.more()
+    assert came(peer) == octets
+    credits = sum(each.credit for each in peer.events if kind(each) == "Data")
+    assert credits == len(octets)
+    peer.conn.consumed(1, credits)
+    assert peer.conn.stats()["octets_buffered"] == 0
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_body_that_ends_too_early_is_told_to_end(server, dialect, late):
+    peer = posted(server, dialect, 4)
+    if not late:
+        peer.conn.take_first(1, 4)
+    peer.feed(f.data(1, b"bo", end_stream=True))
+    if late:
+        peer.conn.take_first(1, 4)
+    peer.more()
+    assert came(peer) == b"bo" and kinds(peer.events)[-1] == "Ended"
+
+
+def test_a_whole_body_does_not_end_the_tunnel(server, dialect):
+    peer = posted(server, dialect, 4)
+    peer.conn.take_first(1, 4)
+    peer.feed(f.data(1, b"body", end_stream=True))
+    peer.more()
+    assert came(peer) == b"body" and "Ended" not in kinds(peer.events)
+    peer.conn.respond(1, [(":status", "200"), dialect.Upgrade.switched("h2c")])
+    peer.more()
+    assert kinds(peer.events)[-1] == "Ended"
+
+
+def test_only_who_is_asked_for_a_tunnel_takes_what_comes_first(server, dialect):
+    peer = spoken(server, dialect)
+    failures = peer.errors
+    peer.feed(peer.headers(1, GET, True), peer.headers(3, H2C))
+    for stream_id, octets, error in [
+        (1, 1, failures.LocalProtocolError),
+        (5, 1, failures.LocalProtocolError),
+        (3, -1, ValueError),
+        (3, "1", TypeError),
+    ]:
+        with pytest.raises(error):
+            peer.conn.take_first(stream_id, octets)
+    peer.conn.respond(3, [(":status", "200")])
+    with pytest.raises(failures.LocalProtocolError):
+        peer.conn.take_first(3, 1)
+
+
+def test_who_asks_in_the_dialect_may_send_before_it_is_open(client, dialect):
+    for settings in (SPOKEN, SPOKEN[:1]):
+        peer = spoken(client, dialect, settings)
+        fields = [*CONNECT[:5], dialect.Upgrade("POST", 4).field()]
+        stream_id = peer.conn.request(fields, end_stream=False, octets=True)
+        assert peer.conn.speaks_dialect == (settings is SPOKEN)
+        if settings is SPOKEN:
+            peer.conn.send_data(stream_id, b"body")
+            assert [each.content for each in peer.sent() if each.kind == f.DATA] == [b"body"]
+        else:
+            with pytest.raises(peer.errors.LocalProtocolError, match="wait for Opened"):
+                peer.conn.send_data(stream_id, b"body")

@@ -292,6 +292,55 @@ def test_blocks_are_used_again_while_nobody_holds_them():
         tracemalloc.stop()
 
 
+def test_a_large_buffer_leaves_as_bytes(buffers):
+    pool = buffers.Pool(1024)
+    for n in (0, 1, 8183, 8184, 300_000):
+        out = pool.large(9 + n)
+        assert out.room() == 9 + n
+        out.head(n, 0, 1, 3)
+        out.put(b"x" * n)
+        assert out.room() == 0
+        sent = out.finish()
+        assert type(sent) is bytes
+        assert sent == n.to_bytes(3, "big") + b"\0\1\0\0\0\3" + b"x" * n
+    for n in (0, 1, 20_000):
+        out = pool.large(300_000)
+        out.put(b"y" * n)
+        assert out.finish() == b"y" * n
+
+
+def test_a_large_buffer_never_writes_past_its_end():
+    out = twins.compiled("buffers").Pool().large(70_000)
+    with pytest.raises(ValueError, match="room"):
+        out.put(bytes(70_001))
+    out.put(bytes(70_000))
+    with pytest.raises(ValueError, match="room"):
+        out.head(0, 0, 0, 0)
+    out.finish()
+    with pytest.raises(ValueError, match="room"):
+        out.put(b"x")
+
+
+def test_a_large_buffer_keeps_what_was_put_into_it_alone():
+    pool = twins.compiled("buffers").Pool()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        out = pool.large(1 << 20)
+        out.put(bytes(100))
+        few = out.finish()
+        out = pool.large(1 << 20)
+        out.put(bytes(20_000))
+        more = out.finish()
+        assert tracemalloc.get_traced_memory()[0] - before < 30_000
+        assert len(few) + len(more) == 20_100
+        out = pool.large(1 << 20)
+        del out, few, more
+        assert tracemalloc.get_traced_memory()[0] - before < 10_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_pool_costs_nothing_before_its_first_buffer(buffers):
     tracemalloc.start()
     try:

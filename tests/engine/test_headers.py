@@ -1,5 +1,6 @@
 """Header lists as messages, both ways, both twins: RFC 9113 section 8, RFC 8441 section 4."""
 
+import gc
 import time
 from importlib import import_module
 
@@ -236,6 +237,42 @@ def test_pseudo_headers_in_trailers(engine, name):
         engine.read_trailers(fields({"x": "y"}, (name, "200")))
     with pytest.raises(ValueError):
         engine.prepare_list([("x", "y"), (name, "200")], "trailers")
+
+
+def test_what_was_seen_before_is_checked_as_if_it_were_new(engine):
+    wanted = fields(WEBSOCKET)
+    for _ in range(2):
+        assert engine.prepare_list(list(WEBSOCKET.items()), "request") == wanted
+        assert engine.prepare_list(wanted, "request") == wanted
+        for path in ("chat", "/\n", ""):
+            with pytest.raises(ValueError):
+                engine.prepare_list([*list(GET.items())[:3], (":path", path)], "request")
+        with pytest.raises(ValueError):
+            engine.prepare_list(list(WEBSOCKET.items()), "trailers")
+        with pytest.raises(TypeError):
+            engine.prepare_list([(":path", 7)], "request")
+
+
+@pytest.mark.row("7541-7.1.3-1")
+def test_what_was_seen_before_does_not_make_a_sensitive_field_a_common_one(engine):
+    sensitive = engine.fields.Sensitive((":path", "/"))
+    assert type(engine.prepare_list(list(GET.items()), "request")[3]) is tuple
+    found = engine.prepare_list([*list(GET.items())[:3], sensitive], "request")
+    assert type(found[3]) is engine.fields.Sensitive
+    assert type(engine.prepare_list(list(GET.items()), "request")[3]) is tuple
+
+
+def test_no_more_is_kept_of_what_was_seen_than_a_little(engine):
+    for number in range(1000):
+        message = [*list(GET.items())[:3], (":path", f"/{number}")]
+        assert engine.prepare_list(message, "request")[3] == (b":path", b"/%d" % number)
+    longest = (":path", "/" + 500 * "x")
+    engine.prepare_list([*list(GET.items())[:3], longest], "request")
+    kept = [each for each in gc.get_objects() if type(each) is dict and (":path", "/999") in each]
+    assert kept
+    for seen in kept:
+        assert len(seen) <= 256
+        assert longest not in seen
 
 
 def test_a_tunnel_opens_with_a_success(engine):

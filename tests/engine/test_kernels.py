@@ -56,8 +56,14 @@ def test_payloads_of_frames_come_out_as_one(kernels):
     p = b"before" + b"".join(frames) + b"behind"
     end = len(p) - len(b"behind")
     joined = b"".join(frame[9:] for frame in frames)
-    assert kernels.payloads(p, len(b"before"), end, len(joined)) == joined
+    assert kernels.payloads(p, len(b"before"), end, 0) == joined
     assert kernels.payloads(p, end, end, 0) == b""
+    # The first without its head and in part, the last cut.
+    begin = len(b"before")
+    assert kernels.payloads(p, begin - 2, end, 2) == b"re" + joined
+    for cut in (1, 300, 69_999, 70_000):
+        assert kernels.payloads(p, begin, end - cut, 0) == joined[: len(joined) - cut]
+    assert kernels.payloads(p, end - 500, end, 500) == joined[-500:]
 
 
 @pytest.mark.parametrize("n", [0, 1, -1, 2**63 - 1, -(2**63), True])
