@@ -210,11 +210,15 @@ class InvalidHandshake(H2WSError):
 
 
 class InvalidStatus(InvalidHandshake):
-    """The server refused with another status than 2xx. `response` is its answer."""
+    """The server refused with another status than 2xx. `response` is its answer.
 
-    def __init__(self, response: "Response") -> None:
+    `whole`: its body is all of it, and not only what came before it was too much or broke off.
+    """
+
+    def __init__(self, response: "Response", whole: bool = True) -> None:
         super().__init__(response)
         self.response = response
+        self.whole = whole
 
     @property
     def versions(self) -> list[str]:

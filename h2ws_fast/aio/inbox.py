@@ -17,6 +17,9 @@ PENDING = object()  # nothing to read now
 
 # Messages that carry no credit (empty ones) do not fill the flow-control window: so many may wait.
 MAX_EMPTY = 65536
+TRIM = (
+    64  # places of what was taken, in the list of what waits: beyond, they are given up by halves
+)
 
 
 class Receiver:
@@ -160,9 +163,13 @@ class Inbox(Sink):
                 self.wire._touch()
             self._first = rest[at]
             self._credit = rest[at + 1]
+            rest[at] = None  # whose reader is never done would keep all that it took
             at += 2
             if at == len(rest):
                 self._rest = None
+                self._rest_at = 0
+            elif at >= TRIM and at * 2 >= len(rest):
+                del rest[:at]
                 self._rest_at = 0
             else:
                 self._rest_at = at

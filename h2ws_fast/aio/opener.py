@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..engine.constants import NO_ERROR
-from .bytestream import LIMIT, ByteStream, StreamTransport
+from .bytestream import ByteStream
 from .client.opening import Opening, Wanted, in_time
 from .http import HeadersLike, Request, Response, fields_of
+from .stream_transport import LIMIT, StreamTransport
 from .tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Fields", "Opener"]
 
-# What tunnels and unread responses have to end by themselves in, when the session is closed.
+# What tunnels and unread responses have to end by themselves in, when the session is closed and
+# what they had to say has left.
 FAREWELL_S = 1.0
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -61,9 +63,10 @@ class Opener(abc.ABC):
         try:
             async with asyncio.timeout(self._close_timeout):
                 ends = [wire.gone for wire in self._wires()]
-                if ends and (await asyncio.wait(ends, timeout=FAREWELL_S))[1]:
-                    for exchange in list(self._exchanges):
-                        exchange._give_up()
+                behind: list[Fetch | Tunnel] | None = None
+                while ends and (await asyncio.wait(ends, timeout=FAREWELL_S))[1]:
+                    left = list(self._exchanges) if behind is None else behind
+                    behind = [exchange for exchange in left if exchange._give_up()]
                 await self.wait_closed()
         except TimeoutError:
             self._cut_off()
@@ -134,7 +137,7 @@ class Opener(abc.ABC):
         """Open a stream of octets with the methods of asyncio's streams. Raises as `websocket`.
 
         `protocol` is any token that both ends have agreed on; `read_only`: this side ends with the
-        request itself. A reader holds at most twice `limit` octets, and the 256 KiB that came last.
+        request itself. A reader holds at most twice `limit` octets, and the 260 KiB that came last.
         `priority` as in `tunnel`.
         """
         tunnel = await self._tunnel_to(

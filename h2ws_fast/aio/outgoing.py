@@ -53,7 +53,7 @@ class Outgoing(Kept):
             return pending(self._fail_later)
         except Exception as error:
             return failed(error)
-        wire._touch()
+        wire._say(len(message))
         if waiting <= wire.write_high:
             return READY
         return self._congested()

@@ -31,7 +31,7 @@ class Parts:
     def __init__(self, ws: WebSocket) -> None:
         self._ws = ws
         self._queue: deque[Any] = deque()
-        self._begun: list[Piece] = []  # of a message that `join` was cancelled in
+        self._begun: deque[Piece] = deque()  # of a message that `join` was cancelled in
         self._busy = False
         self._future: asyncio.Future[None] | None = None
 
@@ -71,7 +71,7 @@ class Parts:
         """The next piece. Cancelling loses none; raises ConnectionClosed at the end."""
         ws = self._ws
         if self._begun:
-            return self._begun.pop(0)
+            return self._begun.popleft()
         whole = ws._take_whole()
         if whole is not None:
             if isinstance(whole, str):
@@ -106,7 +106,7 @@ class Parts:
                 if piece[2]:
                     break
         except asyncio.CancelledError:
-            self._begun[:0] = pieces
+            self._begun.extendleft(reversed(pieces))
             raise
         except ConnectionClosedOK:
             if iterating:

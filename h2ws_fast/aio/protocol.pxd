@@ -5,7 +5,7 @@ from ..engine.endpoint cimport Endpoint
 cdef int IDLE, YIELDED, ARMED, WOKEN
 cdef object logger
 cdef double NEVER
-cdef int MIN_PULL, PULL, PULL_MORE
+cdef int EARLY, FAST, MIN_PULL, PULL, PULL_MORE
 
 
 cdef class Wire
@@ -21,6 +21,7 @@ cdef class Hub:
     cdef readonly dict known
     cdef bint busy
     cdef readonly bint scheduled
+    cdef public object reads
     cdef Wire current
     cdef list dirty
     cdef list ready
@@ -70,8 +71,10 @@ cdef class Wire:
     cdef public int queue_high
     cdef public int queue_low
     cdef bint touched
+    cdef Py_ssize_t said
     cdef readonly bint paused
     cdef bint slow
+    cdef Py_ssize_t took
     cdef public bint closing
     cdef bint lingering
     cdef readonly bint lost
@@ -85,6 +88,7 @@ cdef class Wire:
     cdef bint _rests(self) except -1
     cdef object _leave(self, double now)
     cdef object _write_failed(self, object error)
+    cdef object _say(self, Py_ssize_t n)
     cpdef object pull(self)
     cpdef object _settled(self)
     cpdef object become(self, Endpoint conn)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
 
 from ..engine.constants import CANCEL, CONNECT_ERROR
 from ..errors import StreamReset
+from .h1.pace import RESET_ON_CLOSE
 from .tunnel import Tunnel
 
 __all__ = ["Splice"]
 
 PIECE = 65536
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: close() sends RST
 
 
 class Splice:

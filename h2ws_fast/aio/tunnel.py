@@ -14,10 +14,13 @@ from ..engine.constants import CANCEL, INTERNAL_ERROR
 from ..engine.events import Closed, Data, Drained, Ended, Reset, Trailers
 from ..errors import ConcurrencyError, LocalProtocolError, StreamClosed, StreamReset
 from ..printable import printable
-from .bytestream import LIMIT, ByteStream, StreamTransport
+from .bytestream import ByteStream
 from .http import Headers, Request, Response
+from .stream_transport import LIMIT, StreamTransport
+from .urgency import prioritize
 
 if TYPE_CHECKING:
+    from .byte_reader import ByteReader
     from .protocol import Wire
 
 __all__ = ["Receiving", "Sending", "Tunnel"]
@@ -49,8 +52,15 @@ def iterating(body: Any) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
     return aclosing(iterator) if hasattr(iterator, "aclose") else nullcontext(iterator)
 
 
+SMALL = 4096  # octets: see Receiving
+
+
 class Receiving:
-    """The octets that arrive on a stream. What nobody reads stays with the peer: flow control."""
+    """The octets that arrive on a stream. What nobody reads stays with the peer: flow control.
+
+    `held` counts what waits here. While it is below `ahead`, what comes is credited at once, but for
+    small pieces, which are when they are read: many of them together, then.
+    """
 
     __slots__ = (
         "_credits",
@@ -59,6 +69,8 @@ class Receiving:
         "_error",
         "_pieces",
         "_waiter",
+        "ahead",
+        "held",
         "invite",
         "stream_id",
         "trailers",
@@ -69,6 +81,8 @@ class Receiving:
         self.wire = wire
         self.stream_id = stream_id
         self.trailers: Headers | None = None
+        self.held = 0
+        self.ahead = 0
         self._pieces: deque[bytes] = deque()
         self._credits: deque[int] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -81,6 +95,11 @@ class Receiving:
     def finished(self) -> bool:
         """Nothing more arrives."""
         return self._ended or self._error is not None
+
+    @property
+    def ended(self) -> bool:
+        """The peer has ended its side; nothing that came before was lost."""
+        return self._ended
 
     @property
     def error(self) -> StreamReset | None:
@@ -101,12 +120,16 @@ class Receiving:
         """An event of the stream."""
         kind = type(event)
         if kind is Data:
-            if self._discarding:
-                self.wire.conn.consumed(self.stream_id, event.credit)
+            credit = event.credit
+            if self._discarding or (credit >= SMALL and self.held < self.ahead):
+                self.wire.conn.consumed(self.stream_id, credit)
                 self.wire.touch()
-                return
+                if self._discarding:
+                    return
+                credit = 0
             self._pieces.append(event.data)
-            self._credits.append(event.credit)
+            self._credits.append(credit)
+            self.held += len(event.data)
         elif kind is Trailers:
             self.trailers = Headers.received(event.headers)
             return
@@ -116,17 +139,25 @@ class Receiving:
             self.fail(StreamReset(event.error_code, event.reason, event.retryable))
         else:
             return
-        self._wake()
+        self.wake()
 
     def fail(self, error: StreamReset) -> None:
         """The rest will not come."""
         if not self._ended and self._error is None:
             self._error = error
-            self._pieces.clear()
-            self._credits.clear()
-        self._wake()
+            self._drop()
+        self.wake()
 
-    def _wake(self) -> None:
+    def _drop(self) -> int:
+        # Forget what waits, and return its credit.
+        credit = sum(self._credits)
+        self.held -= sum(map(len, self._pieces))
+        self._pieces.clear()
+        self._credits.clear()
+        return credit
+
+    def wake(self) -> None:
+        """Whoever waits shall look again."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -138,19 +169,20 @@ class Receiving:
                 raise again(self._error)
             if self._ended:
                 return b""
-            if self._waiter is not None:
-                raise ConcurrencyError("another task already reads this stream")
-            if self.invite:
-                self._send_continue()
-            self._waiter = self.wire.hub.loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        data = self._pieces.popleft()
-        self.wire.conn.consumed(self.stream_id, self._credits.popleft())
-        self.wire.touch()
-        return data
+            await self.arrival()
+        return self.take(0)
+
+    async def arrival(self) -> None:
+        """Wait until something happens. Raises ConcurrencyError where another task does."""
+        if self._waiter is not None:
+            raise ConcurrencyError("another task already reads this stream")
+        if self.invite:
+            self._send_continue()
+        self._waiter = self.wire.hub.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
 
     def take(self, most: float = math.inf) -> bytes:
         """Return what has arrived and was not read, without waiting; b"" where that is nothing.
@@ -170,8 +202,10 @@ class Receiving:
                 taken.append(pieces.popleft())
                 credit += credits.popleft()
             data = b"".join(taken)
-        self.wire.conn.consumed(self.stream_id, credit)
-        self.wire.touch()
+        self.held -= len(data)
+        if credit:
+            self.wire.conn.consumed(self.stream_id, credit)
+            self.wire.touch()
         return data
 
     def _send_continue(self) -> None:
@@ -197,10 +231,8 @@ class Receiving:
     def discard(self) -> None:
         """Whatever still comes is of no interest."""
         self._discarding = True
-        self._pieces.clear()
-        if self._credits:
-            self.wire.conn.consumed(self.stream_id, sum(self._credits))
-            self._credits.clear()
+        if credit := self._drop():
+            self.wire.conn.consumed(self.stream_id, credit)
             self.wire.touch()
 
     def abort(self) -> None:
@@ -338,6 +370,7 @@ class Tunnel:
         "_receiving",
         "_sending",
         "_transport",
+        "_was_behind",
         "protocol",
         "request",
         "response",
@@ -353,6 +386,7 @@ class Tunnel:
         self._sending = Sending(wire, stream_id)
         self._transport: StreamTransport | None = None
         self._patience: asyncio.TimerHandle | None = None  # with a peer that does not end its side
+        self._was_behind = False  # octets waited here when the session's time was over
 
     def feed(self, event: Any) -> None:
         """An event of the stream."""
@@ -362,7 +396,7 @@ class Tunnel:
         self._receiving.feed(event)
         if kind is not Data:
             self._sending.feed(event)
-        if self._transport is not None:
+        if self._transport is not None and (kind is not Data or self._transport.hands_on):
             self._transport.heard()
         if self._patience is not None and self._receiving.finished:
             self._patience.cancel()
@@ -381,10 +415,15 @@ class Tunnel:
         `connection_made` was called then; what has arrived comes soon. From then on it is to be
         used by that alone.
         """
+        return self._carry(protocol)
+
+    def _carry(
+        self, protocol: asyncio.BaseProtocol, reader: ByteReader | None = None
+    ) -> StreamTransport:
+        # As `transport`; with a reader, that takes the octets.
         if self._transport is not None:
             raise LocalProtocolError("this tunnel has a transport already")
-        transport = self._transport = StreamTransport(self)
-        transport.set_protocol(protocol)
+        transport = self._transport = StreamTransport(self, protocol, reader)
         protocol.connection_made(transport)
         transport.heard()
         return transport
@@ -395,13 +434,7 @@ class Tunnel:
         A client asks its server for the same. Does nothing where the stream is over, nor over
         HTTP/1.1, where it has a connection of its own.
         """
-        if self._sending.wire.http_version != "2":
-            return
-        try:
-            self._sending.wire.conn.prioritize(self.stream_id, urgency, incremental)
-        except StreamClosed:
-            return
-        self._sending.wire.touch()
+        prioritize(self._sending.wire, self.stream_id, urgency, incremental)
 
     @property
     def stream_id(self) -> int:
@@ -457,11 +490,13 @@ class Tunnel:
 
     def close_nowait(self) -> None:
         """As `close`, for what is no coroutine."""
+        if self._transport is not None:
+            self._transport.close()
+            return
         self._sending.finish()
         if not self._receiving.finished:
             self._receiving.discard()
-        if self._transport is not None:
-            self._transport.close()
+            self._await_end()
 
     def _await_end(self) -> None:
         # The peer has as long to end its side as at any other end, once all that waits has left.
@@ -485,11 +520,18 @@ class Tunnel:
         # The session is being closed: what was sent shall arrive. Who reads it may go on.
         self._sending.finish()
 
-    def _give_up(self) -> None:
-        # The session is closed, and the peer has not ended its side in time. Where it has, what
-        # still waits here may leave.
+    def _give_up(self) -> bool:
+        # The session is closed, and some time has passed since, or since this was called last. What
+        # waits here may still leave, and then the peer has as long again to end its side: True.
+        if self._sending.ended and self._sending.waiting():
+            self._was_behind = True
+            return True
+        if self._was_behind:
+            self._was_behind = False
+            return True
         if not (self._receiving.finished and self._sending.ended):
             self.abort()
+        return False
 
     def abort(self, error_code: int = CANCEL) -> None:
         """Reset the stream: the peer sees an abnormal end."""

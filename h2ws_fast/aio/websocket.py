@@ -30,6 +30,7 @@ from .outgoing import Outgoing
 from .parts import Parts, Pieces, invalid_reason
 from .protocol import _raise
 from .state import CLOSED, CONNECTING, OPEN, State
+from .urgency import prioritize
 
 _STATES = tuple(State)
 
@@ -150,6 +151,15 @@ class WebSocket(Outgoing):
         else:
             self.logger.error("a callback of %r failed", self, exc_info=error)
         self._start_closing(WS_INTERNAL_ERROR, "")
+
+    def prioritize(self, urgency: Any = 3, incremental: Any = False) -> None:
+        """Have its messages leave sooner or later than other octets of the connection (RFC 9218).
+
+        `urgency` from 0, first, to 7, last; with `incremental` in turn with others. A client asks
+        its server for the same. Does nothing where the WebSocket is over, nor over HTTP/1.1, where
+        it has a connection of its own. Raises ValueError for an urgency beyond 0 to 7.
+        """
+        prioritize(self.wire, self.stream_id, urgency, incremental)
 
     # -- ping and pong ----------------------------------------------------------------------------
 

@@ -413,6 +413,23 @@ def test_a_client_that_asks_nothing_is_left_without_a_word():
     assert alone.conn.next_timeout() == 60.0  # a request has begun
 
 
+@pytest.mark.row("9112-x-1")
+@pytest.mark.parametrize("blank", [[b"\r\n"], [b"\r", b"\n"], [b"\r\n\r", b"\n"]])
+def test_empty_lines_give_no_time(blank):
+    """RFC 9112 section 2.2 has a server read over them, not wait for more of them."""
+    alone = Alone(Limits(handshake_timeout_s=10.0))
+    alone.feed(request(), 1.0)
+    alone.conn.respond(1, [(":status", "204")], True)
+    alone.pull(2.0)
+    for now in (10.0, 20.0, 30.0):
+        for octets in blank:
+            alone.feed(octets, now)
+            assert alone.conn.next_timeout() == 62.0
+    alone.feed(b"\r", 40.0)
+    alone.feed(b"\nG", 50.0)
+    assert alone.conn.next_timeout() == 60.0  # a request has begun
+
+
 def test_requests_are_answered_in_order():
     alone = Alone()
     alone.feed(request(line="GET /1 HTTP/1.1") + request(line="GET /2 HTTP/1.1"))

@@ -65,12 +65,14 @@ class Bulk:
                 self.received += len(piece)
 
 
-class SlowTransport:
-    """Takes 100 kB at a time, then says that it is full."""
+class FullTransport:
+    """Takes so many octets at a time, then says that it is full."""
 
-    def __init__(self, wire):
+    def __init__(self, wire, room):
         self.wire = wire
+        self.room = room
         self.turns = [0]
+        self.largest = 0
 
     def get_extra_info(self, name, default=None):
         return default
@@ -80,25 +82,40 @@ class SlowTransport:
 
     def write(self, data):
         self.turns[-1] += len(data)
-        if self.turns[-1] >= 100_000:
+        self.largest = max(self.largest, len(data))
+        if self.turns[-1] >= self.room:
             self.wire.pause_writing()
 
 
-async def test_a_transport_that_was_full_is_given_little_at_a_time():
+async def turns_of(room, octets):
+    """What a transport takes in each turn of a message, and the largest piece behind the first."""
     peer = Peer(engine, "server", peer_settings=[(f.INITIAL_WINDOW_SIZE, 1 << 30), CONNECT])
     peer.feed(f.window_update(0, 1 << 30))
     stream_id = peer.websocket()
-    peer.conn.send_message(stream_id, bytes(MIB))
+    peer.conn.send_message(stream_id, bytes(octets))
     wire = Wire(running_hub(), peer.conn, WRITE_HIGH)
-    transport = SlowTransport(wire)
+    transport = FullTransport(wire, room)
     wire.connection_made(transport)
+    transport.largest = 0
     while peer.conn.waiting(stream_id):
         transport.turns.append(0)
         wire.resume_writing()
         await asyncio.sleep(0)
+    return transport.turns, transport.largest
+
+
+async def test_a_transport_that_was_full_is_given_little_at_a_time():
+    turns, _ = await turns_of(100_000, MIB)
     # The first time nobody knew. Afterwards what waits stays in the engine: there it is overtaken.
-    assert max(transport.turns[1:]) <= 2 * PULL, transport.turns
-    assert len(transport.turns) > 5
+    assert max(turns[1:]) <= 2 * PULL, turns
+    assert len(turns) > 5
+
+
+async def test_a_transport_that_was_full_after_much_is_given_much_at_a_time():
+    """What stands in it is soon gone."""
+    turns, largest = await turns_of(MIB, 8 * MIB)
+    assert largest > PULL
+    assert max(turns) <= MIB + PULL_MORE, turns
 
 
 async def stats(session):

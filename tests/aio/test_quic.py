@@ -7,6 +7,7 @@ import pytest
 
 from h2ws_fast import Session, quic
 from h2ws_fast.aio import opener
+from h2ws_fast.engine import Settings
 
 
 def port_of(server):
@@ -111,10 +112,13 @@ class Recorder(quic.QuicConnectionProtocol):
 class Both:
     """A client and a server that record, and are connected."""
 
+    def __init__(self, **arguments):
+        self.arguments = arguments | {"create_protocol": Recorder}
+
     async def __aenter__(self):
         Recorder.made = asyncio.get_running_loop().create_future()
-        self.listener = await here(create_protocol=Recorder)
-        self.connecting = quic.connect(url(self.listener), create_protocol=Recorder)
+        self.listener = await here(**self.arguments)
+        self.connecting = quic.connect(url(self.listener), **self.arguments)
         self.client = await self.connecting.__aenter__()
         self.server = await Recorder.made
         return self.client, self.server
@@ -170,6 +174,85 @@ async def test_the_end_of_the_connection_is_an_event():
         for end in (client, server):
             await end.wait_closed()
             assert type(end.events[-1]) is quic.ConnectionTerminated
+
+
+async def test_a_code_that_does_not_fit_changes_nothing():
+    async with Both() as (client, server):
+        client._quic.send_stream_data(0, b"begun")
+        await server.until(quic.StreamDataReceived, 0)
+        for code in (2**32, 2**62 - 1, -1):
+            with pytest.raises(ValueError, match="32 bits"):
+                client._quic.reset_stream(0, code)
+            with pytest.raises(ValueError, match="32 bits"):
+                client._quic.stop_stream(0, code)
+        client._quic.send_stream_data(0, b", and ended", True)
+        assert await server.octets(0) == b"begun, and ended"
+
+
+@pytest.mark.parametrize("end", ["client", "server"])
+async def test_a_stream_beyond_the_limit_waits(end):
+    """RFC 9000 section 4.6: for one to end, and not for a time."""
+    settings = Settings(max_concurrent_streams=1, enable_bidirectional_connect=True)
+    async with Both(settings=settings) as ends:
+        mine, theirs = ends if end == "client" else ends[::-1]
+        first = mine._quic.get_next_available_stream_id()
+        mine._quic.send_stream_data(first, b"one")
+        await theirs.until(quic.StreamDataReceived, first)
+        for number in (1, 2):
+            mine._quic.send_stream_data(first + 4 * number, b"more", True)
+        await asyncio.sleep(0.3)
+        heard = [event for event in theirs.events if type(event) is quic.StreamDataReceived]
+        assert [event.stream_id for event in heard] == [first]
+        theirs._quic.send_stream_data(first, b"", True)
+        mine._quic.send_stream_data(first, b"", True)
+
+        async def answer(stream_id):
+            assert await theirs.octets(stream_id) == b"more"
+            theirs._quic.send_stream_data(stream_id, b"", True)
+
+        await asyncio.gather(answer(first + 4), answer(first + 8))
+
+
+async def test_a_number_is_taken_once():
+    """Whether its stream is open or over."""
+    heard = asyncio.Queue()
+
+    class Server(quic.QuicConnectionProtocol):
+        def quic_event_received(self, event):
+            if isinstance(event, quic.StreamDataReceived):
+                heard.put_nowait((event.stream_id, event.data))
+
+    async def open_one(peer, number, data):
+        stream = await peer.bytestream(
+            protocol="quic-stream", headers={"quic-stream-id": str(number)}
+        )
+        stream.write(data)
+        stream.write_eof()
+        return stream
+
+    async with (
+        here(create_protocol=Server) as server,
+        Session(url(server), tunnels={"quic-stream": echo}) as peer,
+    ):
+        for number in (6, 2):  # in any order
+            stream = await open_one(peer, number, b"first")
+            assert await heard.get() == (number, b"first")
+            assert await heard.get() == (number, b"")
+            again = await open_one(peer, number, b"again")
+            with pytest.raises(ConnectionResetError):
+                await again.read()
+            stream.close()
+        assert heard.empty()
+
+
+def test_numbers_that_are_kept_are_bounded():
+    numbers = quic.Numbers()
+    for number in range(0, 400_000, 4):
+        assert numbers.add(number)
+    assert len(numbers._recent) <= quic.MAX_DISORDER
+    assert not numbers.add(0)
+    assert not numbers.add(399_996)
+    assert numbers.add(400_000)
 
 
 async def test_numbers_of_streams_that_are_not_there():

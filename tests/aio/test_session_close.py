@@ -1,12 +1,14 @@
 """What `Session.close()` leaves of WebSockets, tunnels and requests, on the wire."""
 
 import asyncio
+import random
 import time
 
 import pytest
 
-from h2ws_fast import Session
+from h2ws_fast import Session, serve
 from h2ws_fast.aio import opener
+from h2ws_fast.engine.constants import CANCEL
 from h2ws_fast.errors import StreamReset
 from tests.support import frames as f
 from tests.support.raw import RawServer, close_frame
@@ -52,6 +54,58 @@ async def test_a_tunnel_ends_behind_what_was_sent():
         assert await tunnel.recv() == b""
         with pytest.raises(StreamReset, match="was closed"):
             await tunnel.send(b"late")
+
+
+@pytest.mark.parametrize("form", ["tunnel", "stream"])
+async def test_what_waits_for_a_slow_reader_arrives(form, soon):
+    """A second is for the peer to end its side, and not for what it has not made room for."""
+    octets = random.Random(4).randbytes(1_000_000)
+    heard = []
+
+    async def slow(tunnel):
+        await asyncio.sleep(5 * SOON_S)
+        async for data in tunnel:
+            heard.append(data)
+            if len(heard) < 4:
+                await asyncio.sleep(2 * SOON_S)
+
+    async with serve(host="127.0.0.1", port=0, tunnels={"t": slow}) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Session(f"http://127.0.0.1:{port}", http="h2") as session:
+            tunnel = await session.tunnel("t")
+            if form == "tunnel":
+                tunnel.send_nowait(octets)
+                await tunnel.close()
+            else:
+                stream = tunnel.stream()
+                stream.write(octets)
+                stream.close()
+    assert b"".join(heard) == octets
+
+
+@pytest.mark.parametrize("form", ["tunnel", "stream"])
+async def test_a_closed_tunnel_takes_no_octets_for_ever(form):
+    """The peer has `close_timeout` to end its side of what was closed; the session lives on."""
+    ended = asyncio.get_running_loop().create_future()
+
+    async def endless(tunnel):
+        try:
+            while True:
+                await tunnel.send(bytes(10_000))
+        except StreamReset as error:
+            ended.set_result(error.error_code)
+
+    async with serve(host="127.0.0.1", port=0, tunnels={"t": endless}) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Session(f"http://127.0.0.1:{port}", http="h2", close_timeout=0.3) as session:
+            tunnel = await session.tunnel("t")
+            if form == "tunnel":
+                async with tunnel:
+                    assert await tunnel.recv()
+            else:
+                tunnel.stream().close()
+            assert await asyncio.wait_for(ended, 5) == CANCEL
+            assert session.connected
 
 
 @pytest.mark.parametrize("kind", ["tunnel", "response", "answered upload"])

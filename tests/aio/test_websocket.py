@@ -716,3 +716,27 @@ async def test_reads_nested_in_a_read_do_not_mix(clear):
                 while len(got) < 3:
                     await asyncio.sleep(0.01)
     assert got == [("/a", "outer"), ("/b", "inner"), ("/a", "next")]
+
+
+async def test_a_reader_that_is_never_done_keeps_nothing_that_it_took():
+    came = asyncio.Event()
+    kept = asyncio.get_running_loop().create_future()
+
+    async def handler(ws):
+        await came.wait()
+        for number in range(3000):
+            assert await ws.recv() == f"message {number}"
+        (waiting,) = [x for x in gc.get_objects() if type(x) is list and "message 3999" in x]
+        kept.set_result((len(waiting), "message 7" in waiting, "message 2990" in waiting))
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}") as ws:
+            for number in range(4000):
+                await ws.send(f"message {number}")
+            await (await ws.ping())
+            came.set()
+            places, first, last = await kept
+    assert places <= 2 * 2 * 1000  # a message and its credit, and as much again of what was taken
+    assert not first
+    assert not last

@@ -7,6 +7,7 @@ origin needs it is remembered by the event loop for a while.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -118,7 +119,8 @@ async def open_upgraded(session: Session, wanted: Wanted) -> WebSocket:
     wanted.make(wire, 1, request)
     if session._keeper is not None:
         session._keeper.add(wire)
-    async with dialling(hub, session._way.place):
+    turn = dialling(hub, session._way.place) if session._in_turn else contextlib.nullcontext()
+    async with turn:
         await _upgrade(session, hub, wire)
     return wanted.ws
 

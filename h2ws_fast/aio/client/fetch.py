@@ -88,7 +88,8 @@ class Fetch:
         # The session is being closed: it may still come to its end.
         pass
 
-    def _give_up(self) -> None:
+    def _give_up(self) -> bool:
         # The session is closed: reset, unless somebody waits for the response or reads it.
         if self.future.done() and not self.receiving.awaited:
             self.receiving.abort()
+        return False

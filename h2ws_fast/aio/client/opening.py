@@ -127,7 +127,7 @@ class Opening:
             await self.future
         except asyncio.CancelledError as error:
             reset(self.wire, self.stream_id, CANCEL)
-            raise error from self._refusal()
+            raise error from self._refusal(False)
 
     def feed(self, event: Any) -> None:
         """An event of the stream."""
@@ -138,7 +138,7 @@ class Opening:
         elif kind is Responded:
             self.response = Response.received(event, None, None)
             if event.ended:
-                self._refused()
+                self._refused(True)
         elif kind is Data:
             self.wire.conn.consumed(event.stream_id, event.credit)
             self.wire.touch()
@@ -146,26 +146,26 @@ class Opening:
                 self.body.append(event.data[: MAX_REFUSAL - self.size])
                 self.size += len(event.data)
                 if self.size >= MAX_REFUSAL:
-                    self._refused()
+                    self._refused(False)
                     reset(self.wire, self.stream_id, CANCEL)  # it may be without end
         elif kind is Ended:
-            self._refused()
+            self._refused(True)
         elif kind is Reset:
             if self.response is not None:
-                self._refused()
+                self._refused(False)
             else:
                 error = StreamReset(event.error_code, event.reason, event.retryable)
                 self._finish(error)
 
-    def _refusal(self) -> InvalidStatus | None:
+    def _refusal(self, whole: bool) -> InvalidStatus | None:
         # What the server has said so far, if it was a refusal.
         if self.response is None:
             return None
         self.response.body = b"".join(self.body)
-        return InvalidStatus(self.response)
+        return InvalidStatus(self.response, whole)
 
-    def _refused(self) -> None:
-        self._finish(self._refusal())
+    def _refused(self, whole: bool) -> None:
+        self._finish(self._refusal(whole))
 
     def _finish(self, error: BaseException | None) -> None:
         if self.future.done():

@@ -109,6 +109,10 @@ class Session(Opener):
     `proxy_ssl_shutdown_timeout` concern TLS with the proxy.
     """
 
+    _in_turn = (
+        True  # RFC 6455 section 4.1: one handshake over HTTP/1.1 with a server after the other
+    )
+
     def __init__(
         self,
         uri_: str,
@@ -523,14 +527,18 @@ class Session(Opener):
         authority: str,
         *,
         headers: HeadersLike | None = None,
+        priority: str | None = None,
         open_timeout: float | None = None,
     ) -> Tunnel:
         """Have the server dial a TCP connection to `host:port`: a CONNECT without `:protocol`.
 
-        The server is a proxy for it, as `serve(connect=Dialer(...))` makes one. Raises as
-        `websocket`; an InvalidStatus may say why in its response's `proxy-status` (RFC 9209).
+        The server is a proxy for it, as `serve(connect=Dialer(...))` makes one. `priority` as in
+        `tunnel`. Raises as `websocket`; an InvalidStatus may say why in its response's
+        `proxy-status` (RFC 9209).
         """
         fields = [(":method", "CONNECT"), (":authority", authority), *fields_of(headers)]
+        if priority is not None:
+            fields.append(("priority", priority))
         request = Request("", fields[2:], method="CONNECT", scheme="", authority=authority)
         return await self._tunnel(request, fields, open_timeout)
 

@@ -8,7 +8,7 @@ import ssl as ssl_module
 from typing import Any
 
 from ...errors import ConnectionTerminated, InvalidProxyMessage, LocalProtocolError
-from ..protocol import limit_unsent
+from ..kernel_queue import limit_unsent
 from ..tunnel import Tunnel
 from ..uri import Target
 from .forward import Landing, connect_request

@@ -26,8 +26,8 @@ class Answer:
 
     Send `octets`, then feed `receive` until it returns True. Then the answer is there: `switched`
     says whether the protocol changed; if so `fields` are those of the answer and `rest` takes what
-    came behind it, otherwise `refusal()` is the whole of it. Raises ValueError for a request that
-    HTTP/1.1 cannot carry.
+    came behind it, otherwise `refusal()` is the answer, and `whole` says whether all of its body is
+    kept. Raises ValueError for a request that HTTP/1.1 cannot carry.
     """
 
     __slots__ = (
@@ -40,6 +40,7 @@ class Answer:
         "octets",
         "response",
         "switched",
+        "whole",
     )
 
     def __init__(self, method: str, target: str, fields: Iterable[tuple[str, str]]) -> None:
@@ -50,6 +51,7 @@ class Answer:
         self.fields: list[tuple[bytes, bytes]] = []
         self.response: Response | None = None
         self.switched = False
+        self.whole = False
         self._exchange = h11.Connection(h11.CLIENT, MAX_REFUSAL)
         try:
             asked = h11.Request(
@@ -124,4 +126,5 @@ class Answer:
                 if self._size >= MAX_REFUSAL:
                     return True
             else:
-                return isinstance(event, h11.EndOfMessage)
+                self.whole = isinstance(event, h11.EndOfMessage)
+                return self.whole

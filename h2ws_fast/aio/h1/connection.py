@@ -48,7 +48,8 @@ class H1Connection(H1Reader):
     `scheme` is "http" or "https". `upgrades`: requests to upgrade to one of these tokens (in lower
     case) come as `Requested` with that protocol, and wait for `accept_websocket` or `respond`; other
     tokens are ignored, as RFC 9110 section 7.8 allows. `ignoring`: so is one for a WebSocket that
-    Connection does not name, which is refused otherwise. `on_upgrade(octets, conn, early)` is told
+    Connection does not name, which is refused otherwise. `methods`: those of such requests, but for
+    WebSockets'; an extended CONNECT keeps none, and no body either way. `on_upgrade(octets, conn, early)` is told
     when a request becomes something else: write `octets`, go on with `conn`, and let it receive
     `early` first.
     """

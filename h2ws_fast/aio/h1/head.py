@@ -56,6 +56,11 @@ class Gathering:
     def __len__(self) -> int:
         return len(self.octets)
 
+    @property
+    def blank(self) -> bool:
+        """Has nothing come but empty lines?"""
+        return not self.octets.strip(b"\r\n")
+
     def add(self, data: bytes) -> None:
         """More octets came."""
         self.octets += data

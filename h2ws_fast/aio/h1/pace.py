@@ -12,6 +12,7 @@ from ...engine.constants import NEVER
 from ...engine.h1 import Upgraded
 from ...engine.octets import Octets
 from ..protocol import Wire
+from .bypass import bypass
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: close() sends RST
 
@@ -21,21 +22,35 @@ MAX_UNREAD = 262144  # octets of whole messages that wait: as many as the window
 class PacedWire(Wire):
     """A Wire that may carry HTTP/1.1. Set `watched` where it does."""
 
-    __slots__ = ("held", "left")
+    __slots__ = ("bypass", "held", "left")
 
     def __init__(self, hub, conn, write_high):
         super().__init__(hub, conn, write_high)
         self.held = False  # the transport does not read now
         self.left = False  # this side of the transport was ended
+        self.bypass = None  # how a tunnel reads and writes over plain TCP
 
     @property
     def http_version(self):
         """What is spoken: "2" or "1.1"."""
         return "1.1" if self.watched else "2"
 
-    # Behind a proxy's 101 octets pass without what a Wire does for all others. With reads that are
-    # `bytes` at once it takes 5800 instructions a message there and back, from a tunnel over HTTP/2
-    # to one over HTTP/1.1; otherwise 9200.
+    def become(self, conn):
+        """See `Wire.become`."""
+        Wire.become(self, conn)
+        if type(conn) is Octets and self.transport is not None and self.bypass is None:
+            self.bypass = bypass(self, self.held)
+
+    def connection_lost(self, exc):
+        passed = self.bypass
+        if passed is not None:
+            self.bypass = None
+            passed.leave()
+        Wire.connection_lost(self, exc)
+
+    # Behind a proxy's 101 octets pass without what a Wire does for all others. With that, and with
+    # `bypass`, it takes 4100 instructions a message there and back, from a tunnel over HTTP/2 to one
+    # over HTTP/1.1; otherwise 9200.
 
     def _rests(self):
         conn = self.conn
@@ -52,7 +67,10 @@ class PacedWire(Wire):
             if data is not None:
                 self.touched = False
                 try:
-                    self.transport.write(data)
+                    if self.bypass is not None:
+                        self.bypass.write(data)
+                    else:
+                        self.transport.write(data)
                 except (OSError, RuntimeError) as error:
                     self._write_failed(error)
                 if not self._rests():
@@ -97,7 +115,12 @@ class PacedWire(Wire):
                 self.hub.loop.call_later(self.patience_s(), self._end_both)
         if held != self.held:
             self.held = held
-            if held:
+            if self.bypass is not None:
+                if held:
+                    self.bypass.pause()
+                else:
+                    self.bypass.resume()
+            elif held:
                 transport.pause_reading()
             else:
                 transport.resume_reading()

@@ -1,12 +1,15 @@
 from typing import Any
 
 from ..protocol import Hub, Wire
+from .bypass import Bypass
 
 MAX_UNREAD: int
+RESET_ON_CLOSE: bytes
 
 class PacedWire(Wire):
     held: bool
     left: bool
+    bypass: Bypass | None
     def __init__(self, hub: Hub, conn: Any, write_high: int) -> None: ...
     @property
     def http_version(self) -> str: ...

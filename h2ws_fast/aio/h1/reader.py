@@ -18,13 +18,7 @@ from ...engine.buffers import Pool
 from ...engine.constants import CANCEL, NO_ERROR
 from ...engine.endpoint import Endpoint
 from ...engine.events import Drained, Ended, Requested, Reset, Terminated, Trailers
-from ...engine.handshake import (
-    has_token,
-    read_offers,
-    read_upgrade,
-    split_list,
-    values_of,
-)
+from ...engine.handshake import has_token, read_offers, read_upgrade, split_list, values_of
 from ...engine.headers import MalformedMessage, read_request
 from .chunks import MAX_CHUNK_LINE, ChunkGuard
 from .head import Gathering, InvalidHead, check_framing, read_fields
@@ -48,6 +42,7 @@ DROP = 3  # nobody wants them any more
 OVER = 4
 
 WEBSOCKET = frozenset(("websocket",))
+GET = frozenset((b"GET",))
 
 Fields = list[tuple[bytes, bytes]]
 OnUpgrade = Callable[[bytes, Endpoint, bytes], None]
@@ -87,6 +82,7 @@ class H1Reader(Endpoint):
         "_key",
         "_last",
         "_limits",
+        "_methods",
         "_notify",
         "_now",
         "_offered",
@@ -119,6 +115,7 @@ class H1Reader(Endpoint):
         *,
         upgrades: Container[str] = WEBSOCKET,
         ignoring: bool = False,
+        methods: Container[bytes] = GET,
         pool: Pool | None = None,
     ) -> None:
         self._limits = limits
@@ -126,6 +123,7 @@ class H1Reader(Endpoint):
         self._on_upgrade = on_upgrade
         self._upgrades = upgrades
         self._ignoring = ignoring
+        self._methods = methods
         self._pool = pool
         self.terminated = False
         self._phase = HEAD
@@ -185,7 +183,9 @@ class H1Reader(Endpoint):
         if self._phase == BODY:
             self._read_body(data)
         elif self._phase == HEAD or self._phase == AHEAD:
-            if self._phase == HEAD and self._stream_id and not self._gathering:
+            # Empty lines before a request are none of it (RFC 9112 section 2.2), and give no time.
+            begins = self._gathering.blank and data.strip(b"\r\n")
+            if self._phase == HEAD and self._stream_id and begins:
                 self._mark(self._limits.handshake_timeout_s)
             self._gathering.add(data)
         return self.events()
@@ -420,8 +420,7 @@ class H1Reader(Endpoint):
                 if token == "websocket":
                     if asked or not self._ignoring:
                         return token
-                elif asked and request.method == b"GET" and self._phase == AHEAD:
-                    # An extended CONNECT keeps neither the method nor a body.
+                elif asked and request.method in self._methods and self._phase == AHEAD:
                     return token
         return None
 

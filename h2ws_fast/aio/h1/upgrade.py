@@ -171,7 +171,7 @@ class Asking(Endpoint):
     def refused(self) -> InvalidStatus | None:
         """What the server has said so far, if it was a refusal."""
         refusal = self._answer.refusal()
-        return None if refusal is None else InvalidStatus(refusal)
+        return None if refusal is None else InvalidStatus(refusal, self._answer.whole)
 
     def _fail(self, error: BaseException) -> None:
         self.terminated = True

@@ -113,6 +113,7 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
                 self._upgraded,
                 upgrades=options.upgrades,
                 ignoring=options.ignoring,
+                methods=options.methods,
                 pool=self.hub.pool,
             )
             self.watched = True
@@ -252,13 +253,16 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
             return False
         return reset(self, stream_id, INTERNAL_ERROR)
 
+    @property
+    def full(self) -> bool:
+        """Are as many handlers at work as there may be streams?"""
+        most = self.server.options.settings.max_concurrent_streams
+        return self.http_version == "2" and self.handlers >= most
+
     def _may_begin(self, event: Any) -> bool:
         """May a handler work on this request? False: it was refused."""
         server = self.server
-        if (
-            self.handlers >= server.options.settings.max_concurrent_streams
-            and self.http_version == "2"
-        ):
+        if self.full:
             # CVE-2023-44487: as many handlers are at work as there may be streams, though some of
             # their streams are over. The request may be tried again when one of them has ended.
             self.conn.refuse(event.stream_id, "max_handlers")

@@ -158,7 +158,7 @@ class Dialer(Answering):
         self.refused += 1
         self._notices.write(
             "CONNECT %.200r was refused with %d: %s",
-            tunnel.request.authority,
+            tunnel.request.path or tunnel.request.authority,  # of NamedStreams the former says it
             refused.status,
             refused.error,
         )

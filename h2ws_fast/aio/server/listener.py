@@ -14,7 +14,8 @@ from ..._twins import warn_if_pure
 from ...engine.closing import check_close
 from ...engine.constants import NO_ERROR
 from ..keeper import Keeper
-from ..protocol import Hub, limit_unsent, running_hub
+from ..kernel_queue import limit_unsent
+from ..protocol import Hub, running_hub
 from ..state import State
 from ..websocket import WebSocket
 from .accepted import AcceptedWire

@@ -11,7 +11,7 @@ from ...engine.agreement import ServerPerMessageDeflateFactory
 from .. import tls
 from ..answering import Answering
 from ..arguments import check_seconds
-from ..h1.reader import WEBSOCKET
+from ..h1.reader import GET, WEBSOCKET
 from ..http import Request, Response
 from ..observer import Observer
 from ..tunnel import Tunnel
@@ -46,6 +46,7 @@ class CommonOptions:
     observer: Observer | None = None
     queue: tuple[int, int] = (0, 0)  # high and low mark of messages that wait
     ignoring = False  # an upgrade that is not asked for as it must be is ignored, not refused
+    methods: Container[bytes] = GET  # of requests over HTTP/1.1 that may be upgraded
     # Does who connects from this address say first for whom, by the PROXY protocol?
     introduced: Callable[[Any], bool] | None = None
 
