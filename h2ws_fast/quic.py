@@ -2,7 +2,8 @@
 
 `connect` and `serve`, `QuicConnectionProtocol` with `quic_event_received` and `create_stream`, the
 connection below it (`_quic`) and the events have the names and the shape that aioquic gives them:
-where UDP does not get through, a program goes on with these imports. Each stream of QUIC is an
+where UDP does not get through, a program goes on with these imports. What `connect` and `serve` are
+given is Session's and `h2ws_fast.serve`'s: a URI, and no QuicConfiguration. Each stream of QUIC is an
 extended CONNECT; its number goes with it in a field. Either end opens streams, of one direction too.
 
 What HTTP/2 cannot say: RST_STREAM ends both directions, so `reset_stream` and `stop_stream` of a
@@ -14,17 +15,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 from . import errors
-from .aio.bytestream import LIMIT, Reader, StreamTransport
 from .aio.client.session import Session
 from .aio.opener import Opener
 from .aio.server.server import Server
 from .aio.server.server import serve as serve_h2
 from .aio.server.session import ServerSession
+from .aio.stream_transport import LIMIT, Reader, StreamTransport
 from .aio.tunnel import Tunnel
 
 __all__ = [
@@ -43,6 +45,10 @@ __all__ = [
 TOKEN = "quic-stream"
 NUMBER = "quic-stream-id"
 MAX_NUMBER = 2**62 - 1
+MAX_CODE = 2**32 - 1
+# Numbers of streams may come in another order than they were taken in, by no more than this.
+MAX_DISORDER = 4 * 1024
+AGAIN_S = (0.01, 0.05, 0.25, 1.0)  # how long after a refusal a stream is asked for again
 
 StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
 
@@ -102,9 +108,12 @@ def is_unidirectional(stream_id: int) -> bool:
 class Channel(asyncio.Protocol):
     """One stream, from its first octet on: what is written before it is open waits."""
 
-    def __init__(self, connection: QuicConnection, stream_id: int) -> None:
+    def __init__(
+        self, connection: QuicConnection, stream_id: int, priority: str | None = None
+    ) -> None:
         self.connection = connection
         self.stream_id = stream_id
+        self.priority = priority
         self.transport: StreamTransport | None = None
         mine = connection._is_mine(stream_id)
         one_way = is_unidirectional(stream_id)
@@ -166,7 +175,9 @@ class Channel(asyncio.Protocol):
             self._close_at_the_end()
 
     def reset(self, error_code: int) -> None:
-        """End both directions."""
+        """End both directions. Raises ValueError for a code that HTTP/2 has no room for."""
+        if not 0 <= error_code <= MAX_CODE:
+            raise ValueError(f"an error code of HTTP/2 has 32 bits, this is none: {error_code}")
         self.sent_end = self.received_end = True
         self._reset = error_code
         if self.transport is not None:
@@ -216,6 +227,24 @@ class Channel(asyncio.Protocol):
         self.connection._look_whether_over()
 
 
+class Numbers:
+    """The numbers of streams that were taken."""
+
+    def __init__(self) -> None:
+        self._recent: set[int] = set()
+        self._highest = -1
+
+    def add(self, number: int) -> bool:
+        """Take one. False: it was taken before, or is so old that it may have been."""
+        if number in self._recent or number < self._highest - MAX_DISORDER:
+            return False
+        self._recent.add(number)
+        self._highest = max(self._highest, number)
+        if len(self._recent) > MAX_DISORDER:
+            self._recent = {n for n in self._recent if n >= self._highest - MAX_DISORDER}
+        return True
+
+
 class QuicConnection:
     """What a protocol has as `_quic`: streams by number."""
 
@@ -224,6 +253,8 @@ class QuicConnection:
         self._is_client = is_client
         self._channels: dict[int, Channel] = {}
         self._next = [0 if is_client else 1, 2 if is_client else 3]
+        self._taken = [Numbers(), Numbers()]  # the peer's, of each kind
+        self._behind: set[Channel] = set()  # for which the peer has no room yet
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
         self._gone = False
@@ -244,14 +275,25 @@ class QuicConnection:
         self._channel(stream_id).send(bytes(data), end_stream)
 
     def reset_stream(self, stream_id: int, error_code: int) -> None:
-        """End a stream in the middle."""
+        """End a stream in the middle. Raises ValueError for a code above 32 bits, and as
+        `send_stream_data`."""
         self._channel(stream_id).reset(error_code)
 
     def stop_stream(self, stream_id: int, error_code: int) -> None:
         """Ask the peer to send no more on a stream: here the same as `reset_stream`."""
         self._channel(stream_id).reset(error_code)
 
-    def _channel(self, stream_id: int) -> Channel:
+    def prioritize_stream(
+        self, stream_id: int, urgency: int = 3, incremental: bool = False
+    ) -> None:
+        """Have the octets of an open stream leave sooner or later than others: see
+        `Tunnel.prioritize`. Raises ValueError for a stream that is not open."""
+        channel = self._channels.get(stream_id)
+        if channel is None or channel.transport is None:
+            raise ValueError(f"stream {stream_id} is not open")
+        channel.transport.get_extra_info("tunnel").prioritize(urgency, incremental)
+
+    def _channel(self, stream_id: int, priority: str | None = None) -> Channel:
         channel = self._channels.get(stream_id)
         if channel is not None:
             return channel
@@ -259,27 +301,61 @@ class QuicConnection:
         if stream_id != self._next[one_way]:
             raise ValueError(f"there is no stream {stream_id}")
         self._next[one_way] += 4
-        channel = self._channels[stream_id] = Channel(self, stream_id)
+        channel = self._channels[stream_id] = Channel(self, stream_id, priority)
         task = asyncio.get_running_loop().create_task(self._open(channel))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return channel
 
     async def _open(self, channel: Channel) -> None:
+        # RFC 9000 section 4.6: beyond the peer's limit a stream waits.
         try:
-            tunnel = await self._opener.tunnel(TOKEN, headers={NUMBER: str(channel.stream_id)})
-        except (errors.H2WSError, TimeoutError) as error:
+            tunnel = await self._ask(channel)
+        except errors.H2WSError as error:
             lost = ConnectionResetError(str(error))
             lost.__cause__ = errors.StreamReset(getattr(error, "error_code", 0), str(error))
             channel.connection_lost(lost)
             return
         tunnel.transport(channel)
 
+    async def _ask(self, channel: Channel) -> Tunnel:
+        number = {NUMBER: str(channel.stream_id)}
+        delays = iter(AGAIN_S)
+        while True:
+            try:
+                return await self._opener.tunnel(
+                    TOKEN, headers=number, priority=channel.priority, open_timeout=math.inf
+                )
+            except errors.StreamReset as error:
+                # RFC 9113 section 8.7: it was not processed, and the peer may have room soon.
+                delay = next(delays, None) if error.retryable else None
+                if delay is None:
+                    raise
+                await asyncio.sleep(delay)
+            except errors.NoAvailableStreams:
+                if self._opener._live().conn.draining:
+                    raise  # there will never be one
+                # A client's session waits by itself, a server's does not.
+                self._behind.add(channel)
+                ends = [
+                    each.over
+                    for each in self._channels.values()
+                    if self._is_mine(each.stream_id) and each not in self._behind
+                ]
+                if not ends:
+                    raise
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._behind.discard(channel)
+
     async def _take(self, tunnel: Tunnel) -> None:
         # A stream of the peer. Its number is the peer's to choose, once.
         text = tunnel.request.headers.get(NUMBER, "")
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
-        if not 0 <= number <= MAX_NUMBER or self._is_mine(number) or number in self._channels:
+        if not 0 <= number <= MAX_NUMBER or self._is_mine(number):
+            tunnel.abort()
+            return
+        if not self._taken[is_unidirectional(number)].add(number):
             tunnel.abort()
             return
         channel = self._channels[number] = Channel(self, number)
@@ -399,11 +475,14 @@ class QuicConnectionProtocol:
         self.quic_event_received(event)
 
     async def create_stream(
-        self, is_unidirectional: bool = False
+        self, is_unidirectional: bool = False, *, priority: str | None = None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Open a stream. Of one that goes in one direction the reader is at its end."""
+        """Open a stream. Of one that goes in one direction the reader is at its end.
+
+        `priority` is the field of RFC 9218 ("u=1"); `_quic.prioritize_stream` changes it.
+        """
         stream_id = self._quic.get_next_available_stream_id(is_unidirectional)
-        self._quic._channel(stream_id)
+        self._quic._channel(stream_id, priority)
         reader, writer = self._streams(stream_id)
         if is_unidirectional:
             reader.feed_eof()
@@ -426,7 +505,8 @@ class QuicConnectionProtocol:
         """Return at once: `connect` has waited."""
 
     def close(self, error_code: int = 0, reason_phrase: str = "") -> None:
-        """End the connection; `await wait_closed()` then."""
+        """End the connection; `await wait_closed()` then. HTTP/2 tells the peer neither the code nor
+        the reason: `ConnectionTerminated` has 0 and "" always."""
         opener: Any = self._quic._opener
         if self._quic._closing is None:
             self._quic._closing = self._loop.create_task(opener.close())

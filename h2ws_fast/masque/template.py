@@ -49,6 +49,28 @@ def check_target(host: str, port: str | int) -> tuple[str, int]:
     return host, int(text)
 
 
+def _taken_apart(operator: str, names: list[str]) -> str:
+    # The pattern of what an expression becomes. Variables but ours may be undefined: RFC 6570
+    # section 3.2.1 leaves them out, with what would stand between them and others.
+    first, between = map(re.escape, OPERATORS[operator])
+    ours = [at for at, name in enumerate(names) if name in VARIABLES]
+    values = []
+    for name in names:
+        value = "[^/?#&,]*"
+        if name in VARIABLES:
+            value = f"(?P<{name}>{value})"
+        # RFC 6570 sections 3.2.8 and 3.2.9: these name the variable, too.
+        values.append(f"{re.escape(name)}={value}" if operator else value)
+    if not ours:
+        one = f"(?:{'|'.join(values)})"
+        return f"(?:{first}{one}(?:{between}{one}){{0,{len(names) - 1}}})?"
+    pattern = first + "".join(f"(?:{value}{between})?" for value in values[: ours[0]])
+    pattern += values[ours[0]]
+    for at in range(ours[0] + 1, len(names)):
+        pattern += f"{between}{values[at]}" if at in ours else f"(?:{between}{values[at]})?"
+    return pattern
+
+
 class UriTemplate:
     """A template of a UDP proxy, with both `target_host` and `target_port`.
 
@@ -83,16 +105,8 @@ class UriTemplate:
             pattern += self._literal(self._path[at : expression.start()])
             at = expression.end()
             operator, names = self._names(expression[1])
-            first, between = OPERATORS[operator]
-            parts = []
-            for name in names:
-                seen.append(name)
-                value = "[^/?#&,]*"
-                if name in VARIABLES:
-                    value = f"(?P<{name}>{value})"
-                # RFC 6570 sections 3.2.8 and 3.2.9: these name the variable, too.
-                parts.append(f"{re.escape(name)}={value}" if operator else value)
-            pattern += re.escape(first) + re.escape(between).join(parts)
+            seen += names
+            pattern += _taken_apart(operator, names)
         pattern += self._literal(self._path[at:])
         for name in VARIABLES:
             if seen.count(name) != 1:

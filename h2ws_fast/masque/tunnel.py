@@ -10,6 +10,7 @@ from typing import Any
 from ..aio.client.session import Session
 from ..aio.http import HeadersLike, Response, fields_of
 from ..aio.tunnel import Tunnel
+from ..aio.uri import Target, parse
 from ..engine.capsules import CapsuleReader, udp_datagram
 from ..errors import StreamClosed, StreamReset
 from .fields import CAPSULE_PROTOCOL
@@ -130,6 +131,7 @@ async def connect_udp(
     *,
     template: str | None = None,
     headers: HeadersLike | None = None,
+    priority: str | None = None,
     open_timeout: float | None = None,
     max_waiting: int = 65536,
 ) -> UdpTunnel:
@@ -138,6 +140,7 @@ async def connect_udp(
     `template` is the proxy's URI template, of the session's own origin, or the path of one; by
     default "/.well-known/masque/udp/{target_host}/{target_port}/". `host` is a name or an address,
     IPv6 without brackets; the proxy resolves it. `max_waiting`: octets that `send_nowait` lets wait.
+    `priority` is as `Session.tunnel` has it; `udp.tunnel.prioritize` changes it.
 
     Raises ValueError for targets and templates that make no sense, before anything is sent, and
     otherwise as `Session.websocket`: an InvalidStatus may say why in its response's `proxy-status`
@@ -145,12 +148,21 @@ async def connect_udp(
     """
     made = UriTemplate(DEFAULT_PATH if template is None else template)
     own = session.target
-    if made.scheme and (made.scheme, made.authority.lower()) != (own.scheme, own.authority.lower()):
+    if made.scheme and not _is_of(made, own):
         raise ValueError(f"the session leads to {own.scheme}://{own.authority}, not to {template}")
     path = made.expand(host, port)
     fields = [CAPSULE_PROTOCOL, *fields_of(headers)]
-    tunnel = await session.tunnel(TOKEN, path, headers=fields, open_timeout=open_timeout)
+    tunnel = await session.tunnel(
+        TOKEN, path, headers=fields, priority=priority, open_timeout=open_timeout
+    )
     return UdpTunnel(tunnel, host, port, max_waiting)
+
+
+def _is_of(template: UriTemplate, own: Target) -> bool:
+    # An origin may be written with its scheme's own port, as RFC 9298 section 2 has it, or without.
+    found = parse(f"{template.scheme}://{template.authority}")
+    known = (template.scheme, found.authority) == (own.scheme, own.authority)
+    return known and "@" not in template.authority
 
 
 class UdpTransport(asyncio.DatagramTransport):
