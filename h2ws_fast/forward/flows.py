@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..aio.server.notices import Notices
 from ..errors import H2WSError, InvalidStatus
 from ..masque.tunnel import UdpTunnel, connect_udp
 from .counts import Counts
@@ -61,6 +63,7 @@ class Flows:
         self._idle_timeout = idle_timeout
         self._flows: dict[Any, Flow] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # of those that are being ended, too
+        self._notices = Notices(logger, logging.WARNING, time.monotonic)
         self._loop = asyncio.get_running_loop()
 
     def __len__(self) -> int:
@@ -160,7 +163,8 @@ class Flows:
                 counts.open -= 1
         except (OSError, H2WSError) as error:
             counts.failed += 1
-            logger.warning("UDP to %s: %s", authority_of(flow.host, flow.port), words(error))
+            target = authority_of(flow.host, flow.port)
+            self._notices.write("UDP to %s: %s", target, words(error))
 
     async def _open(self, flow: Flow) -> UdpTunnel:
         try:
@@ -174,8 +178,9 @@ class Flows:
         return await self._connect(flow)
 
     async def _connect(self, flow: Flow) -> UdpTunnel:
-        session = await self.link.session()
-        return await connect_udp(session, flow.host, flow.port, headers=self.link.headers)
+        return await self.link.open(
+            lambda session: connect_udp(session, flow.host, flow.port, headers=self.link.headers)
+        )
 
     async def close(self) -> None:
         """End all of them."""

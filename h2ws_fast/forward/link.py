@@ -6,18 +6,21 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, TypeAlias, TypeVar
 
 from ..aio.client.reconnect import STABLE_S, backoff
 from ..aio.client.session import Session
 from ..aio.tunnel import Tunnel
-from ..errors import H2WSError
+from ..errors import ConnectionTerminated, H2WSError, NoAvailableStreams, StreamReset
 
 __all__ = ["Link", "Unavailable", "words"]
 
 logger = logging.getLogger("h2ws_fast.forward")
 
+T = TypeVar("T")
+
+AGAIN_S = 0.1  # the first delay before a stream that was refused is asked for again
 
 # Called as (number, session) for each connection.
 Attendant: TypeAlias = Callable[[int, Session], Coroutine[Any, Any, None]]
@@ -33,12 +36,15 @@ def words(error: BaseException) -> str:
 
 
 class Watched(Session):
-    """A Session that tells when it takes no more streams."""
+    """A Session that tells when it takes no more streams, and whether any were open then."""
 
     left: asyncio.Event
+    idle = False
 
     def _goaway(self) -> None:
-        self.left.set()
+        if not self.left.is_set():
+            self.idle = self.stats().get("open_streams") == 0
+            self.left.set()
 
 
 class Link:
@@ -46,8 +52,9 @@ class Link:
 
     Each is made again when it is gone or the server takes no more streams on it: at once the first
     time, and after delays that are random and grow where that fails, or lasts for less than half a
-    minute. What is open on a connection
-    that was replaced goes on until it ends. `arguments` are those of `Session`; `connections` stripes
+    minute. One that lasted longer and on which nothing was open when the server left it, as servers
+    do with what nobody uses, is made again when it is asked for; with an attendant at once, too.
+    What is open on a connection that was replaced goes on until it ends. `arguments` are those of `Session`; `connections` stripes
     what is forwarded over several. `delays()` gives the delays in seconds.
     """
 
@@ -67,6 +74,8 @@ class Link:
         self._sessions: list[Watched | None] = [None] * connections
         self._turn = 0
         self._changed = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._asking = 0
         self._attendants: list[Attendant] = []
         self._attending: dict[int, list[asyncio.Task[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -110,6 +119,7 @@ class Link:
         `number` counts the connections from 0; one that takes the place of another has its number.
         """
         self._attendants.append(attendant)
+        self._wanted.set()
         for number, session in enumerate(self._sessions):
             if session is not None:
                 self._start(attendant, number, session)
@@ -150,15 +160,20 @@ class Link:
             finally:
                 for wait in waits:
                     wait.cancel()
-            # A server that takes connections and ends each is none that is back.
-            if time() - begun >= STABLE_S:
-                delays = self._again()
-            delay = next(delays)
-            logger.warning("a connection to the server is gone: again in %.1f s", delay)
             self._sessions[number] = None
             for task in self._attending.pop(number, ()):
                 task.cancel()
             self._retire(session)
+            # A server that takes connections and ends each is none that is back.
+            lasted = time() - begun >= STABLE_S
+            if lasted:
+                delays = self._again()
+            if lasted and session.idle:
+                logger.info("the server has ended a connection that nobody used")
+                await self._wanted.wait()
+                continue
+            delay = next(delays)
+            logger.warning("a connection to the server is gone: again in %.1f s", delay)
             await asyncio.sleep(delay)
 
     def _again(self) -> Iterator[float]:
@@ -192,8 +207,21 @@ class Link:
     async def session(self) -> Session:
         """The connection whose turn it is; wait for one for `patience` seconds, then raise
         Unavailable."""
+        return await self._session(asyncio.get_running_loop().time() + self._patience)
+
+    async def _session(self, due: float) -> Session:
+        self._asking += 1
+        self._wanted.set()  # those that nobody used are made again
+        try:
+            return await self._next(due)
+        finally:
+            self._asking -= 1
+            if not self._asking and not self._attendants:
+                self._wanted.clear()
+
+    async def _next(self, due: float) -> Session:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout_at(due):
                 while True:
                     for _ in self._sessions:
                         self._turn = (self._turn + 1) % len(self._sessions)
@@ -204,20 +232,41 @@ class Link:
                     await self._changed.wait()
         raise Unavailable("there is no connection to the server")
 
+    async def open(self, ask: Callable[[Session], Awaitable[T]]) -> T:
+        """What `ask(session)` opens on the connection whose turn it is.
+
+        It is asked for again where the server has provably processed nothing of it (RFC 9113
+        section 8.7), since it had left or refused the stream, within `patience` seconds. Raises what
+        `session` and `ask` do.
+        """
+        time = asyncio.get_running_loop().time
+        due = time() + self._patience
+        delay = AGAIN_S
+        while True:
+            session = await self._session(due)
+            try:
+                return await ask(session)
+            except (NoAvailableStreams, ConnectionTerminated, StreamReset) as error:
+                # Of the former two nothing was sent.
+                lost = isinstance(error, StreamReset) and not error.retryable
+                if lost or time() + delay >= due:
+                    raise
+            if session.connected:  # it refuses; elsewhere there is another, or there will be
+                await asyncio.sleep(delay)
+                delay *= 2
+
     async def connect_tcp(self, authority: str) -> Tunnel:
-        """Have the server connect to a TCP port: see `session`, and `Session.connect_tcp`.
+        """Have the server connect to a TCP port: see `open`, and `Session.connect_tcp`.
 
         What it has in `authorization` is said as a proxy reads it, too.
         """
         known = [value for name, value in self.headers if name.lower() == "authorization"]
         fields = [*self.headers, *(("proxy-authorization", value) for value in known)]
-        session = await self.session()
-        return await session.connect_tcp(authority, headers=fields)
+        return await self.open(lambda session: session.connect_tcp(authority, headers=fields))
 
     async def tunnel(self, token: str, path: str) -> Tunnel:
-        """Open a tunnel to the server by a token: see `session`, and `Session.tunnel`."""
-        session = await self.session()
-        return await session.tunnel(token, path, headers=self.headers)
+        """Open a tunnel to the server by a token: see `open`, and `Session.tunnel`."""
+        return await self.open(lambda session: session.tunnel(token, path, headers=self.headers))
 
     @property
     def connected(self) -> int:

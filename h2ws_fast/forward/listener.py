@@ -7,41 +7,58 @@ import asyncio
 import contextlib
 import logging
 import socket
-import struct
+import time
 from collections.abc import Coroutine
 from typing import Any
 
+from ..aio.h1.pace import RESET_ON_CLOSE
+from ..aio.server.dialer import keep_alive
+from ..aio.server.notices import Notices
+from ..aio.tunnel import Tunnel
 from ..errors import H2WSError
+from .bound import bound
 from .counts import Counts
 from .link import words
 
-__all__ = ["Listener"]
+__all__ = ["HALF_CLOSED_S", "MAX_CONNECTIONS", "Listener"]
 
 logger = logging.getLogger("h2ws_fast.forward")
 
+# Who has lost its power, or never ends its side, has a place among so many.
+MAX_CONNECTIONS = 1024
+HALF_CLOSED_S = 300.0
+
 
 class Listener(abc.ABC):
-    """Accepts connections, each in a task of its own, until it is closed."""
+    """Accepts connections, each in a task of its own, until it is closed.
 
-    def __init__(self, counts: Counts | None = None) -> None:
+    There are at most `max_connections` at once; further ones are reset, and counted as failed and
+    turned away. Those of which one side has ended, and where nothing came for `half_closed_timeout`
+    seconds since (None: never), are reset as well. Clients that are gone are found out by TCP's
+    keepalive.
+    """
+
+    def __init__(
+        self,
+        counts: Counts | None = None,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        half_closed_timeout: float | None = HALF_CLOSED_S,
+    ) -> None:
         self.counts = Counts() if counts is None else counts
+        self.max_connections = max_connections
+        self.half_closed_timeout = half_closed_timeout
+        self.notices = Notices(logger, logging.WARNING, time.monotonic)
+        self._served = 0
         self.sockets: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def listen(self, host: str, port: int) -> int:
         """Begin; return the port. Raises OSError."""
-        family, kind, proto, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, proto)
+        listener = bound(socket.SOCK_STREAM, host, port)
         try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:  # 0.0.0.0 is not meant where :: is said
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind(address)
             listener.listen(256)
-            listener.setblocking(False)
         except BaseException:
             listener.close()
             raise
@@ -65,24 +82,32 @@ class Listener(abc.ABC):
                 sock, _ = await loop.sock_accept(listener)
             except OSError as error:
                 # Of descriptors there are none left, or the client went away at once.
-                logger.warning("accepting failed: %s", error)
+                self.notices.write("accepting failed: %s", error)
                 await asyncio.sleep(0.1)
                 continue
             self._spawn(self._serve(sock))
 
     async def _serve(self, sock: socket.socket) -> None:
         counts = self.counts
+        self._served += 1
         try:
+            if self._served > self.max_connections:
+                counts.turned_away += 1
+                raise ConnectionRefusedError("the port has as many connections as it may have")
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keep_alive(sock)
             await self._forward(sock)
         except (OSError, EOFError, H2WSError) as error:
             counts.failed += 1
             self._failed(error)
             with contextlib.suppress(OSError):  # the client is told at once: TCP is reset
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         finally:
+            self._served -= 1
             sock.close()
+
+    async def _carry(self, tunnel: Tunnel, sock: socket.socket) -> None:
+        await self.counts.carry(tunnel, sock, self.half_closed_timeout)
 
     @abc.abstractmethod
     async def _forward(self, sock: socket.socket) -> None:
@@ -93,7 +118,7 @@ class Listener(abc.ABC):
         return type(self).__name__
 
     def _failed(self, error: Exception) -> None:
-        logger.warning("%s: %s", self, words(error))
+        self.notices.write("%s: %s", self, words(error))
 
     def stop(self) -> None:
         """Stop listening; what is open goes on."""

@@ -7,6 +7,8 @@ import asyncio
 import socket
 from typing import Any
 
+from .bound import bound
+
 __all__ = ["Packets"]
 
 PACKET = 65536
@@ -23,17 +25,7 @@ class Packets(abc.ABC):
 
     def bind(self, host: str, port: int) -> int:
         """Begin; return the port. Raises OSError."""
-        family, kind, proto, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, kind, proto)
-        try:
-            sock.setblocking(False)
-            sock.bind(address)
-        except BaseException:
-            sock.close()
-            raise
-        self._sock = sock
+        sock = self._sock = bound(socket.SOCK_DGRAM, host, port)
         self._loop.add_reader(sock.fileno(), self._readable)
         return int(sock.getsockname()[1])
 

@@ -19,7 +19,7 @@ from ..aio.tunnel import Tunnel
 from ..errors import H2WSError, StreamReset
 from .counts import Counts
 from .lease import ACCEPTED, LISTENING_ON, Lease
-from .listener import Listener
+from .listener import HALF_CLOSED_S, Listener
 from .rules import PortRange, authority_of
 
 __all__ = ["Ports"]
@@ -39,25 +39,19 @@ class Port(Listener):
     """One port, and who takes its connections: the holders of its leases, in turn."""
 
     def __init__(self, ports: Ports, client: Hashable) -> None:
-        super().__init__(ports.counts)
+        super().__init__(
+            ports.counts,
+            max_connections=ports.max_connections,
+            half_closed_timeout=ports.half_closed_timeout,
+        )
+        self.notices = ports.notices
         self.client = client
         self.number = 0
         self.holders: dict[int, Held] = {}
-        self._ports = ports
         self._turn = 0
-        self._served = 0
 
     async def _forward(self, sock: socket.socket) -> None:
-        if self._served >= self._ports.max_connections:
-            self._ports.turned_away += 1
-            raise ConnectionRefusedError("the port has as many connections as it may have")
-        self._served += 1
-        try:
-            # Who has lost its power, or never ends its side, has a place among so many.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            await self.counts.carry(await self._open(), sock, self._ports.half_closed_timeout)
-        finally:
-            self._served -= 1
+        await self._carry(await self._open(), sock)
 
     async def _open(self) -> Tunnel:
         self._turn += 1
@@ -72,7 +66,7 @@ class Port(Listener):
         raise failure
 
     def _failed(self, error: Exception) -> None:
-        self._ports.notices.write("a connection to a client's port failed: %r", error)
+        self.notices.write("a connection to a client's port failed: %r", error)
 
     def join(self, held: Held) -> None:
         """Take a lease; an older one of the same number is over."""
@@ -114,7 +108,7 @@ class Ports(Answering):
         max_listeners: int = 64,
         max_listeners_per_client: int = 16,
         max_connections: int = 256,
-        half_closed_timeout: float | None = 300.0,
+        half_closed_timeout: float | None = HALF_CLOSED_S,
         client: Callable[[Request], Hashable] = by_address,
     ) -> None:
         if isinstance(allow, str):
@@ -122,7 +116,6 @@ class Ports(Answering):
         self.max_connections = max_connections
         self.half_closed_timeout = half_closed_timeout
         self.counts = Counts()
-        self.turned_away = 0
         self.notices = Notices(logger, logging.INFO, time.monotonic)
         self._allowed = [PortRange.parse(text) for text in allow]
         self._client = client
@@ -146,7 +139,7 @@ class Ports(Answering):
             "refused": self._refused,
             "accepted": counts.opened,
             "failed": counts.failed,
-            "turned_away": self.turned_away,
+            "turned_away": counts.turned_away,
             "to_clients": sent,
             "from_clients": received,
         }

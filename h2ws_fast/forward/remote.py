@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from ..aio.client.reconnect import backoff
 from ..aio.client.session import Session
 from ..aio.http import Request
 from ..aio.server.dialer import Dialer
+from ..aio.server.notices import Notices
 from ..aio.server.targets import Refused
 from ..aio.tunnel import Tunnel
 from ..engine.constants import CANCEL, CONNECT_ERROR
@@ -48,6 +50,7 @@ class Remote:
         self.name = secrets.token_urlsafe(16)
         self.first: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._delays = delays
+        self._notices = Notices(logger, logging.WARNING, time.monotonic)
         self._places: dict[int, str] = {}  # by the number of the connection
         self._dialer = Dialer([rule.authority], ports=None, private=True)
 
@@ -98,7 +101,7 @@ class Remote:
             sock = await self._dialer.dial(Request(method="CONNECT", authority=rule.authority))
         except Refused as refused:
             self.counts.failed += 1
-            logger.warning("connecting to %s failed: %s", rule.authority, refused.error)
+            self._notices.write("connecting to %s failed: %s", rule.authority, refused.error)
             tunnel.abort(CONNECT_ERROR)
             return
         try:

@@ -15,6 +15,7 @@ __all__ = [
     "remote_rule",
     "socks_rule",
     "stream_name",
+    "target",
     "tcp_rule",
 ]
 
@@ -125,6 +126,17 @@ def address(text: str) -> str:
 def authority_of(host: str, port: int) -> str:
     """Host and port as a CONNECT names them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def target(text: str) -> str:
+    """Read `host:port`, and return it as a CONNECT names it; addresses of IPv6 stand in brackets.
+    Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        return authority_of(*check_target(bare, port))
+    except BadTarget as error:
+        raise ValueError(f"host:port, not {text!r}: {error}") from None
 
 
 def socks_rule(text: str) -> tuple[str, int]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+from typing import Any
 
 from ..errors import H2WSError, InvalidStatus
 from ..masque.template import BadTarget, check_target
@@ -37,7 +38,7 @@ class Socks(Listener):
     go to the server as they are, which resolves them.
 
     Of UDP it has `max_flows` tunnels at once, for all clients, each until nothing was said for
-    `idle_timeout` seconds; and `max_associations` clients.
+    `idle_timeout` seconds; and `max_associations` clients. Other arguments are those of Listener.
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class Socks(Listener):
         idle_timeout: float = IDLE_S,
         max_flows: int = MAX_FLOWS,
         max_associations: int = MAX_ASSOCIATIONS,
+        **arguments: Any,
     ) -> None:
-        super().__init__(counts)
+        super().__init__(counts, **arguments)
         self.link = link
         self.flows = Flows(
             link,
@@ -84,7 +86,7 @@ class Socks(Listener):
             await self._reply(sock, reason(error))
             raise ConnectionError(f"to {target}: {words(error)}") from error
         await self._reply(sock, SUCCEEDED)
-        await self.counts.carry(tunnel, sock)
+        await self._carry(tunnel, sock)
 
     async def _associate(self, sock: socket.socket, host: str, port: int) -> None:
         if self._associations >= self._max_associations:

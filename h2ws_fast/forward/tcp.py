@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from .counts import Counts
 from .link import Link
@@ -14,10 +15,17 @@ __all__ = ["TcpForward"]
 
 class TcpForward(Listener):
     """`-L`: every connection goes to one target by CONNECT, or is a stream by the token and path of a
-    StreamRule: an extended CONNECT, as `Session.tunnel` makes them."""
+    StreamRule: an extended CONNECT, as `Session.tunnel` makes them. Other arguments are those of
+    Listener."""
 
-    def __init__(self, link: Link, rule: Rule | StreamRule, counts: Counts | None = None) -> None:
-        super().__init__(counts)
+    def __init__(
+        self,
+        link: Link,
+        rule: Rule | StreamRule,
+        counts: Counts | None = None,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(counts, **arguments)
         self.link = link
         self.rule = rule
 
@@ -30,4 +38,4 @@ class TcpForward(Listener):
             tunnel = await self.link.tunnel(rule.token, rule.path)
         else:
             tunnel = await self.link.connect_tcp(rule.authority)
-        await self.counts.carry(tunnel, sock)
+        await self._carry(tunnel, sock)

@@ -42,5 +42,5 @@ class UdpForward(Packets):
 
     async def close(self) -> None:
         """Stop listening, and end what is open."""
-        await self.flows.close()
         self.unbind()
+        await self.flows.close()

@@ -9,6 +9,7 @@ import pytest
 
 from h2ws_fast import Dialer
 from h2ws_fast.forward import Link, Rule, Socks, TcpForward, UdpForward, Unavailable
+from h2ws_fast.forward.listener import Listener
 from h2ws_fast.masque import UdpProxy
 from tests.aio.test_connect import shout, target
 from tests.masque.conftest import endpoint
@@ -176,6 +177,64 @@ async def test_no_server_at_all():
             await link.__aenter__()
 
 
+async def test_a_port_has_so_many_connections(clear, within):
+    async with target(shout) as port, server(clear, tcp=[port]), Link(clear.http) as link:
+        forward = TcpForward(link, to(port), max_connections=1)
+        local = forward.listen(*LOCAL)
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            await within(lambda: forward.counts.open == 1)
+            with pytest.raises(ConnectionError):
+                await ask(local)
+            counts = forward.counts
+            assert (counts.turned_away, counts.failed, counts.open) == (1, 1, 1)
+            await goes_on(reader, writer)
+            await within(lambda: counts.open == 0)
+            assert await ask(local) == b"HELLOBYE"
+        finally:
+            await forward.close()
+
+
+@pytest.mark.parametrize("kind", [TcpForward, Socks])
+async def test_a_client_that_never_ends_its_side(clear, within, kind):
+    async def ends(reader, writer):
+        writer.write_eof()
+        await reader.read()
+
+    async with target(ends) as port, server(clear, tcp=[port]), Link(clear.http) as link:
+        arguments = [to(port)] if kind is TcpForward else []
+        forward = kind(link, *arguments, half_closed_timeout=0.3)
+        local = forward.listen(*LOCAL)
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", local)
+            if kind is Socks:
+                writer.write(GREETING + connect_to("127.0.0.1", port))
+                assert len(await reader.readexactly(12)) == 12
+            assert await reader.read() == b""
+            await within(lambda: forward.counts.opened == 1 and forward.counts.open == 0)
+            writer.close()
+        finally:
+            await forward.close()
+
+
+async def test_clients_that_are_gone_are_found_out():
+    """A connection that says nothing is asked by TCP whether it is there."""
+
+    class Asked(Listener):
+        async def _forward(self, sock):
+            asked.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    asked = []
+    listener = Asked()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.listen(*LOCAL))
+        assert await reader.read() == b""
+        writer.close()
+    finally:
+        await listener.close()
+    assert asked and asked[0]
+
+
 # -- UDP -----------------------------------------------------------------------------------------
 
 
@@ -230,6 +289,20 @@ async def test_silent_senders_are_forgotten(clear, within):
                 assert forward.counts.opened == 2
         finally:
             await forward.close()
+
+
+async def test_packets_that_come_while_it_closes(clear):
+    """They open no tunnel that nobody would end."""
+    async with udp_target() as it, server(clear, udp=[it.port]), Link(clear.http) as link:
+        forward = UdpForward(link, to(it.port))
+        local = forward.listen()
+        with endpoint() as sock, endpoint() as other:
+            sock.sendto(b"x", ("127.0.0.1", local))
+            assert await packet(sock) == b"x"
+            other.sendto(b"late", ("127.0.0.1", local))
+            await forward.close()
+        assert len(forward.flows) == 0
+        assert (forward.counts.opened, forward.counts.open) == (1, 0)
 
 
 # -- SOCKS5 --------------------------------------------------------------------------------------

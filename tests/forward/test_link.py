@@ -9,14 +9,17 @@ import struct
 
 import pytest
 
-from h2ws_fast import Session
-from h2ws_fast.forward import Link, Socks, TcpForward, Unavailable
+from h2ws_fast import Session, StreamReset
+from h2ws_fast.engine import Limits
+from h2ws_fast.forward import Link, Socks, TcpForward, UdpForward, Unavailable
 from h2ws_fast.forward import link as links
 from tests.aio.test_connect import shout, target
+from tests.masque.conftest import endpoint
 from tests.support import frames as f
+from tests.support.peer import OK
 from tests.support.raw import RawServer
 
-from .test_forward import LOCAL, ask, forwarding, server, to
+from .test_forward import LOCAL, ask, at_once, forwarding, server, to
 
 
 class Delays:
@@ -95,14 +98,119 @@ async def test_what_lasted_begins_anew(clear, within, monkeypatch):
     assert delays.asked == 0
 
 
-# -- what is told --------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def lines(caplog):
     """The warnings of forward."""
     caplog.set_level(logging.WARNING, "h2ws_fast.forward")
     return lambda: [each.getMessage() for each in caplog.records]
+
+
+# -- connections that nobody uses ----------------------------------------------------------------
+
+SHORT = Limits(first_request_timeout_s=0.2, idle_timeout_s=0.2)
+
+
+async def test_one_that_nobody_uses_is_made_again_when_it_is_asked_for(
+    clear, within, lines, monkeypatch
+):
+    monkeypatch.setattr(links, "STABLE_S", 0.0)
+    async with target(shout) as port, server(clear, tcp=[port], limits=SHORT) as there:
+        async with Link(clear.http, connections=2, delays=at_once) as link:
+            async with forwarding(link, TcpForward, to(port), listen=LOCAL) as (_, local):
+                for made in (2, 4):
+                    await within(lambda: link.connects == made)  # noqa: B023  # awaited here
+                    await within(lambda: not link.connected and not there.stats()["connections"])
+                    assert link.connects == made
+                    assert await ask(local) == b"HELLOBYE"
+                await within(lambda: link.connects == 6)
+    assert not lines()
+
+
+async def test_with_an_attendant_it_is_made_again_at_once(clear, within, monkeypatch):
+    monkeypatch.setattr(links, "STABLE_S", 0.0)
+    seen = []
+
+    async def attendant(number, session):
+        seen.append(session)
+
+    async with server(clear, limits=SHORT), Link(clear.http, delays=at_once) as link:
+        await within(lambda: not link.connected)
+        link.attend(attendant)
+        await within(lambda: len(seen) == 3)
+
+
+# -- what the server has not processed -----------------------------------------------------------
+
+
+def refuses(peer, stream_id):
+    peer.send(f.rst_stream(stream_id, f.REFUSED_STREAM))
+
+
+def leaves(peer, stream_id):
+    peer.send(f.goaway(0, 0))
+
+
+def resets(peer, stream_id):
+    peer.send(f.rst_stream(stream_id, f.INTERNAL_ERROR))
+
+
+@contextlib.asynccontextmanager
+async def answering(how, times, **arguments):
+    """A link to a server that does something else to the first streams than to open them."""
+    asked = []
+
+    async def script(peer):
+        while (frame := await peer.frame()) is not None:
+            if frame.kind == f.HEADERS:
+                asked.append(frame)
+                if len(asked) <= times:
+                    how(peer, frame.stream_id)
+                else:
+                    peer.headers(frame.stream_id, OK)
+
+    async with RawServer(script, (f.ENABLE_CONNECT_PROTOCOL, 1)) as it:
+        async with Link(f"http://127.0.0.1:{it.port}", delays=at_once, **arguments) as link:
+            yield link, asked
+
+
+@pytest.mark.parametrize("way", ["tcp", "stream"])
+@pytest.mark.parametrize(("how", "times"), [(refuses, 2), (leaves, 1), (leaves, 2)])
+async def test_what_was_not_processed_is_asked_for_again(how, times, way):
+    """RFC 9113 section 8.7."""
+    async with answering(how, times) as (link, asked):
+        if way == "tcp":
+            tunnel = await link.connect_tcp("127.0.0.1:1")
+        else:
+            tunnel = await link.tunnel("bytestream", "/a")
+        assert len(asked) == times + 1
+        assert link.connects == (1 if how is refuses else times + 1)
+        tunnel.abort()
+
+
+async def test_packets_that_were_not_processed_are_asked_for_again(within):
+    async with answering(refuses, 1) as (link, asked):
+        async with forwarding(link, UdpForward, to(1)) as (forward, local):
+            with endpoint() as sock:
+                sock.sendto(b"x", ("127.0.0.1", local))
+                await within(lambda: forward.counts.open == 1)
+        assert len(asked) == 2 and not forward.counts.failed
+
+
+async def test_what_may_have_been_processed_is_not_asked_for_again():
+    async with answering(resets, 1) as (link, asked):
+        with pytest.raises(StreamReset):
+            await link.connect_tcp("127.0.0.1:1")
+        assert len(asked) == 1
+
+
+async def test_a_server_that_refuses_for_ever():
+    async with answering(refuses, 1000, patience=1.5) as (link, asked):
+        with pytest.raises(StreamReset):
+            await link.connect_tcp("127.0.0.1:1")
+        assert 2 <= len(asked) <= 4  # at once, after 0.1, 0.3 and 0.7 s
+
+
+# -- what is told --------------------------------------------------------------------------------
 
 
 async def failing(port):
@@ -121,6 +229,22 @@ async def test_who_failed_and_why(clear, within, lines):
             await within(lambda: forward.counts.failed == 1)
         (line,) = lines()
         assert line.startswith("TCP to 127.0.0.1:2: ") and "403" in line
+
+
+async def test_a_flood_of_failures_fills_no_log(clear, within, lines):
+    async with server(clear, tcp=[1]), Link(clear.http) as link:
+        async with forwarding(link, TcpForward, to(2), listen=LOCAL) as (forward, local):
+            for _ in range(60):
+                await failing(local)
+            await within(lambda: forward.counts.failed == 60)
+        assert 20 <= len(lines()) < 60
+        already = len(lines())
+        async with forwarding(link, UdpForward, to(2)) as (packets, local):
+            with contextlib.ExitStack() as stack:
+                for number in range(1, 61):
+                    stack.enter_context(endpoint()).sendto(b"x", ("127.0.0.1", local))
+                    await within(lambda: packets.counts.failed == number)  # noqa: B023  # the same
+        assert 20 <= len(lines()) - already < 60
 
 
 async def test_an_error_without_words_has_a_name(clear, within, lines, monkeypatch):

@@ -79,6 +79,32 @@ async def test_names_count_as_sockets(clear):
                 assert refused.value.response.status == 503
 
 
-def test_paths_begin_with_a_slash():
+async def test_a_refusal_names_the_path(clear, caplog):
+    """The authority is the server's own, whatever was asked for."""
+    caplog.set_level("INFO", "h2ws_fast")
+    async with linked(clear, {"/a": "127.0.0.1:1"}, deny=["127.0.0.0/8"]) as link:
+        for path in ("/a", "/b"):
+            with pytest.raises(InvalidStatus):
+                await link.tunnel("bytestream", path)
+        with pytest.raises(InvalidStatus):
+            await link.connect_tcp("192.0.2.1:1")
+    assert "CONNECT '/a' was refused with 403: destination_ip_prohibited" in caplog.text
+    assert "CONNECT '/b' was refused with 404" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        {"a": "127.0.0.1:1"},
+        {"/a": "localhost"},
+        {"/a": "localhost:"},
+        {"/a": "localhost:0"},
+        {"/a": "localhost:x"},
+        {"/a": ":1"},
+        {"/a": "a b:1"},
+        {"/a": "127.0.0.1:1", "/b": "[::1"},
+    ],
+)
+def test_what_is_no_path_or_target(targets):
     with pytest.raises(ValueError):
-        NamedStreams({"a": "127.0.0.1:1"})
+        NamedStreams(targets)
