@@ -1,5 +1,6 @@
 """A reverse proxy between HTTP/1.1 and HTTP/2, WebSockets and every other tunnel included."""
 
+from .aware import Aware
 from .backend import Backend
 from .fields import Forwarding
 from .gateway import Gateway, gateway
@@ -8,6 +9,7 @@ from .table import Table, Token
 from .upstream import Upstream
 
 __all__ = [
+    "Aware",
     "Backend",
     "Forwarding",
     "Gateway",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .opened import OwnWire
     from .wire import GatewayWire
 
-__all__ = ["Access", "access_log", "note_crossing"]
+__all__ = ["Access", "access_log", "note", "note_crossing"]
 
 SHOWN = 2000  # characters of a path
 
@@ -25,7 +25,7 @@ class Access(NamedTuple):
         192.0.2.1 "CONNECT /chat HTTP/2" 200 2048 512 3.141 example.org websocket http://10.0.0.7:9000
 
     `received` and `sent` are octets of the body or tunnel, from the client and to it; `seconds` is how
-    long it took.
+    long it took. `status` is 0 where it was answered by a reset alone.
     """
 
     address: str
@@ -44,30 +44,36 @@ class Access(NamedTuple):
         # A quote that the client wrote ends nothing.
         path = printable(self.path, SHOWN).replace('"', '\\"')
         return (
-            f'{self.address or "-"} "{self.method} {path} HTTP/{self.version}" {self.status} '
+            f'{self.address or "-"} "{self.method} {path} HTTP/{self.version}" {self.status or "-"} '
             f"{self.received} {self.sent} {self.seconds:.3f} {printable(self.authority) or '-'} "
             f"{self.protocol or '-'} {self.backend or '-'}"
         )
 
 
+def note(
+    wire: GatewayWire | OwnWire,
+    method: str,
+    path: str,
+    status: int,
+    authority: str,
+    protocol: str | None,
+    octets: tuple[int, int] = (0, 0),
+    seconds: float = 0.0,
+    backend: str = "",
+) -> None:
+    """Write the line of what was asked for at `wire`, now that it is over."""
+    if wire.server.access_log:
+        address, version = wire.address, wire.http_version
+        line = Access(
+            address, method, path, version, status, *octets, seconds, authority, protocol, backend
+        )
+        access_log.info("%s", line)
+
+
 def note_crossing(
     wire: GatewayWire | OwnWire, crossing: Crossing, method: str, path: str, seconds: float
 ) -> None:
-    """Write the line of what `wire` has asked for, now that it is over."""
-    if wire.server.access_log:
-        access_log.info(
-            "%s",
-            Access(
-                wire.address,
-                method,
-                path,
-                wire.http_version,
-                crossing.status,
-                crossing.front.octets,
-                crossing.back.octets,
-                seconds,
-                crossing.authority,
-                crossing.token,
-                crossing.address,
-            ),
-        )
+    """Write the line of a request, and of what it opened."""
+    octets = crossing.front.octets, crossing.back.octets
+    status, authority, token = crossing.status, crossing.authority, crossing.token
+    note(wire, method, path, status, authority, token, octets, seconds, crossing.address)

@@ -7,13 +7,11 @@ import ssl as ssl_module
 from typing import Any
 
 from ..aio import tls, uri
+from ..aio.arguments import check_count
 from ..aio.client.pool import Origin, Pool
 from ..aio.client.way import Way
-from ..aio.h1.pace import PacedWire
 from ..aio.protocol import running_hub
 from ..engine import Limits, Settings
-from ..engine.events import Terminated
-from ..engine.octets import Octets
 from ..errors import (
     AlpnError,
     ConnectionTerminated,
@@ -21,54 +19,25 @@ from ..errors import (
     InvalidStatus,
     NoAvailableStreams,
 )
+from .aware import Aware
 from .conversation import Conversation
 from .crossing import Crossing
-from .h1 import H1Client
+from .fields import Refused, in_dialect
 from .hop import HopPool
+from .links import MOST, H1Link, H1Links
 from .opened import OwnPool, for_many
 from .table import Table
 
 __all__ = ["HTTP", "Backend"]
 
 HTTP = ("auto", "h2", "h1")
+NEVER = float("inf")
 REMEMBER_S = 600.0  # what "auto" has found out
-LAST_WORDS_S = 1.0
-MAX_IDLE = 64  # connections over HTTP/1.1 that wait for another request
 # How long a backend that could not be reached is passed over: twice as long each time.
 DOWN_S = 0.5
 MAX_DOWN_S = 30.0
-
-
-class H1Link(PacedWire, asyncio.Protocol):
-    """A connection to a backend over HTTP/1.1, and the tunnel that it may become."""
-
-    __slots__ = ("_backend", "client")
-
-    def __init__(self, backend: Backend, hub: Any) -> None:
-        self._backend = backend
-        self.client = H1Client(backend.limits, self._rest, self.become)
-        super().__init__(hub, self.client, backend.limits.write_high)
-        self.watched = True
-
-    def _rest(self) -> None:
-        self._backend._rests(self)
-
-    def _event(self, event: Any) -> None:
-        if type(event) is Terminated:
-            self.over = True
-            self._backend._gone(self)
-
-    def _lost(self, exc: BaseException | None) -> None:
-        self._backend._gone(self)
-
-    def patience_s(self) -> float:
-        """See `PacedWire`: an answer may be under way."""
-        return LAST_WORDS_S
-
-    @property
-    def usable(self) -> bool:
-        """Can it take a request now?"""
-        return not (self.lost or self.closing or self.client.terminated)
+ENOUGH = 3  # requests in a row that it took and did not answer: it is passed over, too
+DOUBT_S = 1.0  # how long "auto" goes by a hang-up that is not explained yet
 
 
 class Backend:
@@ -77,7 +46,9 @@ class Backend:
     `http` says what is spoken with it: "h2" (over TLS by ALPN, in cleartext at once), "h1", or "auto",
     which asks for HTTP/2 and remembers for a while what came of it; tunnels go over HTTP/1.1 where
     the backend has not sent SETTINGS_ENABLE_CONNECT_PROTOCOL. `connections` of HTTP/2 at the most
-    carry all that goes there. `connect_timeout` is in seconds.
+    carry all that goes there, and `h1_connections` of HTTP/1.1; what comes beyond waits for one, in
+    turn, for `connect_timeout` seconds, which connecting may take, too. WebSockets whose messages
+    are read have as many connections for themselves.
 
     With `settings=Settings(enable_bidirectional_connect=True)` it may open streams: clients that take
     some (the gateway's own settings must say so, too) have a connection here each, beside those.
@@ -90,12 +61,14 @@ class Backend:
         http: str = "auto",
         ssl: ssl_module.SSLContext | None = None,
         connections: int = 4,
+        h1_connections: int = MOST,
         connect_timeout: float = 5.0,
         limits: Limits | None = None,
         settings: Settings | None = None,
     ) -> None:
         if http not in HTTP:
             raise ValueError(f"http is one of {', '.join(HTTP)}: {http!r}")
+        check_count(connections=connections, h1_connections=h1_connections)
         self.target = uri.parse(address)
         if self.target.path != "/" or self.target.headers:
             raise ValueError(f"a backend is a scheme, a host and a port: {address!r}")
@@ -106,6 +79,7 @@ class Backend:
         self.served = 0
         self.failures = 0  # in a row
         self.falls = 0  # how often that was counted
+        self._unanswered = 0  # in a row
         self._ssl = None
         if self.target.secure:
             self._ssl = tls.client_context() if ssl is None else tls.prepare(ssl, server=False)
@@ -125,19 +99,21 @@ class Backend:
             "limits": self.limits,
             "settings": settings,
         }
+        self._dialect = settings is not None and settings.dialect() is not None
         self._opens = settings is not None and settings.enable_bidirectional_connect
         shared = for_many(settings) if settings is not None else None
         self._pool = Pool(
             connections_per_origin=connections, **{**self._arguments, "settings": shared}
         )
         self._own: dict[Any, OwnPool] = {}  # by the connection of the client that has it
-        self._conversations: HopPool | None = None  # for WebSockets whose messages are read
+        self._hops: dict[Aware, HopPool] = {}  # for WebSockets whose messages are read
         self._connections = connections
-        self._idle: list[H1Link] = []
-        self._links: set[H1Link] = set()
-        self._starting = 0  # requests that are on their way to a connection
-        self._retired = False
+        self._links = H1Links(self._dial, h1_connections)
+        self._h1_connections = h1_connections
         self._speaks_h2 = False  # it has, once
+        self._starting = 0  # requests that are on their way to a connection
+        self._asking: asyncio.Future[None] | None = None  # what is spoken
+        self._doubt_until = 0.0  # it has hung up on HTTP/2, whatever that means
         self._plain_until = 0.0  # it speaks HTTP/1.1 alone until then
         self._tunnels_until = 0.0  # ... for tunnels
         self._down_until = 0.0
@@ -162,16 +138,40 @@ class Backend:
             return
         self.falls += 1
         self.failures += 1
-        self._down_until = now + min(DOWN_S * 2 ** min(self.failures - 1, 10), MAX_DOWN_S)
+        self._pass_over(now, self.failures)
+
+    def unanswered(self, now: float) -> None:
+        """It took a request and hung up on it, or did not answer in time.
+
+        Once may be for the request to blame, several in a row are not.
+        """
+        self._doubt_until = 0.0
+        if self.is_up(now):
+            self._unanswered += 1
+        if self._unanswered >= ENOUGH:
+            self._pass_over(now, self._unanswered - ENOUGH + 1)
+
+    def _pass_over(self, now: float, times: int) -> None:
+        self._down_until = now + min(DOWN_S * 2 ** min(times - 1, 10), MAX_DOWN_S)
 
     def _reached(self) -> None:
         self.failures = 0
-        self._down_until = 0.0
+        if self._unanswered < ENOUGH:
+            self._down_until = 0.0
+
+    def _answers(self) -> None:
+        self._unanswered = 0
+        self._reached()
+
+    @property
+    def under_way(self) -> int:
+        """What it works on, and what is on its way there."""
+        return self.load + self._starting
 
     # -- one request ----------------------------------------------------------------------------
 
     async def start(self, crossing: Crossing | Conversation, table: Table) -> None:
-        """Send a request's head; `crossing.begun` is called then. A Conversation is carried to its end.
+        """Send a request's head; `crossing.begun` is called then, or that a backend has declined it.
 
         Raises OSError and TimeoutError where the backend cannot be reached, ConnectionTerminated,
         NoAvailableStreams, PoolFull, ExtendedConnectUnsupported and AlpnError where `http` leaves no
@@ -182,45 +182,84 @@ class Backend:
             if isinstance(crossing, Conversation):
                 await self._converse(crossing)
             else:
-                await self._start(crossing, table)
+                await self._ask(crossing, table)
         finally:
             self._starting -= 1
 
     async def _converse(self, conversation: Conversation) -> None:
-        pool = self._conversations
+        loop = asyncio.get_running_loop()
+        pool = self._hops.get(conversation.aware)
         if pool is None:
-            pool = self._conversations = HopPool(
+            pool = self._hops[conversation.aware] = HopPool(
+                conversation.aware,
                 http=self.http,
                 connections_per_origin=self._connections,
-                max_connections=None,
+                max_connections=self._h1_connections,
                 open_timeout=self._connect_timeout,
                 ssl=self._ssl,
                 proxy=None,
-                **conversation.options,
             )
         try:
             ws = await pool.converse(self.target, conversation)
         except InvalidStatus as error:
-            self._reached()
+            self._answers()
             conversation.declined(error)
             return
-        self._reached()
-        self.load += 1
-        self.served += 1
-        conversation.address = self.address
+        except Refused:
+            self.unanswered(loop.time())
+            raise
+        except asyncio.CancelledError:
+            if conversation.late:
+                self.unanswered(loop.time())
+            raise
+        self._answers()
+        self._count()
+        conversation.begun(ws, self)
+
+    async def _ask(self, crossing: Crossing, table: Table) -> None:
+        # Where nobody knows yet what is spoken one request finds out, and the others go as it goes.
+        if self.http != "auto" or self._speaks_h2:
+            await self._start(crossing, table)
+            return
+        asking = self._asking
+        if asking is not None:
+            await asyncio.wait((asking,))
+            if (error := asking.exception()) is not None:
+                raise error
+        elif asyncio.get_running_loop().time() >= max(self._doubt_until, self._plain_until):
+            await self._find_out(crossing, table)
+            return
+        if asyncio.get_running_loop().time() < self._doubt_until and crossing.how is None:
+            await self._start_h1(crossing, table)
+        else:
+            await self._start(crossing, table)
+
+    async def _find_out(self, crossing: Crossing, table: Table) -> None:
+        loop = asyncio.get_running_loop()
+        self._asking = asking = loop.create_future()
         try:
-            await conversation.carry(ws)
+            await self._start(crossing, table)
+            if not self._speaks_h2:
+                self._doubt_until = loop.time() + DOUBT_S
+        except (OSError, ConnectionTerminated) as error:
+            asking.set_exception(error)  # of all who wait
+            asking.exception()
+            raise
         finally:
-            self.release()
+            self._asking = None
+            if not asking.done():
+                asking.set_result(None)
 
     async def _start(self, crossing: Crossing, table: Table) -> None:
         now = asyncio.get_running_loop().time()
         until = self._plain_until
         if crossing.token is not None:
             until = max(until, self._tunnels_until)
-        if crossing.how is not None and self.http == "h2":
-            raise ExtendedConnectUnsupported("an upgrade of the dialect goes over HTTP/1.1")
-        if crossing.how is not None or self.http == "h1" or (self.http == "auto" and now < until):
+        if self._needs_dialect(crossing) and not self._dialect:
+            if self.http == "h2":
+                raise ExtendedConnectUnsupported("the backend does not speak the dialect")
+            until = NEVER
+        if self.http == "h1" or (self.http == "auto" and now < until):
             await self._start_h1(crossing, table)
             return
         try:
@@ -236,28 +275,44 @@ class Backend:
         except ExtendedConnectUnsupported:
             if self.http != "auto":
                 raise
-            self._tunnels_until = now + REMEMBER_S
+            if not self._needs_dialect(crossing):
+                self._tunnels_until = now + REMEMBER_S
             await self._start_h1(crossing, table)
+
+    @staticmethod
+    def _needs_dialect(crossing: Crossing) -> bool:
+        # Does an extended CONNECT not say what was asked for? That HTTP/2 drops fields of one hop is
+        # what clients of HTTP/1.1 know.
+        how = crossing.how
+        return how is not None and (crossing.switches or how.method != "GET")
 
     async def _start_h2(self, crossing: Crossing) -> None:
         async def act(link: Any) -> None:
             self._reached()
             self._speaks_h2 = True
+            head = crossing.head
             if crossing.token is not None:
                 await link._extended()
+            if crossing.how is not None:
+                if link._live().conn.speaks_dialect:
+                    head = [*head, *in_dialect(crossing.how)]
+                elif self._needs_dialect(crossing):
+                    raise ExtendedConnectUnsupported("the backend does not speak the dialect")
 
             def attempt() -> int:
                 end = crossing.token is None and crossing.whole
-                return int(link._live().conn.request(crossing.head, end, octets=True))
+                return int(link._live().conn.request(head, end, octets=True))
 
             stream_id = await link._start(attempt)
             self._begin(crossing, link._live(), stream_id)
 
+        pool = self._pool_for(crossing)
         try:
             async with asyncio.timeout(self._connect_timeout):
-                await self._pool_for(crossing)._on_link(self._origin, act, False)
+                await pool._on_link(self._origin, act, False)
         except TimeoutError as error:
-            if error.errno is None and any(link.streams for link in self._h2_links):
+            full = any(link.usable and link.room <= 0 for link in pool._connections.links())
+            if error.errno is None and full:
                 # It is there, and busy: that is no reason to pass it over.
                 raise NoAvailableStreams("all of its streams are in use") from error
             raise
@@ -277,30 +332,28 @@ class Backend:
         self._own[client].end().add_done_callback(lambda _: self._own.pop(client))
 
     async def _start_h1(self, crossing: Crossing, table: Table) -> None:
-        while self._idle:
-            link = self._idle.pop()
-            if link.usable:
-                break
-        else:
-            link = await self._dial()
-            self._reached()
+        link = await self._links.take(self._connect_timeout)
         token = None
         if crossing.token is not None:
             token = crossing.how or table[crossing.token]
         try:
             stream_id = link.client.request(crossing.head, crossing.whole, token)
         except ValueError:
-            self._rests(link)
+            self._links.rest(link)
             raise
         self._begin(crossing, link, stream_id)
 
     def _begin(self, crossing: Crossing, wire: Any, stream_id: int) -> None:
+        self._count()
+        crossing.begun(wire, stream_id, self)
+
+    def _count(self) -> None:
         self.load += 1
         self.served += 1
-        crossing.begun(wire, stream_id, self)
 
     def answered(self, wire: Any) -> None:
         """The head of an answer has come on this connection."""
+        self._answers()
         if isinstance(wire, H1Link) and self.http == "auto" and self._ssl is None:
             now = wire.hub.time()
             if now >= max(self._plain_until, self._tunnels_until):
@@ -312,9 +365,9 @@ class Backend:
         """A request or tunnel is over."""
         self.load -= 1
 
-    async def _dial(self) -> H1Link:
+    async def _dial(self, links: H1Links) -> H1Link:
         hub = running_hub()
-        link = H1Link(self, hub)
+        link = H1Link(links, hub, self.limits)
         secured: dict[str, Any] = {}
         if self._ssl is not None:
             secured = {
@@ -328,63 +381,47 @@ class Backend:
         except BaseException:
             hub.loop.call_soon(link.forsake)
             raise
-        self._links.add(link)
+        self._reached()
         return link
 
-    def _rests(self, link: H1Link) -> None:
-        if link.usable and len(self._idle) < MAX_IDLE and not self._retired:
-            self._idle.append(link)
-        else:
-            link.client.shutdown()
-            link.touch()
-
-    def _gone(self, link: H1Link) -> None:
-        self._links.discard(link)
-        if link in self._idle:
-            self._idle.remove(link)
-
     @property
-    def _h2_links(self) -> list[Any]:
-        pools = (self._pool, *self._own.values())
-        return [link for pool in pools for link in pool._connections.links()]
+    def _pools(self) -> list[Pool]:
+        return [self._pool, *self._own.values(), *self._hops.values()]
 
     @property
     def busy(self) -> bool:
         """Is there a connection, or about to be?"""
-        conversations = self._conversations is not None and self._conversations.websockets
-        return bool(self._starting or self._links or self._h2_links or conversations)
+        pooled = any(pool._connections.links() for pool in self._pools)
+        return bool(self._starting or self._links or pooled)
 
     # -- the end --------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
         """Counters: what is under way, was served, and the connections."""
         return {
-            "load": self.load,
+            "load": self.under_way,
             "served": self.served,
             "failures": self.failures,
-            "h1_connections": len(self._links),
-            "h1_idle": len(self._idle),
+            "unanswered": self._unanswered,
+            **self._links.stats(),
             "h2": self._pool.stats(),
             "h2_own": len(self._own),
+            "aware_connections": sum(pool.stats()["connections"] for pool in self._hops.values()),
         }
 
     def retire(self) -> None:
         """Nothing goes here any more: connections end with what is under way on them."""
-        self._retired = True
-        for link in list(self._idle):
-            link.client.shutdown()
-            link.touch()
-        for each in self._h2_links:
-            each.retire()
+        self._links.retire()
+        for pool in (self._pool, *self._own.values()):
+            for link in pool._connections.links():
+                link.retire()
+        for hop in self._hops.values():
+            hop.retire()
 
     async def close(self) -> None:
         """Close every connection; what is under way on them ends."""
-        for link in list(self._links):
-            if isinstance(link.conn, Octets) or not link.client.terminated:
-                link.conn.abort()
-            link.abort()
-        if self._conversations is not None:
-            await self._conversations.close()
-        for pool in list(self._own.values()):
-            await pool.end()
-        await self._pool.close()
+        self._links.abort()
+        for own in list(self._own.values()):
+            await own.end()
+        for pool in (*self._hops.values(), self._pool):
+            await pool.close()

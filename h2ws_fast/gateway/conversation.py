@@ -11,21 +11,21 @@ import asyncio
 import codecs
 from typing import TYPE_CHECKING, Any
 
-from ..aio.http import Request, fields_of
+from ..aio.http import Request, Response
 from ..aio.websocket import new_websocket, open_websocket
-from ..engine.constants import NO_STATUS_RCVD, WS_INTERNAL_ERROR
+from ..engine.constants import MESSAGE_TOO_BIG, NO_STATUS_RCVD, WS_INTERNAL_ERROR
 from ..engine.events import Reset
 from ..engine.handshake import split_list, values_of
-from ..errors import ConnectionClosed, InvalidStatus
-from .fields import Refused, response_fields
+from ..errors import ConnectionClosed, H2WSError, InvalidStatus
+from .aware import Aware
+from .fields import Refused, answer_fields, response_fields
 
 if TYPE_CHECKING:
+    from .backend import Backend
     from .upstream import Upstream
     from .wire import GatewayWire
 
 __all__ = ["Conversation"]
-
-PATIENCE = 0.8  # of the time that an opening handshake has
 
 # What each hop says for itself.
 OWN = frozenset(
@@ -56,6 +56,7 @@ class Conversation:
         self.address = ""  # of the backend
         self.authority: str = event.authority
         self.status = 0
+        self.late = False  # the backend did not answer in time
         self.octets = [0, 0]  # of messages: from the client, and to it
         self.path: str = event.path
         values = values_of(event.headers, b"sec-websocket-protocol")
@@ -67,7 +68,9 @@ class Conversation:
             for name, value in head
             if text(name)[:1] != ":" and text(name).encode("latin-1") not in OWN
         ]
-        self.options = wire.server.options.aware  # of the backend's hop
+        own = upstream.aware
+        self.aware = own if isinstance(own, Aware) else wire.server.options.aware
+        self._hop: tuple[Any, Backend] | None = None  # the backend's end
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -77,8 +80,7 @@ class Conversation:
         wire.route(self._stream_id, self._feed)
         self._task = wire.hub.loop.create_task(self._run())
         wire._own(self._task)
-        # The client hears why, before its own end of the handshake is given up.
-        patience = wire.server.options.limits.handshake_timeout_s * PATIENCE
+        patience = wire.server.options.patience_s
         if patience != float("inf"):
             self._timer = wire.hub.loop.call_later(patience, self._late)
 
@@ -89,6 +91,7 @@ class Conversation:
             self._task.cancel()
 
     def _late(self) -> None:
+        self.late = True
         self._refuse(504, "the backend did not answer in time")
         assert self._task is not None
         self._task.cancel()
@@ -107,8 +110,11 @@ class Conversation:
         wire = self._wire
         try:
             await self._upstream.start(self)
+            await self._carry()
         except Refused as error:
             self._refuse(error.status, error.reason)
+        except H2WSError as error:  # the client has gone in this moment
+            self._refuse(502, str(error))
         except asyncio.CancelledError:
             self._refuse(503, "shutting down")
             raise
@@ -125,36 +131,41 @@ class Conversation:
         self._stop_clock()
         response = error.response
         self.status = response.status
+        kept = answer_fields(response.status, octets_of(response), self._wire, tunnel=True)
         body: Any = response.body or b""
-        fields = [
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in fields_of(response.headers)
-        ]
-        kept = response_fields(fields, tunnel=True)
-        self._wire.decline(self._stream_id, response.status, kept, bytes(body))
+        self._wire.decline(self._stream_id, response.status, kept, bytes(body), error.whole)
 
-    async def carry(self, back: Any) -> None:
-        """The backend agreed: open the client's end, and carry messages until both have closed."""
+    def begun(self, back: Any, backend: Backend) -> None:
+        """The backend agreed, and this is its end; `backend.release()` is called once, when it is over."""
         self._stop_clock()
-        wire = self._wire
-        front = new_websocket(wire, self._stream_id, self._request)
-        front.subprotocol = back.subprotocol
-        fields = [
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in fields_of(back.response.headers)
-        ]
-        kept = [each for each in response_fields(fields, tunnel=True) if each[0] not in OWN]
+        self.address = backend.address
+        self._hop = back, backend
+
+    async def _carry(self) -> None:
+        # Open the client's end, and carry messages until both have closed.
+        if self._hop is None:
+            return
+        back, backend = self._hop
         try:
-            wire.conn.attach(self._stream_id, front)
-            wire.conn.accept_websocket(
-                self._stream_id,
-                back.subprotocol,
-                headers=kept,
-                deflate=wire.server.options.deflate,
-            )
+            await self._converse(back)
         except BaseException:
             back.abort()
             raise
+        finally:
+            backend.release()
+
+    async def _converse(self, back: Any) -> None:
+        wire = self._wire
+        front = new_websocket(wire, self._stream_id, self._request)
+        front.subprotocol = back.subprotocol
+        kept = response_fields(octets_of(back.response), tunnel=True)
+        wire.conn.attach(self._stream_id, front)
+        wire.conn.accept_websocket(
+            self._stream_id,
+            back.subprotocol,
+            headers=[each for each in kept if each[0] not in OWN],
+            deflate=self.aware.deflate(),
+        )
         self.status = 200
         open_websocket(front)
         wire.touch()
@@ -167,8 +178,7 @@ class Conversation:
             for ws in (front, back):
                 await ws.wait_closed()
         except BaseException:
-            for ws in (front, back):
-                ws.abort()
+            front.abort()
             raise
         finally:
             for way in ways:
@@ -180,6 +190,8 @@ class Conversation:
         decoder: codecs.IncrementalDecoder | None = None
         fresh = True
         gone = False  # nobody is there to take it
+        size = 0  # of a message, so far
+        most = self.aware.max_size if way == 0 else None  # the backend's hop sees to its own
         while True:
             try:
                 octets, is_text, final = await parts.next()
@@ -189,6 +201,11 @@ class Conversation:
             if gone:
                 continue
             self.octets[way] += len(octets)
+            size += len(octets)
+            if most is not None and size > most:
+                source._start_closing(MESSAGE_TOO_BIG, "")
+                gone = True
+                continue
             if fresh:
                 decoder = codecs.getincrementaldecoder("utf-8")() if is_text else None
             piece = octets if decoder is None else decoder.decode(octets, final)
@@ -203,6 +220,7 @@ class Conversation:
                 # The other way tells the source, whose own Close comes behind what it has sent.
                 gone = True
             fresh = final
+            size = 0 if final else size
             begun = begun and not final
 
 
@@ -218,6 +236,14 @@ def tell(closed: ConnectionClosed, target: Any) -> None:
         target._start_closing(None if said.code == NO_STATUS_RCVD else said.code, said.reason)
     except ValueError:  # 1010, which only clients say
         target._start_closing(WS_INTERNAL_ERROR, "")
+
+
+def octets_of(response: Response) -> list[tuple[bytes, bytes]]:
+    """The fields of an answer, as they were."""
+    return [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in response.headers.raw_items()
+    ]
 
 
 def text(value: str | bytes) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any
 
-from ..engine.constants import CANCEL, INTERNAL_ERROR, NO_ERROR
+from ..aio.h1.answer import MAX_INFORMED
+from ..engine.constants import CANCEL, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM
 from ..engine.dialect import Upgrade
 from ..engine.events import Informed, Opened, Reset, Responded
 from ..errors import LocalProtocolError, StreamClosed
-from .fields import Refused, required_upgrades, response_fields, trailer_fields
+from .fields import Refused, answer_fields, nominated, response_fields, trailer_fields
+from .keepalive import ask_peer
 from .relay import Half
 
 if TYPE_CHECKING:
@@ -18,13 +21,15 @@ if TYPE_CHECKING:
     from .upstream import Upstream
     from .wire import GatewayWire
 
-__all__ = ["Crossing"]
+__all__ = ["LAST_WORDS_S", "Crossing"]
 
 # May be sent again where a backend has not answered: RFC 9110 section 9.2.2.
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 MAX_TRIES = 3
-LAST_WORDS_S = 1.0
-PATIENCE = 0.8  # of the time that an opening handshake has
+REFUSED_S = 0.05  # before another try where a backend has no room, then twice as long: see `Pool`
+LAST_WORDS_S = 1.0  # what was said before an end shall arrive
+NOTHING: set[bytes] = set()
+LOOKS = 4  # at what moves, in each `body_timeout` and `tunnel_timeout`
 
 
 class Crossing:
@@ -37,10 +42,15 @@ class Crossing:
     __slots__ = (
         "_answered",
         "_backend",
+        "_bodiless",
         "_fields",
+        "_informed",
         "_method",
+        "_named",
         "_path",
+        "_seen",
         "_started",
+        "_still",
         "_tries",
         "_upstream",
         "address",
@@ -52,6 +62,7 @@ class Crossing:
         "opened",
         "over",
         "status",
+        "switches",
         "task",
         "timer",
         "token",
@@ -65,17 +76,23 @@ class Crossing:
         fields: Any,
         how: Token | None = None,
     ) -> None:
-        self.how = how  # where the request itself says how it is to be asked for over HTTP/1.1
+        self.how = how  # where the request itself says how it is to be asked for
+        self.switches = False  # it came in the dialect, and so does the answer
         self.token: str | None = None if event.protocol is None else event.protocol.lower()
         self._method = "CONNECT" if self.token else event.method
         self._path = event.path
         self._upstream: Upstream | Onward | None = upstream
         self._fields = fields
+        # What Connection makes fields of one hop: of the request, and of the answer.
+        self._named = (nominated(event.headers), NOTHING)
         self._backend: Any = None  # with which it counts
         self.address = ""  # of that backend, also when it is over
         self.authority = event.authority
         self._started = wire.hub.time()
         self._tries = 0
+        self._informed = 0  # interim answers
+        self._seen = 0  # octets, both ways, at the last look
+        self._still = 0  # looks at which there were no more
         self._answered = False  # the client has the head of an answer
         self.opened = False  # the tunnel is open
         self.over = False
@@ -89,7 +106,8 @@ class Crossing:
         self.back = Half(self)
         self.front.other = self.back
         self.back.other = self.front
-        if event.ended and self.token is None:
+        self._bodiless = event.ended and self.token is None
+        if self._bodiless:
             self.front.ended = True
             self.front.early = None
         wire.conn.attach(event.stream_id, self.front)
@@ -102,9 +120,7 @@ class Crossing:
         wire = self.front.wire
         self._tries += 1
         if self.token is not None and self.timer is None:
-            # The client hears why, before its own end of the handshake is given up.
-            patience = wire.server.options.limits.handshake_timeout_s * PATIENCE
-            self._set_clock(patience)
+            self._set_clock(wire.server.options.patience_s)
         self.task = wire.hub.loop.create_task(self._run())
         wire._own(self.task)
 
@@ -150,7 +166,8 @@ class Crossing:
         back.stream_id = stream_id
         back.early = None
         wire.conn.attach(stream_id, back)
-        if self.token is None and self.front.early is not None:
+        body = self.token is None or (self.how is not None and self.how.body)
+        if body and self.front.early is not None:
             self.front.flow()
         wire.touch()
         if self.front.ended:
@@ -166,7 +183,12 @@ class Crossing:
 
     def _late(self) -> None:
         self.timer = None
+        self._blame()
         self._refuse(504, "the backend did not answer in time")
+
+    def _blame(self) -> None:
+        if self._backend is not None:
+            self._backend.unanswered(self.front.wire.hub.time())
 
     # -- what the ends tell ---------------------------------------------------------------------
 
@@ -187,9 +209,9 @@ class Crossing:
         elif kind is Informed:
             self._inform(event)
 
-    def trailers(self, fields: Any) -> Any:
+    def trailers(self, half: Half, fields: Any) -> Any:
         """What of trailers goes on."""
-        return trailer_fields(fields)
+        return trailer_fields(fields, self._named[half is self.back])
 
     def ended(self, half: Half) -> None:
         """One side has ended, and the other end knows."""
@@ -211,8 +233,14 @@ class Crossing:
     # -- towards the client ---------------------------------------------------------------------
 
     def _inform(self, event: Any) -> None:
+        self._informed += 1
+        if self._informed > MAX_INFORMED:
+            self._blame()
+            self._refuse(502, "too many interim answers")
+            return
         # RFC 9110 section 15.2: a proxy forwards them, but for a 100 that nobody waits for.
-        if event.status == 100 and (self.token is not None or not self.expects):
+        waits = self.token is None or (self.how is not None and self.how.body)
+        if event.status == 100 and not (waits and self.expects):
             return
         self.expects = self.expects and event.status != 100
         fields = response_fields(event.headers, tunnel=False)
@@ -226,13 +254,13 @@ class Crossing:
         self._heard_of_it()
         self.status = event.status
         self._answered = True
-        fields = response_fields(event.headers, tunnel=False)
-        wire = self.front.wire
-        if event.status == 426 and wire.http_version == "1.1":
-            fields += required_upgrades(event.headers, wire.server.table)
+        self._named = (self._named[0], nominated(event.headers))
+        fields = answer_fields(event.status, event.headers, self.front.wire)
         if self._say([(":status", str(event.status)), *fields], event.ended) and event.ended:
             self.back.ended = True
             self._answer_ended()
+        elif not self.over:
+            self._watch(self.front.wire.server.body_timeout)
 
     def _heard_of_it(self) -> None:
         self._stop_clock()
@@ -241,6 +269,7 @@ class Crossing:
     def _open(self, event: Any) -> None:
         self._heard_of_it()
         self._answered = self.opened = True
+        self._named = (NOTHING, NOTHING)
         self.status = event.status
         self.front.early = None
         if self.expects and self.front.wire.http_version == "1.1":
@@ -248,9 +277,47 @@ class Crossing:
             self._say([(":status", "100")], False)
         fields = response_fields(event.headers, tunnel=True)
         self._upstream_known()
-        if self.how is not None and self.token is not None:
+        if self.switches and self.token is not None:
             fields.append(Upgrade.switched(self.token))
-        self._say([(":status", "200"), *fields], False, True)
+        if not self._say([(":status", "200"), *fields], False, True):
+            return
+        server = self.front.wire.server
+        for half in (self.front, self.back):
+            ask_peer(half.wire, server.options.limits)
+        self._watch(server.tunnel_timeout)
+
+    # -- what stands still ----------------------------------------------------------------------
+
+    def _watch(self, patience: float | None) -> None:
+        if patience is not None and patience != float("inf"):
+            step = patience / LOOKS
+            self.timer = self.front.wire.hub.loop.call_later(step, self._look, step)
+
+    def _look(self, step: float) -> None:
+        # A few times in what it has: that costs the octets themselves nothing.
+        seen = self.front.octets + self.back.octets
+        if seen != self._seen or self._holds(self.front) or self._holds(self.back):
+            self._seen = seen
+            self._still = 0
+        else:
+            self._still += 1
+        if self._still < LOOKS:
+            self.timer = self.front.wire.hub.loop.call_later(step, self._look, step)
+            return
+        self.timer = None
+        server = self.front.wire.server
+        kind = "idle_tunnels" if self.opened else "stalled_bodies"
+        server.counts[kind] += 1
+        server.admission.note("stream %d is given up (%s)", self.front.stream_id, kind)
+        self._break(CANCEL if self.opened else INTERNAL_ERROR)
+
+    @staticmethod
+    def _holds(half: Half) -> bool:
+        # Does something wait for this end? How long it may is for `write_timeout` to say.
+        try:
+            return bool(half.wire.conn.waiting(half.stream_id))
+        except (StreamClosed, LocalProtocolError):
+            return False
 
     def _upstream_known(self) -> None:
         # What only a beginning needs is not kept for as long as a tunnel lives.
@@ -275,7 +342,10 @@ class Crossing:
         # RFC 9113 section 8.1: an answer may be complete before its request is.
         self._finish()
         front = self.front
-        if not front.ended and self.token is None:
+        if self.token is not None:
+            if self.how is not None and self.how.body:
+                self._reset_back(NO_ERROR)  # no more of it is wanted
+        elif not front.ended:
             self._reset_back(NO_ERROR)
             front.drop()
             front.wire.discard(front.stream_id)
@@ -283,23 +353,42 @@ class Crossing:
     # -- ends that are none ---------------------------------------------------------------------
 
     def _backend_lost(self, event: Any) -> None:
-        again = (
-            event.retryable
-            and not self._answered
-            and self._tries < MAX_TRIES
-            and (self.token is not None or (self.whole and self._method in IDEMPOTENT))
-        )
-        if again:
-            self._stop_clock()
-            self._let_go()
-            self.back.early = []
-            self.start()
+        if event.retryable and not self._answered and self._tries < MAX_TRIES and self._repeats():
+            self._again(REFUSED_S if event.error_code == REFUSED_STREAM else 0)
         elif self.opened and self.back.ended:
             self._part(self.front)
         elif self._answered:
             self._break(CANCEL if self.opened else INTERNAL_ERROR)
         else:
+            if event.error_code != REFUSED_STREAM:
+                self._blame()
             self._refuse(502, f"the backend gave up: {event.reason}")
+
+    def _repeats(self) -> bool:
+        # May all that was sent be sent again?
+        how = self.how
+        method, whole = self._method, self._bodiless
+        if self.token is not None:  # an Upgrade is a GET where it does not say what it is
+            method, whole = ("GET", True) if how is None else (how.method, not how.body)
+        # RFC 9113 section 8.7: what was refused may be tried again whatever its method, since nothing
+        # was done; over HTTP/1.1 it is only likely that nothing was.
+        refused = self.back.wire.http_version == "2"
+        return whole and (refused or method in IDEMPOTENT)
+
+    def _again(self, delay_s: float) -> None:
+        self._stop_clock()
+        self._let_go()
+        self.back.early = []
+        self.back.wire = None
+        if delay_s:
+            delay_s *= 2 ** (self._tries - 1) * random.uniform(0.5, 1)
+            self.timer = self.front.wire.hub.loop.call_later(delay_s, self._start_again)
+        else:
+            self.start()
+
+    def _start_again(self) -> None:
+        self.timer = None
+        self.start()
 
     def _give_up(self) -> None:
         # The client has gone.

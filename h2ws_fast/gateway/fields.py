@@ -22,8 +22,11 @@ __all__ = [
     "FORWARDED",
     "Forwarding",
     "Refused",
+    "answer_fields",
+    "by_connection",
     "by_upgrade",
-    "required_upgrades",
+    "in_dialect",
+    "nominated",
     "response_fields",
     "trailer_fields",
 ]
@@ -40,6 +43,7 @@ HOP_BY_HOP = frozenset(
         b"te",
         b"transfer-encoding",
         b"upgrade",
+        UPGRADE,  # what a request in the dialect says beside its fields, and never an end itself
     )
 )
 # Of the handshake on each hop, by whoever makes it there: RFC 6455 section 4, RFC 8441 section 5.
@@ -65,6 +69,42 @@ SINGLE = frozenset(
         b"origin",
         b"sec-websocket-key",
         b"sec-websocket-version",
+    )
+)
+# What says how a message is read, where it goes, who sends it and how long it is kept: no trailers.
+NOT_TRAILING = (
+    HOP_BY_HOP
+    | HANDSHAKE
+    | END_TO_END
+    | SINGLE
+    | frozenset(
+        (
+            b"age",
+            b"content-encoding",
+            b"content-range",
+            b"date",
+            b"expect",
+            b"expires",
+            b"if-match",
+            b"if-modified-since",
+            b"if-none-match",
+            b"if-range",
+            b"if-unmodified-since",
+            b"location",
+            b"max-forwards",
+            b"pragma",
+            b"proxy-authenticate",
+            b"proxy-authorization",
+            b"range",
+            b"retry-after",
+            b"sec-websocket-extensions",
+            b"sec-websocket-protocol",
+            b"set-cookie",
+            b"trailer",
+            b"vary",
+            b"via",
+            b"www-authenticate",
+        )
     )
 )
 # What programs take for the word of a proxy, beside all that begins with X-Forwarded-.
@@ -108,7 +148,7 @@ def plain_address(host: str) -> str:
 
 
 def nominated(fields: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
-    """The names in lower case that Connection makes fields of this hop."""
+    """The names in lower case that Connection makes fields of this hop, trailers too."""
     names = set()
     for name, value in fields:
         if name == b"connection":
@@ -153,6 +193,14 @@ def required_upgrades(fields: Fields, table: Table) -> Fields:
     return [(b"upgrade", b", ".join(passing)), (b"connection", b"upgrade")]
 
 
+def answer_fields(status: int, fields: Fields, wire: Any, *, tunnel: bool = False) -> Fields:
+    """What of an answer's fields goes to the client at `wire`. `tunnel`: it was asked for one."""
+    kept = response_fields(fields, tunnel=tunnel)
+    if status == 426 and wire.http_version == "1.1":
+        kept += required_upgrades(fields, wire.server.table)
+    return kept
+
+
 def response_fields(fields: Fields, *, tunnel: bool) -> Fields:
     """What of a response's fields goes to the client. `tunnel`: it opens one."""
     dropped = HOP_BY_HOP | nominated(fields)
@@ -163,31 +211,57 @@ def response_fields(fields: Fields, *, tunnel: bool) -> Fields:
 
 
 def by_upgrade(upgrade: Upgrade, event: Any, fields: Fields, token: Token) -> tuple[Fields, Token]:
-    """A request of the dialect: the fields that go end to end, and how to ask over HTTP/1.1.
+    """A request of the dialect: the fields that go end to end, and how to ask for the same.
 
     The fields that it names for the upgrade are of one hop, and go on to the next as such. Raises
-    Refused for those that mean something of their own there, and for a body, which would have to go
-    before the answer comes.
+    Refused for those that mean something of their own there.
     """
     named = {option.lower().encode("ascii") for option in upgrade.options}
-    taken = HOP_BY_HOP | HANDSHAKE | END_TO_END | SINGLE | {b"via"}
-    if named & (taken - {b"http2-settings"}) or any(tells(name) for name in named):
+    if any(is_taken(name) for name in named):
         raise Refused(400, "an upgrade names fields that are no part of one")
-    if upgrade.body:
-        raise Refused(501, "an upgrade with a body")
     further = tuple((n.decode(), v.decode("latin-1")) for n, v in event.headers if n in named)
-    kept = [field for field in fields if field[0] not in named and field[0] != UPGRADE]
-    return kept, token._replace(
+    return [field for field in fields if field[0] not in named], token._replace(
         fields=token.fields + further,
         options=token.options + upgrade.options,
         method=upgrade.method,
+        body=upgrade.body,
     )
 
 
-def trailer_fields(fields: Fields) -> Fields:
-    """What of trailers goes on. RFC 9110 section 6.5.1: nothing that says how a message is read."""
-    dropped = HOP_BY_HOP | {b"content-length", b"host", b"trailer"}
-    return [field for field in fields if field[0] not in dropped]
+def by_connection(event: Any, token: Token) -> Token | None:
+    """How to ask for the same as an Upgrade of HTTP/1.1; None where an extended CONNECT says it all."""
+    names = {name for name in nominated(event.headers) if not is_taken(name)}
+    further = tuple((n.decode(), v.decode("latin-1")) for n, v in event.headers if n in names)
+    if event.method == "GET" and not further:
+        return None
+    options = tuple(dict.fromkeys(name for name, _ in further))
+    return token._replace(
+        fields=token.fields + further, options=token.options + options, method=event.method
+    )
+
+
+def in_dialect(token: Token) -> Fields:
+    """What asking so takes in the dialect, beside an extended CONNECT's fields."""
+    options = tuple(option.lower() for option in token.options)
+    upgrade = Upgrade(token.method, token.body, options)
+    own = [(name.lower().encode(), value.encode("latin-1")) for name, value in token.fields]
+    return [*own, upgrade.field()]
+
+
+def is_taken(name: bytes) -> bool:
+    """Means a field of this name, in lower case, something of its own on each hop or at the end?"""
+    taken = (HOP_BY_HOP - {b"http2-settings"}) | HANDSHAKE | END_TO_END | SINGLE | {b"via"}
+    return name in taken or tells(name)
+
+
+def trailer_fields(fields: Fields, named: set[bytes]) -> Fields:
+    """What of trailers goes on, where the head's Connection has `named` these.
+
+    RFC 9110 section 6.5.1: nothing of framing, routing, authentication, control and content's form,
+    which programs that merge trailers with the head would take for the head's.
+    """
+    dropped = NOT_TRAILING | named | nominated(fields)
+    return [field for field in fields if field[0] not in dropped and not tells(field[0])]
 
 
 class Forwarding:

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from ..aio import tls
-from ..aio.arguments import check_kinds, check_seconds, deflate_from, limits_from
+from ..aio.arguments import check_kinds, check_seconds, limits_from
 from ..aio.observer import Observer, check_observer
 from ..aio.protocol import Hub
 from ..aio.server.accepted import AcceptedWire
@@ -16,7 +16,7 @@ from ..aio.server.admission import Admission
 from ..aio.server.listener import Listener
 from ..aio.server.options import CommonOptions, start_from
 from ..engine import Limits, Settings
-from ..engine.agreement import ServerPerMessageDeflateFactory
+from .aware import Aware
 from .fields import Forwarding
 from .routes import Routes
 from .table import Table
@@ -25,6 +25,10 @@ from .wire import GatewayWire
 __all__ = ["Gateway", "gateway"]
 
 LOGGER = "h2ws_fast.gateway"
+# Of upgrades, where the dialect keeps them. TRACE has an answer of its own, CONNECT and HEAD have none
+# that could be told from one.
+METHODS = frozenset((b"DELETE", b"GET", b"OPTIONS", b"PATCH", b"POST", b"PUT"))
+PATIENCE = 0.8  # of the time that an opening handshake has
 
 
 class GatewayOptions(CommonOptions):
@@ -32,12 +36,19 @@ class GatewayOptions(CommonOptions):
 
     ignoring = True
     table: Table
-    aware: dict[str, Any]  # how a Pool speaks where messages are read
+    dialect: bool  # is that spoken with clients that do?
+    aware: Aware  # where an Upstream does not say how its messages are read
 
     @property
     def upgrades(self) -> Container[str]:
         """See `CommonOptions`."""
         return self.table
+
+    @property
+    def patience_s(self) -> float:
+        """How long an opening handshake may take: the client hears why before its own end of it is
+        given up."""
+        return self.limits.handshake_timeout_s * PATIENCE
 
 
 class Gateway(Listener):
@@ -55,6 +66,8 @@ class Gateway(Listener):
         table: Table,
         forwarding: Forwarding,
         answer_timeout: float | None,
+        body_timeout: float | None,
+        tunnel_timeout: float | None,
         access_log: bool,
         options: GatewayOptions,
         admission: Admission,
@@ -65,8 +78,11 @@ class Gateway(Listener):
         self.table = table
         self.forwarding = forwarding
         self.answer_timeout = answer_timeout
+        self.body_timeout = body_timeout
+        self.tunnel_timeout = tunnel_timeout
         self.access_log = access_log
-        self.counts = {"requests": 0, "plain": 0, "tunnels": 0, "opened": 0}
+        kinds = ("requests", "plain", "tunnels", "opened", "stalled_bodies", "idle_tunnels")
+        self.counts = dict.fromkeys(kinds, 0)
         self._former: list[Routes] = []  # of which something may still be under way
 
     def _wire(self, hub: Hub) -> AcceptedWire:
@@ -85,10 +101,12 @@ class Gateway(Listener):
     def stats(self) -> dict[str, Any]:
         """Counters by name, those of a Server, `requests` by kind, and `backends` by address.
 
-        What several routes have of one address is added up.
+        What several routes have of one address is added up, also what former routes still carry.
         """
         backends: dict[str, Any] = {}
-        for backend in self.routes.backends:
+        now = self.routes.backends
+        left = [each for routes in self._former for each in routes.backends if each.busy]
+        for backend in dict.fromkeys([*now, *left]):
             told = backend.stats()
             known = backends.get(backend.address)
             backends[backend.address] = told if known is None else added(known, told)
@@ -117,6 +135,8 @@ def gateway(
     forwarding: Forwarding | None = None,
     proxy_protocol: bool = False,
     answer_timeout: float | None = 60,
+    body_timeout: float | None = 300,
+    tunnel_timeout: float | None = None,
     access_log: bool = False,
     ping_interval: float | None = 20,
     ping_timeout: float | None = 20,
@@ -152,14 +172,18 @@ def gateway(
     a head of the PROXY protocol, version 1 or 2, before TLS and all else: the address that it names is
     the client's, for all purposes. Where `forwarding` trusts some networks only connections from there
     have one. What is none, or not there in time, ends the connection. `answer_timeout` seconds are for the head of
-    a backend's answer to a whole request; then the client is answered 504. With `access_log` the logger
+    a backend's answer to a whole request; then the client is answered 504. Behind it something has to
+    move within each `body_timeout` seconds, either way, or wait for who does not take it, in a tunnel
+    within each `tunnel_timeout`; what stands still is reset. With `access_log` the logger
     `h2ws_fast.gateway.access` has a line for each request once all is over: see `Access`. Octets above
     `write_limit` that wait for one side keep the other from sending. `ping_interval`, `ping_timeout`,
-    `max_size` and `compression` are for WebSockets of an Upstream that is `aware`, on both hops. What is not told here is as in
-    `h2ws_fast.serve`.
+    `max_size` and `compression` are for WebSockets of an Upstream that is `aware`, on both hops; one
+    with an `Aware` of its own has that. What is not told here is as in `h2ws_fast.serve`.
     """
     check_kinds(limits, settings)
-    check_seconds(answer_timeout=answer_timeout)
+    check_seconds(
+        answer_timeout=answer_timeout, body_timeout=body_timeout, tunnel_timeout=tunnel_timeout
+    )
     table = Table() if table is None else table
     options = GatewayOptions()
     options.table = table
@@ -167,19 +191,18 @@ def gateway(
     if proxy_protocol:
         options.introduced = forwarding.introduces
     options.websockets = bool(table)
-    options.deflate = deflate_from(compression, ServerPerMessageDeflateFactory)
-    options.aware = {
-        "ping_interval": ping_interval,
-        "ping_timeout": ping_timeout,
-        "max_size": max_size,
-        "compression": compression,
-    }
+    options.aware = Aware(ping_interval, ping_timeout, max_size, compression)
+    options.aware.check()
+    options.deflate = None  # each WebSocket that is read says itself
     options.http = tls.versions(http)
     options.ssl = None if ssl is None else tls.prepare(ssl, server=True, http=options.http)
     if settings is None:
         # RFC 8441 section 3 is only advertised where something answers it.
         settings = Settings() if table else Settings(enable_connect_protocol=False)
     options.settings = settings
+    options.dialect = settings.dialect() is not None
+    if options.dialect:
+        options.methods = METHODS
     # An upgrade or extended CONNECT is answered when the backend has, not after `open_timeout`.
     options.limits = limits_from(
         gateway,
@@ -218,6 +241,8 @@ def gateway(
         table,
         forwarding,
         answer_timeout,
+        body_timeout,
+        tunnel_timeout,
         access_log,
         options,
         admission,

@@ -11,9 +11,10 @@ from typing import Any
 
 import h11
 
-from ..aio.h1.chunks import ChunkGuard
+from ..aio.h1.chunks import MAX_CHUNK_LINE, ChunkGuard
 from ..aio.h1.connection import fields_for_h1
 from ..aio.h1.head import Gathering, InvalidHead, check_framing, read_fields
+from ..aio.h1.reader import MAX_UNTAKEN
 from ..aio.h1.unsent import Unsent
 from ..engine import Limits, Sink
 from ..engine.arrivals import Data
@@ -38,9 +39,6 @@ __all__ = ["H1Client"]
 
 NEVER = float("inf")
 IDLE_S = 60.0  # how long a connection may be idle: shorter than servers have it (nginx 75 s)
-MAX_INFORMED = 20  # 1xx before the answer
-MAX_CHUNK_LINE = 16384  # octets of a chunk's first line, and of all trailers
-MAX_UNTAKEN = 65536  # octets of a body that nobody has taken yet
 
 # What becomes of the octets that arrive
 IDLE = 0  # there should be none
@@ -66,6 +64,7 @@ class H1Client(Endpoint):
         "_gathering",
         "_informed",
         "_key",
+        "_left",
         "_limits",
         "_on_idle",
         "_on_upgrade",
@@ -97,8 +96,9 @@ class H1Client(Endpoint):
         self._sink: Sink | None = None
         self._token: str | None = None  # what the request asks to change to
         self._key: bytes | None = None
-        self._informed = 0
+        self._informed = False
         self._chunked = False  # the request's body
+        self._left = 0  # octets of one before a tunnel
         self._chunks: ChunkGuard | None = None
         self._untaken = 0
         self._unsent = Unsent(limits)
@@ -206,6 +206,7 @@ class H1Client(Endpoint):
         tunnel = b":protocol" in pseudo
         chunked = not (tunnel or end_stream or values_of(fields, b"content-length"))
         head: Fields = [(b"host", pseudo[b":authority"])]
+        body = 0
         self._token = self._key = None
         if tunnel:
             assert token is not None
@@ -219,10 +220,13 @@ class H1Client(Endpoint):
                 if not values_of(fields, b"sec-websocket-version"):
                     head.append((b"sec-websocket-version", b"13"))
             head += fields_for_h1(token.fields)
+            body = token.body
+            if body:
+                head.append((b"content-length", str(body).encode()))
         elif chunked:
             head.append((b"transfer-encoding", b"chunked"))
         exchange = h11.Connection(h11.CLIENT, MAX_CHUNK_LINE)
-        ended = end_stream or self._token is not None
+        ended = end_stream or (tunnel and not body)
         try:
             octets = exchange.send(
                 h11.Request(method=method, target=pseudo[b":path"], headers=head + fields)
@@ -233,10 +237,11 @@ class H1Client(Endpoint):
         self._exchange = exchange
         self._stream_id += 1
         self._phase = HEAD
-        self._informed = 0
+        self._informed = False
         self._untaken = 0
         self._sink = None
         self._chunked = chunked
+        self._left = body
         self._chunks = None
         self._write((octets or b"") + (last or b""))
         return self._stream_id
@@ -248,6 +253,9 @@ class H1Client(Endpoint):
             if len(data):
                 for piece in exchange.send_with_data_passthrough(h11.Data(data=data)) or []:
                     self._write(piece)
+            if self._left:
+                self._left -= len(data)
+                end_stream = end_stream or not self._left
             if end_stream:
                 self._write(exchange.send(h11.EndOfMessage()) or b"")
                 self._conclude()
@@ -333,15 +341,14 @@ class H1Client(Endpoint):
             if answer.status_code == 101:
                 self._switch(fields)
                 return
-            self._informed += 1
-            if self._informed > MAX_INFORMED:
-                raise InvalidHead(502, "too many interim responses")
+            self._informed = True
             self._emit(Informed(self._stream_id, answer.status_code, fields))
             return
         if not isinstance(answer, h11.Response):
             raise InvalidHead(502, "it does not begin with a status")
         self._chunks = ChunkGuard() if values_of(fields, b"transfer-encoding") else None
         self._phase = BODY
+        fields = one_length(fields, answer)
         following = exchange.next_event()
         ended = isinstance(following, h11.EndOfMessage)
         self._emit(Responded(self._stream_id, answer.status_code, fields, ended))
@@ -355,6 +362,10 @@ class H1Client(Endpoint):
         token = self._token
         if token is None or [each.lower() for each in upgrades] != [token.encode()]:
             raise InvalidHead(502, "a 101 to something that was not asked for")
+        if self._left:
+            # RFC 9110 section 7.8: "A client cannot begin using an upgraded protocol on the
+            # connection until it has completely sent the request message".
+            raise InvalidHead(502, "a 101 before the request was whole")
         if not has_token(values_of(fields, b"connection"), b"upgrade"):
             raise InvalidHead(502, "Connection does not name upgrade")
         if self._key is not None:
@@ -452,3 +463,15 @@ class H1Client(Endpoint):
             self._exchange = None
             self._tell(sink, Reset(self._stream_id, CANCEL, reason, remote, retryable))
         self._queue.append(Terminated(NO_ERROR, reason, remote))
+
+
+def one_length(fields: Fields, answer: h11.Response) -> Fields:
+    """The fields with the length that `answer` has once where it stands twice, and none of a 204.
+
+    RFC 9110 section 8.6: a server MUST NOT send one there.
+    """
+    kept = [field for field in fields if field[0] != b"content-length"]
+    lengths = values_of(list(answer.headers), b"content-length")
+    if len(kept) == len(fields) or answer.status_code == 204:
+        return kept
+    return [*kept, (b"content-length", lengths[0])]

@@ -10,6 +10,7 @@ from ..aio.client.pool import Pool, PoolLink
 from ..aio.uri import Target
 from ..aio.websocket import WebSocket
 from ..errors import ConnectionTerminated
+from .aware import Aware
 from .conversation import Conversation
 from .fields import Refused
 
@@ -18,6 +19,9 @@ __all__ = ["HopPool"]
 
 class HopLink(PoolLink):
     """One of them."""
+
+    # RFC 6455 section 4.1 has one client open one after the other; these are of many.
+    _in_turn = False
 
     async def _websocket(self, wanted: Wanted) -> WebSocket:
         try:
@@ -41,6 +45,18 @@ class HopPool(Pool):
     """
 
     _kind = HopLink
+
+    def __init__(self, aware: Aware, **arguments: Any) -> None:
+        super().__init__(**aware._asdict(), **arguments)
+
+    def retire(self) -> None:
+        """From here on each connection ends with the last WebSocket on it."""
+        retire = self._connections.retire
+        for link in self._connections.links():
+            if link.busy:
+                link.when_idle(retire)  # GOAWAY would close what is open with 1001
+            else:
+                retire(link)
 
     async def converse(self, target: Target, conversation: Conversation) -> WebSocket:
         """Open the backend's end; how long that may take is for the caller to say."""

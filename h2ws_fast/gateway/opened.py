@@ -172,5 +172,8 @@ class Onward(Serving):
     def answered(self, wire: Any) -> None:
         """The client has answered: there is nothing to learn of it."""
 
+    def unanswered(self, now: float) -> None:
+        """The client has not answered: it is the only one, whatever it does."""
+
     def release(self) -> None:
         """A stream is over: nothing is counted here."""

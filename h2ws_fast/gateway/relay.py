@@ -126,7 +126,7 @@ class Half(Sink):
             if self.trailers is None:
                 conn.send_data(other.stream_id, b"", True)
             else:
-                conn.send_trailers(other.stream_id, self.crossing.trailers(self.trailers))
+                conn.send_trailers(other.stream_id, self.crossing.trailers(self, self.trailers))
         except StreamClosed:
             pass
         except LocalProtocolError as error:

@@ -41,6 +41,8 @@ class Routes:
             check_host(route.host)
             if not route.path.startswith("/"):
                 raise ValueError(f"the path of a route begins with a slash: {route.path!r}")
+            if not is_asked_for(route.path) or "?" in route.path or "#" in route.path:
+                raise ValueError(f"no request has such a path: {route.path!r}")
         self.routes = sorted(
             (route._replace(host=route.host and plain(route.host)) for route in routes),
             key=lambda route: (
@@ -89,3 +91,11 @@ def check_host(host: str | None) -> None:
         raise ValueError("the host of a route has a name; without a host it is for any")
     if host is not None and ":" in host and not (host[0] == "[" and host[-1] == "]"):
         raise ValueError(f"the host of a route has no port: {host!r}")
+    name = None if host is None else host.removeprefix("*.")
+    if name is not None and (not plain(name) or "*" in name or not is_asked_for(name)):
+        raise ValueError(f"no request names such a host: {host!r}")
+
+
+def is_asked_for(text: str) -> bool:
+    """Can a request say this? Octets beyond ASCII it encodes."""
+    return text.isascii() and text.isprintable() and " " not in text

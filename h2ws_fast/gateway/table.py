@@ -20,13 +20,14 @@ class Token(NamedTuple):
 
     `needs_key`: the request has a `Sec-WebSocket-Key`, of the gateway's own making, and the 101 must
     answer it. `fields` are added to the request, and Connection names `options` too. `method` is
-    that of the request.
+    that of the request, and `body` the octets of content that it has: they come first in the tunnel.
     """
 
     needs_key: bool = False
     fields: tuple[tuple[str, str], ...] = ()
     options: tuple[str, ...] = ()
     method: str = "GET"
+    body: int = 0
 
 
 # What is open at first; a bytestream (draft-kinnear-httpbis-http2-transport) needs nothing either.

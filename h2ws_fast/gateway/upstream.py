@@ -13,6 +13,7 @@ from ..errors import (
     NoAvailableStreams,
     PoolFull,
 )
+from .aware import Aware
 from .backend import Backend
 from .conversation import Conversation
 from .crossing import Crossing
@@ -27,8 +28,9 @@ BALANCE = ("round-robin", "least")
 class Upstream:
     """Backends in turn ("round-robin"), or that with the least under way first ("least").
 
-    One that could not be reached is passed over for a while, as long as there is another. A request
-    goes to the next where nothing of it was sent. `aware`: the messages of WebSockets are read.
+    One that could not be reached, or left several requests in a row unanswered, is passed over for a
+    while, as long as there is another. A request goes to the next where nothing of it was sent.
+    `aware`: the messages of WebSockets are read, as the gateway says (True) or an Aware.
     """
 
     def __init__(
@@ -37,9 +39,11 @@ class Upstream:
         *,
         balance: str = "round-robin",
         table: Table,
-        aware: bool = False,
+        aware: bool | Aware = False,
     ) -> None:
         self.backends = list(backends)
+        if isinstance(aware, Aware):
+            aware.check()
         self.aware = aware
         if not self.backends:
             raise ValueError("an upstream needs a backend")
@@ -55,7 +59,7 @@ class Upstream:
         self._turn = (turn + 1) % len(self.backends)
         found = self.backends[turn:] + self.backends[:turn]
         if self._least:
-            found.sort(key=lambda backend: backend.load)
+            found.sort(key=lambda backend: backend.under_way)
         up = [backend for backend in found if backend.is_up(now)]
         # Where none is up somebody must be the first to try again.
         return up or [min(found, key=lambda backend: backend.down_until)]

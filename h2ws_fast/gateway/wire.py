@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..aio.protocol import Hub
 from ..aio.server.accepted import AcceptedWire
+from ..aio.tunnel import reset
+from ..engine.constants import INTERNAL_ERROR
 from ..engine.dialect import Upgrade
 from ..errors import LocalProtocolError, StreamClosed
 from ..printable import printable
-from .access import Access, access_log, note_crossing
+from .access import note, note_crossing
 from .conversation import Conversation
-from .crossing import Crossing
-from .fields import Refused, by_upgrade, plain_address
+from .crossing import LAST_WORDS_S, Crossing
+from .fields import Refused, by_connection, by_upgrade, plain_address
 
 if TYPE_CHECKING:
     from .gateway import Gateway
@@ -53,8 +55,9 @@ class GatewayWire(AcceptedWire):
         return self._introduced or super().remote_address
 
     def _requested(self, event: Any) -> None:
+        refusal = 0 if self.full else 503  # REFUSED_STREAM has no status
         if not self._may_begin(event):
-            self._note_refused(event, 503)
+            self._note_refused(event, refusal)
             return
         gateway = self.server
         gateway.counts["requests"] += 1
@@ -69,9 +72,13 @@ class GatewayWire(AcceptedWire):
             scheme = forwarding.scheme(event, self.secure, address)
             fields = forwarding.request_fields(event, self.http_version, address, scheme)
             upstream = gateway.routes.find(event.authority, event.path)
-            how = None
-            if token is not None and (upgrade := Upgrade.read(event.headers)) is not None:
-                fields, how = by_upgrade(upgrade, event, fields, gateway.table[token.lower()])
+            how = upgrade = None
+            if token is not None and gateway.options.dialect:
+                known = gateway.table[token.lower()]
+                if self.http_version != "2":
+                    how = by_connection(event, known)
+                elif self.conn.speaks_dialect and (upgrade := Upgrade.read(event.headers)):
+                    fields, how = by_upgrade(upgrade, event, fields, known)
             if upstream is None:
                 raise Refused(404, "no route")
             if gateway.closing:
@@ -93,7 +100,11 @@ class GatewayWire(AcceptedWire):
             if how is None and reads:
                 Conversation(self, event, upstream, fields).start()
             else:
-                Crossing(self, event, upstream, head + fields, how).start()
+                crossing = Crossing(self, event, upstream, head + fields, how)
+                crossing.switches = upgrade is not None
+                if how is not None and how.body:
+                    self.conn.take_first(event.stream_id, how.body)
+                crossing.start()
         except StreamClosed:
             self._note_refused(event, 499)  # it was reset in the read that brought it
 
@@ -118,14 +129,18 @@ class GatewayWire(AcceptedWire):
         except (StreamClosed, LocalProtocolError):
             return
 
-    def decline(self, stream_id: int, status: int, fields: Any, body: bytes) -> None:
-        """Answer it as the backend did."""
+    def decline(self, stream_id: int, status: int, fields: Any, body: bytes, whole: bool) -> None:
+        """Answer it as the backend did; where its body is not `whole` this one breaks off, too."""
         if self.lost:
             return
+        ends = whole and not body
         try:
-            self.conn.respond(stream_id, [(":status", str(status)), *fields], not body)
+            self.conn.respond(stream_id, [(":status", str(status)), *fields], ends)
             if body:
-                self.conn.send_data(stream_id, body, True)
+                self.conn.send_data(stream_id, body, whole)
+            if not whole:
+                # Behind what was sent, so that the client has that.
+                self.hub.loop.call_later(LAST_WORDS_S, reset, self, stream_id, INTERNAL_ERROR)
         except (StreamClosed, LocalProtocolError):
             return
         self.touch()
@@ -148,39 +163,14 @@ class GatewayWire(AcceptedWire):
         self.touch()
 
     def _note_refused(self, event: Any, status: int) -> None:
-        if self.server.access_log:
-            access_log.info(
-                "%s",
-                Access(
-                    self.address,
-                    event.method,
-                    event.path,
-                    self.http_version,
-                    status,
-                    authority=event.authority,
-                    protocol=event.protocol,
-                ),
-            )
+        note(self, event.method, event.path, status, event.authority, event.protocol)
 
     def conversed(self, conversation: Conversation, seconds: float) -> None:
         """A WebSocket whose messages were read is over."""
-        if self.server.access_log:
-            access_log.info(
-                "%s",
-                Access(
-                    self.address,
-                    "CONNECT",
-                    conversation.path,
-                    self.http_version,
-                    conversation.status,
-                    conversation.octets[0],
-                    conversation.octets[1],
-                    seconds,
-                    conversation.authority,
-                    conversation.token,
-                    conversation.address,
-                ),
-            )
+        told = conversation
+        whose = told.status, told.authority, told.token
+        octets = told.octets[0], told.octets[1]
+        note(self, "CONNECT", told.path, *whose, octets, seconds, told.address)
 
     def crossed(self, crossing: Crossing, method: str, path: str, seconds: float) -> None:
         """A request and what it opened are over."""

@@ -6,8 +6,7 @@ import contextlib
 from h2ws_fast.aio.protocol import running_hub
 from h2ws_fast.engine import Limits
 from h2ws_fast.engine.octets import Octets
-from h2ws_fast.gateway import Backend
-from h2ws_fast.gateway.backend import H1Link
+from h2ws_fast.gateway.links import H1Link, H1Links
 
 
 class Transport(asyncio.Transport):
@@ -49,7 +48,7 @@ class Transport(asyncio.Transport):
 async def connected():
     """A link that has become a tunnel."""
     limits = Limits(write_high=100, write_low=10)
-    link = H1Link(Backend("http://127.0.0.1:1", http="h1", limits=limits), running_hub())
+    link = H1Link(H1Links(None, 1), running_hub(), limits)
     link.connection_made(Transport())
     link.become(Octets(limits))
     yield link

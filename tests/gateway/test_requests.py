@@ -97,6 +97,68 @@ async def test_interim_answers_are_passed():
             client.close()
 
 
+async def hints_over_http_1_1(visit, count):
+    await visit.head()
+    for _ in range(count):
+        visit.say("HTTP/1.1 103 Early Hints")
+    visit.say("HTTP/1.1 200 OK", "Content-Length: 0")
+    await visit.rest()
+
+
+async def hints_over_http_2(peer, count):
+    stream = await peer.expect(f.HEADERS)
+    for _ in range(count):
+        peer.headers(stream.stream_id, [(":status", "103")])
+    peer.headers(stream.stream_id, [(":status", "200")], end_stream=True)
+    await peer.until_eof()
+
+
+@pytest.mark.parametrize(("count", "last"), [(20, "200"), (21, "502")])
+@pytest.mark.parametrize("http", ["h1", "h2"])
+async def test_interim_answers_are_bounded(http, count, last):
+    kind, hints = (
+        (RawBackend, hints_over_http_1_1) if http == "h1" else (RawServer, hints_over_http_2)
+    )
+    async with kind(lambda end: hints(end, count)) as backend:
+        async with in_front_of(Backend(f"http://127.0.0.1:{backend.port}", http=http)) as gate:
+            client = await RawClient.connect(gate.port)
+            client.headers(1, head(), end_stream=True)
+            said = [(await client.expect(f.HEADERS, 1)).get(":status") for _ in range(21)]
+            assert said == ["103"] * 20 + [last]
+            client.close()
+
+
+@pytest.mark.parametrize(
+    ("lines", "length"),
+    [
+        (["HTTP/1.1 200 OK", "Content-Length: 0", "Content-Length: 0"], "0"),
+        (["HTTP/1.1 200 OK", "Content-Length: 0, 0"], "0"),
+        (["HTTP/1.1 204 No", "Content-Length: 5"], None),
+        (["HTTP/1.1 204 No"], None),
+    ],
+)
+async def test_the_length_of_an_answer_is_said_once_and_not_of_a_204(lines, length):
+    """RFC 9110 section 8.6; and clients of either version see the same."""
+
+    async def script(visit):
+        while True:
+            await visit.head()
+            visit.say(*lines)
+
+    async with RawBackend(script) as backend:
+        async with in_front_of(Backend(f"http://127.0.0.1:{backend.port}", http="h1")) as gate:
+            client = await RawClient.connect(gate.port)
+            client.headers(1, head(), end_stream=True)
+            status, fields, *_ = await whole(client)
+            assert (status, fields.get("content-length")) == (lines[0][9:12], length)
+            client.close()
+            reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+            writer.write(request())
+            (answer,) = read_answers(await reader.readuntil(b"\r\n\r\n"))
+            assert (answer.status, answer.fields.get("content-length")) == (int(status), length)
+            writer.close()
+
+
 async def test_who_expects_a_100_gets_it_from_the_backend():
     async def script(visit):
         _, fields = await visit.head()

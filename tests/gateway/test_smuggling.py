@@ -11,7 +11,7 @@ from h2ws_fast.gateway.table import Token
 from tests.support import frames as f
 from tests.support.backend import RawBackend
 from tests.support.h1 import request, upgrade
-from tests.support.raw import RawClient
+from tests.support.raw import RawClient, RawServer
 
 POST = [
     (":method", "POST"),
@@ -276,6 +276,81 @@ async def test_singletons_that_stand_twice_are_refused(door, field):
         writer.close()
         client.close()
         assert backend.octets == b""
+
+
+@pytest.mark.row("SEC-7-7")
+async def test_a_length_that_stands_twice_alike_is_one(door):
+    """RFC 9110 section 8.6 allows that where all are the same; others are refused."""
+    async with RawBackend(polite) as backend, door(backend.port) as gate:
+        client = await RawClient.connect(gate.port)
+        client.headers(1, [*POST, *[("content-length", "1")] * 2])
+        client.send(f.data(1, b"x", end_stream=True))
+        assert (await client.expect(f.HEADERS, 1)).get(":status") == "200"
+        client.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+        for twice in (["Content-Length: 1"] * 2, ["Content-Length: 1, 1"]):
+            writer.write(request(twice, "POST / HTTP/1.1", b"x"))
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        assert backend.octets.lower().count(b"content-length: 1\r\n") == 3
+
+
+TRAILERS = [
+    ("x-sum", "1"),
+    *((name, "6.6.6.6") for name in ("x-forwarded-for", "forwarded", "x-real-ip")),
+    *((name, "6.6.6.6") for name in ("x_forwarded_for", "client-ip", "via", "host")),
+    *((name, "x") for name in ("authorization", "cookie", "set-cookie", "content-type")),
+    *((name, "x") for name in ("content-encoding", "trailer", "origin", "location", "x-hop")),
+]
+
+
+@pytest.mark.row("SEC-7-5")
+async def test_trailers_of_a_client_say_nothing_that_heads_say(door):
+    """Programs that merge trailers with the head would take them for a proxy's word, or a login."""
+    came = []
+
+    async def script(visit):
+        await visit.head()
+        await visit.until(b"\r\n0\r\n")
+        came.append(await visit.until(b"\r\n\r\n"))
+        visit.say("HTTP/1.1 200 OK", "Content-Length: 0")
+        await visit.rest()
+
+    async with RawBackend(script) as backend, door(backend.port) as gate:
+        client = await RawClient.connect(gate.port)
+        client.headers(1, POST)
+        client.send(f.data(1, b"x"))
+        client.headers(1, TRAILERS, end_stream=True)
+        assert (await client.expect(f.HEADERS, 1)).get(":status") == "200"
+        client.close()
+    assert came == [b"x-sum: 1\r\nx-hop: x\r\n\r\n"]
+
+
+@pytest.mark.row("SEC-7-5")
+async def test_trailers_over_http_1_1_say_nothing_that_heads_say(door):
+    """Both ways; Connection takes trailers along, too: RFC 9110 section 7.6.1."""
+    lines = [f"{name}: {value}" for name, value in TRAILERS if name != "host"]
+    last = "\r\n".join(["1", "x", "0", *lines, "", ""]).encode()
+    came = []
+
+    async def script(peer):
+        stream = await peer.expect(f.HEADERS)
+        while not came:
+            frame = await peer.frame()
+            if frame.kind == f.HEADERS:
+                came.append(frame.fields)
+        peer.headers(stream.stream_id, [(":status", "200")])
+        peer.headers(stream.stream_id, TRAILERS, end_stream=True)
+        await peer.until_eof()
+
+    named = ["Transfer-Encoding: chunked", "Connection: x-hop"]
+    async with RawServer(script) as backend, door(backend.port, http="h2") as gate:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+        writer.write(request(named, "POST / HTTP/1.1") + last)
+        await reader.readuntil(b"\r\n0\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"x-sum: 1\r\nx-hop: x\r\n\r\n"
+        writer.close()
+    assert came == [[(b"x-sum", b"1")]]
 
 
 def test_a_refusal_says_its_status():

@@ -222,3 +222,41 @@ async def test_control_octets_in_fields_pass_in_no_direction(octet):
                 assert (await reader.readuntil(b"\r\n"))[9:12] == status
                 writer.close()
         assert len(backend.visits) == 2
+
+
+@pytest.mark.row("SEC-7-2")
+@pytest.mark.parametrize("octet", [1, 0x1B, 0x7F])
+async def test_control_octets_in_trailers_pass_in_no_direction(octet):
+    async def script(visit):
+        _, fields = await visit.head()
+        if "transfer-encoding" in fields:
+            assert "x: a" not in (await visit.rest()).decode("latin-1")
+            return
+        visit.say("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "")
+        visit.writer.write(b"1\r\na\r\n0\r\nX: a%cb\r\n\r\n" % octet)
+        await visit.rest()
+
+    async with RawBackend(script) as backend:
+        there = Backend(f"http://127.0.0.1:{backend.port}", http="h1")
+        async with in_front_of(there) as gate:
+            client = await RawClient.connect(gate.port)
+            client.headers(1, HEAD, True)  # the backend's answer
+            await client.expect(f.HEADERS, 1)
+            frame = await client.frame()  # DATA, where that did not come with the trailers
+            while frame.kind != f.RST_STREAM:
+                assert frame.kind == f.DATA and not frame.end_stream, frame
+                frame = await client.frame()
+            assert frame.error_code == f.INTERNAL_ERROR
+            client.headers(3, [(":method", "POST"), *HEAD[1:]])  # a client over HTTP/2
+            client.send(f.data(3, b"a"))
+            client.headers(3, [("x", f"a{octet:c}b")], True)
+            frame = await client.frame()
+            while frame.kind != f.RST_STREAM:
+                assert frame.kind != f.HEADERS, frame
+                frame = await client.frame()
+            client.close()
+            reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+            writer.write(request(["Transfer-Encoding: chunked"], "POST / HTTP/1.1"))
+            writer.write(b"1\r\na\r\n0\r\nX: a%cb\r\n\r\n" % octet)
+            assert (await reader.readuntil(b"\r\n"))[9:12] == b"400"
+            writer.close()

@@ -380,7 +380,7 @@ def held(gate):
         link
         for upstream in gate.routes.upstreams
         for backend in upstream.backends
-        for link in backend._links
+        for link in backend._links._all
     ]
     return gate.stats()["octets_held"] + sum(
         link.conn.octets_held + (link.transport.get_write_buffer_size() if link.transport else 0)

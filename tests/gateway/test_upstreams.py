@@ -351,6 +351,12 @@ async def test_new_routes_leave_tunnels_where_they_are():
                     assert await second.recv() == "b2"
                     await first.send("3")
                     assert await first.recv() == "a3"
+                    told = gate.stats()["backends"]
+                    assert [told[each.address]["load"] for each in there] == [1, 1]
+                await first.close()
+                while there[0].busy:
+                    await asyncio.sleep(0.005)
+                assert list(gate.stats()["backends"]) == [there[1].address]
 
 
 @pytest.mark.parametrize("http", ["h1", "h2"])
@@ -471,8 +477,18 @@ def test_a_path_makes_up_no_line_of_the_access_log():
         lambda: Routes([Route(Upstream([Backend("http://a")], table=TABLE), "/", "")]),
         lambda: Routes([Route(Upstream([Backend("http://a")], table=TABLE), "/", "a.org:80")]),
         lambda: Routes([Route(Upstream([Backend("http://a")], table=TABLE), "/", "::1")]),
+        *(
+            lambda host=host: Routes(
+                [Route(Upstream([Backend("http://a")], table=TABLE), "/", host)]
+            )
+            for host in ("*", "*.", "*.*", "a.*", "*a", "b\xfccher.org", "a b")
+        ),
+        *(
+            lambda path=path: Routes([Route(Upstream([Backend("http://a")], table=TABLE), path)])
+            for path in ("/a?b", "/a#b", "/b\xfccher", "/a b")
+        ),
     ],
-    ids=range(13),
+    ids=range(24),
 )
 def test_what_makes_no_sense_is_refused(make):
     with pytest.raises(ValueError):
