@@ -1,4 +1,4 @@
-"""A self-signed certificate, made on the spot."""
+"""What a server of TLS shows: the files it is given, or a self-signed certificate made on the spot."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..aio import tls
+from . import CommandError
 
-__all__ = ["Certificate", "make_certificate", "self_signed_context"]
+__all__ = ["Certificate", "make_certificate", "serving_context"]
 
 DAYS = 30
 
@@ -79,6 +80,17 @@ class Certificate:
         return tls.prepare(self.context(), server=True, http=("h2", "h1") if h1 else ("h2",))
 
 
-def self_signed_context(host: str) -> ssl.SSLContext:
-    """Make a server's context around a new certificate."""
-    return Certificate(host).context()
+def serving_context(
+    certfile: str | None, keyfile: str | None, host: str
+) -> tuple[ssl.SSLContext, str]:
+    """A server's context with these files, or without any a new certificate; and words for it.
+
+    Raises CommandError.
+    """
+    if certfile is None:
+        return Certificate(host).context(), "self-signed certificate"
+    try:
+        return tls.server_context(certfile, keyfile), certfile
+    except OSError as error:  # an ssl.SSLError is one too
+        files = " and ".join(filter(None, (certfile, keyfile)))
+        raise CommandError(f"cannot load {files}: {error.strerror or error}") from error

@@ -24,20 +24,25 @@ Check = Callable[[Any, Request], Awaitable["Response | None"]]
 
 def secret(text: str) -> str:
     """What an option says, or the first line of the file that `@FILE` names: the arguments of a
-    process can be read by everybody on its machine."""
-    if not text.startswith("@"):
-        return text
-    try:
-        with open(text[1:], encoding="utf-8") as file:
-            return file.readline().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise argparse.ArgumentTypeError(f"cannot read {text[1:]}: {error}") from None
+    process can be read by everybody on its machine. Raises ArgumentTypeError where that is empty: of
+    a variable that was not set, of a file that nobody has written."""
+    said, what = text, "it"
+    if text.startswith("@"):
+        what = text[1:]
+        try:
+            with open(what, encoding="utf-8") as file:
+                said = file.readline().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise argparse.ArgumentTypeError(f"cannot read {what}: {error}") from None
+    if not said.strip():
+        raise argparse.ArgumentTypeError(f"{what} is empty")
+    return said
 
 
 def user(text: str) -> tuple[str, str]:
-    """`NAME:PASSWORD`, or `@FILE`."""
-    name, colon, password = secret(text).partition(":")
-    if not name or not colon:
+    """`NAME:PASSWORD`, both of them something, or `@FILE`."""
+    name, _, password = secret(text).partition(":")
+    if not name or not password:
         raise argparse.ArgumentTypeError("NAME:PASSWORD")
     return name, password
 
@@ -58,7 +63,10 @@ def check_from(
     users: list[tuple[str, str]], tokens: list[str], notices: Notices | None = None
 ) -> Check | None:
     """Who is let in, for `serve(process_request=...)`; None: everybody. `notices` are told of those
-    who are not."""
+    who are not. Raises ValueError for a password or a token that is empty, as whoever says none
+    would be let in."""
+    if not all(token.strip() for token in tokens) or not all(password for _, password in users):
+        raise ValueError("an empty password or token lets everybody in")
     if not users and not tokens:
         return None
     by_password = basic_auth("tunnels", credentials=users) if users else None

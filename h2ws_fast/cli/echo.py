@@ -9,11 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import serve
-from ..aio import tls
 from ..aio.traced import trace_log
 from ..engine import Limits
 from . import CommandError, loops, numbers, options, twin, version, workers
-from .certificate import self_signed_context
+from .certificate import serving_context
 from .listener import BACKLOG, bind, url_of
 from .paths import Paths
 from .signals import on_signals
@@ -91,7 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     context = None
     note = "cleartext"
     if not arguments.cleartext:
-        context, note = _context(arguments)
+        certificate = arguments.certfile, arguments.keyfile
+        context, note = serving_context(*certificate, arguments.host)
     several = arguments.workers > 1
     workers.check(arguments.workers)
     listener = bind(arguments.host, arguments.port, share=several)
@@ -112,16 +112,6 @@ def run(arguments: argparse.Namespace) -> int:
                 ),
             )
         return _run_one(arguments, context, listener, lambda: print(url, flush=True))
-
-
-def _context(arguments: argparse.Namespace) -> tuple[Any, str]:
-    if arguments.certfile is None:
-        return self_signed_context(arguments.host), "self-signed certificate"
-    try:
-        return tls.server_context(arguments.certfile, arguments.keyfile), arguments.certfile
-    except OSError as error:  # an ssl.SSLError is one too
-        files = " and ".join(filter(None, (arguments.certfile, arguments.keyfile)))
-        raise CommandError(f"cannot load {files}: {error.strerror or error}") from error
 
 
 def _run_one(

@@ -25,6 +25,7 @@ from ..forward import (
 )
 from ..forward.counts import Counts
 from ..forward.link import words
+from ..forward.listener import MAX_CONNECTIONS
 from . import CommandError, loops, numbers, options, twin, version
 from .credentials import IN_THE_CLEAR, basic, secret, user, without_password
 from .field import field
@@ -108,6 +109,13 @@ def add_parser(commands: Any) -> None:
         help="one more header field with each tunnel (repeatable)",
     )
     add("--connections", type=numbers.limit, default=1, metavar="N", help="stripe over N (1)")
+    add(
+        "--max-connections",
+        type=numbers.limit,
+        default=MAX_CONNECTIONS,
+        metavar="N",
+        help=f"at once to each port of -L and -D ({MAX_CONNECTIONS})",
+    )
     options.trust(parser)
     add("--quiet", action="store_true", help="say nothing but what fails")
     options.event_loop(parser)
@@ -204,8 +212,9 @@ class Report:
     async def listen(self) -> None:
         """Begin to listen, and say where."""
         link = self._link
+        most = self._arguments.max_connections
         for rule in self._arguments.tcp:
-            forward = TcpForward(link, rule)
+            forward = TcpForward(link, rule, max_connections=most)
             self._listeners.append(forward)
             with listening_on(rule.bind, rule.port):
                 port = forward.listen(rule.bind, rule.port)
@@ -217,7 +226,7 @@ class Report:
                 port = packets.listen()
             self._add(f"UDP {rule.bind}:{port} -> {rule}", packets.counts)
         for bind, port in self._arguments.socks:
-            socks = Socks(link)
+            socks = Socks(link, max_connections=most)
             self._listeners.append(socks)
             with listening_on(bind, port):
                 port = socks.listen(bind, port)

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -15,12 +14,13 @@ from typing import Any
 
 from ..aio import tls
 from ..gateway.backend import HTTP
-from ..gateway.config import Config, RouteConfig
+from ..gateway.config import Config, Known, RouteConfig
 from ..gateway.fields import FORWARDED
 from ..gateway.gateway import Gateway, gateway
+from ..gateway.links import MOST
 from ..gateway.upstream import BALANCE
 from . import CommandError, loops, numbers, options, twin, version, workers
-from .certificate import self_signed_context
+from .certificate import serving_context
 from .counters import counters_at
 from .listener import BACKLOG, bind, url_of
 from .signals import on_signals
@@ -30,6 +30,16 @@ __all__ = ["add_parser", "run"]
 logger = logging.getLogger("h2ws_fast.gateway")
 
 READ_AGAIN = ("route", "certfile", "keyfile")
+
+OF_UPSTREAM = (
+    "http",
+    "balance",
+    "connections",
+    "h1_connections",
+    "cafile",
+    "insecure",
+    "websocket_aware",
+)
 
 EPILOG = """\
 SIGTERM and SIGINT let what is open end, --drain seconds long. SIGHUP reads the file and the
@@ -60,9 +70,15 @@ def add_parser(commands: Any) -> None:
         metavar="URL",
         help="a backend, http://host:port or https://; may be repeated",
     )
-    add("--http", choices=HTTP, default="auto", help="what backends speak (auto: they are asked)")
-    add("--balance", choices=BALANCE, default="round-robin", help="whose turn it is (round-robin)")
-    add("--connections", type=numbers.limit, default=4, metavar="N", help="over HTTP/2 to each (4)")
+    add("--http", choices=HTTP, help="what backends speak (auto: they are asked)")
+    add("--balance", choices=BALANCE, help="whose turn it is (round-robin)")
+    add("--connections", type=numbers.limit, metavar="N", help="over HTTP/2 to each (4)")
+    add(
+        "--h1-connections",
+        type=numbers.limit,
+        metavar="N",
+        help=f"over HTTP/1.1 to each ({MOST}); what comes beyond waits",
+    )
     add("--cafile", metavar="PEM", help="authorities that certificates of backends are checked by")
     add("--insecure", action="store_true", help="do not check certificates of backends")
     add(
@@ -81,6 +97,11 @@ def add_parser(commands: Any) -> None:
         type=numbers.limit,
         metavar="OCTETS",
         help="of a message, where they are read (1048576)",
+    )
+    add(
+        "--bidirectional",
+        action="store_true",
+        help="backends may open streams, to clients that take some",
     )
     add("--forwarded", choices=FORWARDED, help="what backends are told of clients (x-forwarded)")
     add("--trusted", action="append", metavar="NETWORK", help="whose word on others is believed")
@@ -116,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError("a key needs its certificate")
     context, note = None, "cleartext"
     if not arguments.cleartext:
-        context, note = _context(config, host)
+        context, note = serving_context(config.certfile, config.keyfile, host)
     workers.check(arguments.workers)
     several = arguments.workers > 1
     loop_name, _ = loops.choose(arguments.loop)
@@ -162,18 +183,17 @@ def _config(arguments: argparse.Namespace) -> Config:
         config.trusted = arguments.trusted
     config.access_log = config.access_log or arguments.access_log
     config.proxy_protocol = config.proxy_protocol or arguments.proxy_protocol
+    config.bidirectional = config.bidirectional or arguments.bidirectional
+    told = {name: getattr(arguments, name) for name in OF_UPSTREAM}
+    told = {name: value for name, value in told.items() if value}
     if arguments.upstream is not None:
+        told["verify"] = not told.pop("insecure", False)
         config.route.append(
-            RouteConfig(
-                arguments.upstream,
-                http=arguments.http,
-                balance=arguments.balance,
-                connections=arguments.connections,
-                cafile=arguments.cafile,
-                verify=not arguments.insecure,
-                websocket_aware=arguments.websocket_aware,
-            )
+            RouteConfig(arguments.upstream, bidirectional=arguments.bidirectional, **told)
         )
+    elif told and config.route:
+        name = next(iter(told)).replace("_", "-")
+        raise ValueError(f"--{name} is for --upstream: the routes of a file say it themselves")
     return config
 
 
@@ -185,16 +205,6 @@ def _boxes(config: Config, count: int) -> list[socket.socket]:
     if port and port + count - 1 > 65535:
         raise CommandError(f"--stats has no port for each of {count} workers from {port} on")
     return [bind(host, port and port + worker) for worker in range(count)]
-
-
-def _context(config: Config, host: str) -> tuple[ssl.SSLContext, str]:
-    if config.certfile is None:
-        return self_signed_context(host), "self-signed certificate"
-    try:
-        return tls.server_context(config.certfile, config.keyfile), config.certfile
-    except OSError as error:  # an ssl.SSLError is one too
-        files = " and ".join(filter(None, (config.certfile, config.keyfile)))
-        raise CommandError(f"cannot load {files}: {error.strerror or error}") from error
 
 
 def _log(config: Config) -> None:
@@ -221,6 +231,7 @@ class Serving:
         self._context = context
         self._name = name
         self._boxes = boxes
+        self._known: Known = {}
 
     def run(self, listener: socket.socket, accepting: Callable[[], None], worker: int) -> int:
         """Serve on this socket until a signal comes; `accepting()` is called when it does."""
@@ -237,17 +248,21 @@ class Serving:
         on_signals(stop.set, "SIGINT", "SIGTERM")
         table = config.table()
         async with gateway(
-            config.routes(table),
+            config.routes(table, self._known),
             sock=listener,
             table=table,
             forwarding=config.forwarding(self._name),
             proxy_protocol=config.proxy_protocol,
+            open_timeout=config.open_timeout,
             answer_timeout=config.answer_timeout,
+            body_timeout=config.body_timeout,
+            tunnel_timeout=config.tunnel_timeout,
             access_log=config.access_log,
             ping_interval=config.ping_interval,
             ping_timeout=config.ping_timeout,
             max_size=config.max_size,
-            compression="deflate" if config.compression else None,
+            compression=config.aware().compression,
+            settings=config.settings(),
             ssl=self._context,
             close_timeout=config.drain,
             max_connections=config.max_connections,
@@ -267,13 +282,19 @@ class Serving:
         try:
             config = _config(self._arguments)
             config.check()
-            routes = config.routes(gate.table)
+            known = self._known.copy()
+            routes = config.routes(gate.table, known)
             if self._context is not None and config.certfile is not None:
+                # Elsewhere first: a key that does not fit, as while they are renewed one after the
+                # other, would take the old one out of the context that serves.
+                tls.server_context(config.certfile, config.keyfile)
                 self._context.load_cert_chain(config.certfile, config.keyfile)
         except (OSError, ValueError) as error:
             logger.error("nothing was read again: %s", error)
             return
         gate.reroute(routes)
+        kept = set(routes.backends)
+        self._known = {key: backend for key, backend in known.items() if backend in kept}
         logger.warning("the routes were read again")
         others = [
             each.name

@@ -6,11 +6,9 @@ import argparse
 import asyncio
 import ipaddress
 import logging
-import ssl
 import sys
 from typing import Any
 
-from ..aio import tls
 from ..aio.server.dialer import Dialer
 from ..aio.server.notices import Notices
 from ..aio.server.places import Places
@@ -18,11 +16,10 @@ from ..aio.server.server import serve
 from ..engine import Settings
 from ..forward import NamedStreams, PortRange, Ports
 from ..forward.lease import LISTEN
-from ..forward.rules import stream_name
+from ..forward.rules import stream_name, target
 from ..masque import UdpProxy
-from ..masque.template import BadTarget, check_target
 from . import CommandError, loops, numbers, options, twin, version
-from .certificate import self_signed_context
+from .certificate import serving_context
 from .credentials import IN_THE_CLEAR, check_from, secret, user
 from .listener import BACKLOG, bind, url_of
 from .signals import on_signals
@@ -143,24 +140,21 @@ def add_parser(commands: Any) -> None:
 
 
 def _target(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
-        bare, number = check_target(bare, port)
-    except BadTarget as error:
-        raise argparse.ArgumentTypeError(f"HOST:PORT, not {text!r}: {error}") from None
-    return f"[{bare}]:{number}" if ":" in bare else f"{bare}:{number}"
+        return target(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _stream(text: str) -> tuple[str, str, str]:
-    name, _, target = text.rpartition("=")
+    name, _, leads = text.rpartition("=")
     try:
         token, path = stream_name(name)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"TOKEN:/PATH=HOST:PORT, not {text!r}: {error}") from None
     if token in RESERVED:
         raise argparse.ArgumentTypeError(f"{token} has a meaning of its own")
-    return token, path, _target(target)
+    return token, path, _target(leads)
 
 
 def _network(text: str) -> str:
@@ -190,7 +184,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(f"--listen: {error}") from None
     if arguments.cleartext and (arguments.certfile or arguments.keyfile):
         raise CommandError("--cleartext goes without a certificate and a key")
-    context, note = _context(arguments, host)
+    context, note = None, "cleartext"
+    if not arguments.cleartext:
+        context, note = serving_context(arguments.certfile, arguments.keyfile, host)
     loop_name, factory = loops.choose(arguments.loop)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -213,19 +209,6 @@ def run(arguments: argparse.Namespace) -> int:
         url = url_of(listener, host, secure=context is not None)
         runner.run(_main(arguments, listener, context, url))
     return 0
-
-
-def _context(arguments: argparse.Namespace, host: str) -> tuple[ssl.SSLContext | None, str]:
-    if arguments.cleartext:
-        return None, "cleartext"
-    if arguments.certfile is None:
-        return self_signed_context(host), "self-signed certificate"
-    try:
-        return tls.server_context(arguments.certfile, arguments.keyfile), str(arguments.certfile)
-    except OSError as error:  # an ssl.SSLError is one too
-        raise CommandError(
-            f"cannot load {arguments.certfile}: {error.strerror or error}"
-        ) from error
 
 
 def told(taker: Dialer | UdpProxy | Ports) -> str:
@@ -251,10 +234,10 @@ async def _main(arguments: argparse.Namespace, listener: Any, context: Any, url:
     notices = Notices(logger, logging.WARNING, asyncio.get_running_loop().time)
     tunnels: dict[str, Dialer | UdpProxy | Ports] = {}
     named: dict[str, dict[str, str]] = {}
-    for token, path, target in arguments.stream:
-        named.setdefault(token, {})[path] = target
+    for token, path, leads in arguments.stream:
+        named.setdefault(token, {})[path] = leads
     for token, targets in named.items():
-        tunnels[token] = NamedStreams(targets, places=places, **patience)
+        tunnels[token] = NamedStreams(targets, deny=arguments.deny, places=places, **patience)
     if not arguments.no_udp:
         tunnels["connect-udp"] = UdpProxy(**policy, rate=arguments.rate)
     dialer = Dialer(**policy, **patience)

@@ -510,9 +510,7 @@ def test_nothing_of_the_certificate_stays_behind(tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = command("echo", "--port", "65536", env=environment)
     assert done.returncode == 2
-    script = (
-        "from h2ws_fast.cli.certificate import self_signed_context;self_signed_context('127.0.0.1')"
-    )
+    script = "from h2ws_fast.cli.certificate import make_certificate;make_certificate('127.0.0.1')"
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
     assert list(tmp_path.iterdir()) == []
     assert echo.process.returncode == 0

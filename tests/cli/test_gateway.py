@@ -2,17 +2,20 @@
 
 import json
 import re
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from h2ws_fast import Session, connect
 from h2ws_fast.aio import tls
 from tests.support.certificates import write_certificate
-from tests.support.programs import COMMAND, Echo, GatewayCommand
+from tests.support.programs import COMMAND, Echo, GatewayCommand, read_line
 from tests.support.within import within
 
 pytestmark = pytest.mark.skipif(
@@ -169,6 +172,40 @@ def test_a_file_of_routes_that_is_read_again(echo, tmp_path):
     assert err.count("not taken before a restart: drain\n") == 1
 
 
+def test_a_certificate_whose_key_is_not_there_yet_takes_nothing_away(echo, tmp_path):
+    """Renewal writes one file after the other, and may be read between them."""
+    shown, fresh = tmp_path / "shown", tmp_path / "fresh"
+    for folder in (shown, fresh):
+        folder.mkdir()
+        certificate, key = map(Path, write_certificate(folder))
+    names = ("--certfile", str(shown / certificate.name), "--keyfile", str(shown / key.name))
+
+    def is_shown(folder):
+        pem = ssl.get_server_certificate(("127.0.0.1", gate.port), timeout=20)
+        return ssl.PEM_cert_to_DER_cert(pem) == ssl.PEM_cert_to_DER_cert(
+            (folder / certificate.name).read_text()
+        )
+
+    def hear(words):
+        # Behind what it says as it starts, as the pure twin does.
+        while words not in (line := read_line(gate.process, output="stderr")):
+            assert line, words
+
+    with GatewayCommand("--upstream", echo.url, *names) as gate:
+        old = shutil.copytree(shown, tmp_path / "old")
+        shutil.copy(fresh / certificate.name, shown)
+        for half in (None, "half of a key"):
+            if half is not None:
+                (shown / key.name).write_text(half)
+            gate.process.send_signal(signal.SIGHUP)
+            hear("nothing was read again")
+            assert is_shown(old)
+        shutil.copy(fresh / key.name, shown)
+        gate.process.send_signal(signal.SIGHUP)
+        hear("the routes were read again")
+        assert is_shown(fresh)
+
+
 def test_what_is_open_may_end(echo):
     async def main(gate):
         async with connect(gate.uri + "/") as ws:
@@ -199,9 +236,23 @@ def test_what_is_open_may_end(echo):
         (["--upstream", "http://a", "--trusted", "x"], "x"),
         (["--upstream", "http://a", "--token", "a b"], "token"),
         (["--config", "/none"], "/none"),
+        *(
+            (["--config", "{file}", *option], f"{option[0]} is for --upstream")
+            for option in (
+                ["--http", "h2"],
+                ["--balance", "least"],
+                ["--connections", "7"],
+                ["--cafile", "x"],
+                ["--insecure"],
+                ["--websocket-aware"],
+            )
+        ),
     ],
 )
-def test_what_makes_no_sense_is_one_line(arguments, words):
+def test_what_makes_no_sense_is_one_line(arguments, words, tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_text(FILE.format(path="/", url="http://127.0.0.1:1"))
+    arguments = [argument.replace("{file}", str(file)) for argument in arguments]
     done = subprocess.run(
         [*COMMAND, "gateway", *arguments], capture_output=True, text=True, timeout=30
     )

@@ -83,6 +83,14 @@ def test_nobody_is_asked_without_keys():
     assert check_from([], []) is None
 
 
+@pytest.mark.parametrize(
+    ("users", "tokens"), [([], [""]), ([], ["right", ""]), ([], [" "]), ([("me", "")], ["right"])]
+)
+def test_nothing_lets_nobody_in(users, tokens):
+    with pytest.raises(ValueError):
+        check_from(users, tokens)
+
+
 def test_who_was_not_let_in_is_logged_so_often(caplog):
     now = [0.0]
     notices = Notices(logging.getLogger("h2ws_fast.test"), logging.WARNING, lambda: now[0])
@@ -135,6 +143,10 @@ def test_keys_in_files(tmp_path):
     [
         (("--user", "@/none/such"), "cannot read /none/such"),
         (("--user", "nobody"), "NAME:PASSWORD"),
+        (("--user", "nobody:"), "NAME:PASSWORD"),
+        (("--user", ""), "it is empty"),
+        (("--token", ""), "it is empty"),
+        (("--token", "@/dev/null"), "/dev/null is empty"),
         (("--token", "t", "--user", "me:x"), "say who asks once"),
         (("--token", "t", "http://me:secret@127.0.0.1:1"), "say who asks once"),
         (("http://me:secret@127.0.0.1:1",), "h2ws-fast: http://127.0.0.1:1: "),
@@ -202,15 +214,32 @@ def test_a_client_has_so_many_sockets_of_both_kinds():
                     assert said.count(b"503") == 2
 
 
-def test_denied_addresses():
+def test_a_port_has_so_many_connections():
     with tcp_echo() as tcp:
         target = f"127.0.0.1:{tcp}"
-        options = ("--cleartext", "--private", "--allow", target)
-        with TunnelServer(*options, "--deny", "127.0.0.0/8") as server:
-            with Forward(server.url, "-L", f"0:{target}") as forward:
-                with pytest.raises(ConnectionError):
-                    say(forward.ports[0])
-            assert "destination_ip_prohibited" in server.stop()[2]
+        with TunnelServer("--cleartext", "--private", "--allow", target) as server:
+            options = ("--max-connections", "1", "-L", f"0:{target}", "-D", "0")
+            with Forward(server.url, *options) as forward:
+                for port in forward.ports:
+                    with socket.create_connection(("127.0.0.1", port), 20) as sock:
+                        sock.sendall(b"\x05\x01\x00")
+                        assert sock.recv(2)  # of the echo, or of SOCKS
+                        with pytest.raises(ConnectionError):
+                            say(port)
+
+
+def test_denied_addresses():
+    """Of --allow and of --stream alike."""
+    with tcp_echo() as tcp:
+        target = f"127.0.0.1:{tcp}"
+        options = ("--allow", target, "--stream", f"bytestream:/db={target}")
+        with TunnelServer("--cleartext", "--private", *options, "--deny", "127.0.0.0/8") as server:
+            rules = ("-L", f"0:{target}", "-L", "0:bytestream:/db")
+            with Forward(server.url, *rules) as forward:
+                for port in forward.ports:
+                    with pytest.raises(ConnectionError):
+                        say(port)
+            assert server.stop()[2].count("destination_ip_prohibited") == 2
 
 
 def test_idle_tunnels_do_not_hold_up_the_end():
