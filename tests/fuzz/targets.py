@@ -5,7 +5,7 @@ A target returns what could be seen, which is the same on both twins.
 
 from h2ws_fast import _twins
 
-from . import capsules, compression, deflate, misuse, octets, primitives, priorities
+from . import capsules, compression, deflate, dialects, misuse, octets, primitives, priorities
 from .choices import Choices
 from .play import ROLES, play, play_upgraded
 
@@ -61,6 +61,7 @@ TARGETS = {
     "agreement": deflate.agreement,
     "priority": priorities.run,
     "capsules": capsules.run,
+    "dialect": dialects.run,
     "kernels": primitives.run,
     "connection": connection,
     "upgraded": upgraded,
