@@ -1,5 +1,6 @@
 """Both twins of the engine, for every test that takes `twin` or `engine`."""
 
+import gc
 import os
 import signal
 import threading
@@ -31,6 +32,21 @@ def pytest_report_header():
     return (
         f"h2ws_fast: the {runs} twin runs; tests of the engine take {', '.join(available_twins())}"
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is collected is half a million objects, and stays: the collector never looks at them.
+
+    Each `gc.collect()` of a test would take 0.1 s, and many tests end with one.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):

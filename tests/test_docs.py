@@ -63,7 +63,9 @@ def test_the_two_programs_call_each_other(tmp_path):
     done = subprocess.run(
         [sys.executable, path], capture_output=True, text=True, timeout=60, env=environment()
     )
-    assert done.stderr == "" and done.returncode == 0
+    # The pure twin says that it runs.
+    said = [line for line in done.stderr.splitlines() if "pure twin of h2ws_fast runs" not in line]
+    assert (said, done.returncode) == ([], 0)
     assert sorted(done.stdout.splitlines()) == ["1000 lines", "3", "HELLO"]
 
 

@@ -11,7 +11,7 @@ import socket
 import sys
 
 from h2ws_fast import Response, serve
-from h2ws_fast.aio.protocol import UNSENT
+from h2ws_fast.aio.kernel_queue import UNSENT
 
 BULK = bytes(65536)
 

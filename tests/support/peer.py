@@ -29,6 +29,7 @@ CONNECT = [
     (":path", "/chat"),
     ("sec-websocket-version", "13"),
 ]
+BYTESTREAM = [(":method", "CONNECT"), (":protocol", "bytestream"), *GET[1:]]
 OK = [(":status", "200")]
 # Clocks that would go on ticking beside what a test is about; tests/behaviour/test_timeouts.py and
 # those that name one have them.

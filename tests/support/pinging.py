@@ -18,7 +18,7 @@ import sys
 import time
 
 from h2ws_fast import Session
-from h2ws_fast.aio.protocol import UNSENT
+from h2ws_fast.aio.kernel_queue import UNSENT
 from tests.support.programs import read_line, running
 
 PINGS = 400

@@ -96,13 +96,14 @@ def running(arguments, **options):
                 stream.close()
 
 
-def read_line(process, seconds=30):
+def read_line(process, seconds=30, output="stdout"):
     """The next line of a process's output, which must be unbuffered (`bufsize=0`)."""
+    stream = getattr(process, output)
     line = b""
     while not line.endswith(b"\n"):
-        readable, _, _ = select.select([process.stdout], [], [], seconds)
+        readable, _, _ = select.select([stream], [], [], seconds)
         assert readable, f"{process.args} said nothing for {seconds} s but {line!r}"
-        octet = process.stdout.read(1)
+        octet = stream.read(1)
         if not octet:
             break
         line += octet
