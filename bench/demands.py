@@ -133,8 +133,8 @@ DEMANDS = [
         "x",
     ),
     Demand("deflate idle", "deflate", "octets a compressed idle WebSocket, by default", "<=", 4096),
-    Demand("open client", "transport", "opening a stream, by the client: µs", "<=", 4),
-    Demand("open server", "transport", "opening a stream, by the server: µs", "<=", 4),
+    Demand("open client", "transport", "a stream opened and answered, client: µs", "<=", 4),
+    Demand("open server", "transport", "a stream opened and answered, server: µs", "<=", 4),
     Demand(
         "streams rate",
         "transport",

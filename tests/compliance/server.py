@@ -6,7 +6,7 @@ import signal
 
 import h2ws_fast
 from h2ws_fast import Response, ServerPerMessageDeflateFactory, serve
-from h2ws_fast.cli.certificate import self_signed_context
+from h2ws_fast.cli.certificate import serving_context
 from h2ws_fast.engine import Settings
 
 MAX_MESSAGE = 32 * 2**20  # the largest message of Autobahn|Testsuite has 16 MiB
@@ -32,7 +32,7 @@ async def main(arguments):
     async with serve(
         host="127.0.0.1",
         port=0,
-        ssl=self_signed_context("127.0.0.1") if arguments.tls else None,
+        ssl=serving_context(None, None, "127.0.0.1")[0] if arguments.tls else None,
         origins=None,
         on_request=on_request,
         # Octets that are no preface are not to be taken for HTTP/1.1.

@@ -29,10 +29,11 @@ EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "http3.py"
 
 
 @contextlib.contextmanager
-def forwarded(*rules, allow):
-    """A server that leads to these targets, and forward before it; its ports."""
+def forwarded(*rules, allow=(), streams=()):
+    """A server that leads to these targets and streams, and forward before it; its ports."""
     allowed = [word for each in allow for word in ("--allow", each)]
-    with TunnelServer("--cleartext", "--private", *allowed) as server:
+    named = [word for each in streams for word in ("--stream", each)]
+    with TunnelServer("--cleartext", "--private", *allowed, *named) as server:
         with Forward(server.url, *rules) as forward:
             yield forward.ports
 
@@ -131,6 +132,7 @@ def test_curl_by_socks():
 
 
 def test_git_daemon(tmp_path):
+    """By a byte stream, of which the client knows the name alone, both ways; and by CONNECT."""
     git = program("git")
     known = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     for name in ("AUTHOR", "COMMITTER"):
@@ -143,15 +145,26 @@ def test_git_daemon(tmp_path):
     run(git, "commit", "-q", "-m", "one", cwd=origin, env=known)
     port = free_port()
     daemon = [git, "daemon", "--export-all", f"--base-path={tmp_path}", f"--port={port}"]
+    daemon.append("--enable=receive-pack")
     with running([*daemon, "--listen=127.0.0.1"], env=known, stderr=subprocess.DEVNULL) as process:
         if process.poll() is not None:
             pytest.skip("git has no daemon here")
         wait_for_port(port, process)
         target = f"127.0.0.1:{port}"
-        with forwarded("-L", f"0:{target}", allow=[target]) as (local,):
+        stream = "bytestream:/git"
+        rules = ("-L", f"0:{stream}", "-L", f"0:{target}")
+        with forwarded(*rules, allow=[target], streams=[f"{stream}={target}"]) as (named, dialled):
             copy = tmp_path / "copy"
-            run(git, "clone", "-q", f"git://127.0.0.1:{local}/origin", str(copy), env=known)
+            run(git, "clone", "-q", f"git://127.0.0.1:{named}/origin", str(copy), env=known)
             assert (copy / "large").read_bytes() == (origin / "large").read_bytes()
+            (copy / "other").write_bytes(os.urandom(500_000))
+            run(git, "add", "other", cwd=copy, env=known)
+            run(git, "commit", "-q", "-m", "two", cwd=copy, env=known)
+            run(git, "push", "-q", "origin", "HEAD:refs/heads/two", cwd=copy, env=known)
+            again = tmp_path / "again"
+            asked = ("clone", "-q", "-b", "two", f"git://127.0.0.1:{dialled}/origin", str(again))
+            run(git, *asked, env=known)
+            assert (again / "other").read_bytes() == (copy / "other").read_bytes()
 
 
 def test_http3(tmp_path):

@@ -12,6 +12,7 @@ from h2ws_fast.engine import Settings
 from h2ws_fast.engine.capsules import capsule, datagram, udp_datagram, varint
 from h2ws_fast.masque import BadTarget, UdpProxy, connect_udp, create_datagram_endpoint
 from h2ws_fast.masque.proxy import prepare
+from h2ws_fast.masque.template import DEFAULT_PATH
 from tests.support import frames as f
 from tests.support.raw import RawClient, RawServer
 
@@ -402,6 +403,33 @@ async def test_the_client_asks_for_nothing_wrong():
             for host, port in (("", 53), ("fe80::1%1", 53), ("a", 0), ("a", 65536)):
                 with pytest.raises(BadTarget):
                     await connect_udp(session, host, port)
+
+
+@row("9298-2-1")
+async def test_a_template_may_write_the_port_of_its_scheme(clear):
+    async with target() as it, clear.serve(tunnels={"connect-udp": local()}):
+        async with Session("http://proxy.example", host="127.0.0.1", port=clear.port) as session:
+            for origin in (
+                "http://proxy.example",
+                "http://proxy.example:80",
+                "http://PROXY.example",
+            ):
+                template = origin + DEFAULT_PATH
+                async with await connect_udp(
+                    session, "127.0.0.1", it.port, template=template
+                ) as udp:
+                    await udp.send(b"x")
+                    assert await udp.recv() == b"x"
+            for origin in (
+                "http://proxy.example:443",
+                "https://proxy.example:80",
+                "http://me@proxy.example",
+                "ws://proxy.example",
+                "ftp://proxy.example",
+                "http://proxy.example:x",
+            ):
+                with pytest.raises(ValueError):
+                    await connect_udp(session, "a", 53, template=origin + DEFAULT_PATH)
 
 
 async def test_send_nowait_drops(clear, within):

@@ -42,6 +42,45 @@ def test_templates_that_are_used(text, path):
 
 @row("9298-2-1")
 @pytest.mark.parametrize(
+    ("text", "empty", "paths"),
+    [
+        (
+            "/m{?x,target_host,y,target_port,z}",
+            "/m?target_host=a.example&target_port=53",
+            [
+                "/m?x=1&target_host=a.example&target_port=53",
+                "/m?x=&target_host=a.example&y=2&target_port=53&z=3",
+            ],
+        ),
+        (
+            "/m/{x,target_host,target_port,z}",
+            "/m/a.example,53",
+            ["/m/1,a.example,53,2"],
+        ),
+        (
+            f"/m{{?x,y}}/{BOTH}",
+            "/m/a.example/53",
+            ["/m?x=1/a.example/53", "/m?y=1/a.example/53", "/m?x=1&y=2/a.example/53"],
+        ),
+        (
+            "/m?a=b{&target_host,target_port}{&x}",
+            "/m?a=b&target_host=a.example&target_port=53",
+            ["/m?a=b&target_host=a.example&target_port=53&x=1"],
+        ),
+    ],
+)
+def test_further_variables_may_be_undefined(text, empty, paths):
+    """RFC 6570 section 3.2.1: the client of a template that has them need not know them."""
+    template = UriTemplate(text)
+    assert template.expand("a.example", 53) == empty
+    for path in (empty, *paths):
+        assert template.match(path) == ("a.example", 53)
+    for path in (f"{empty}&q=1", empty.replace("a.example", "a/example"), f"/{empty}"):
+        assert template.match(path) is None
+
+
+@row("9298-2-1")
+@pytest.mark.parametrize(
     "text",
     [
         "",
