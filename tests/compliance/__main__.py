@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import textwrap
 import time
 
 from . import autobahn, h2spec, record, tools
@@ -28,6 +29,11 @@ def say(text):
 
 
 BEGUN = time.monotonic()
+
+
+def indented(text):
+    """Below the line that it belongs to."""
+    return textwrap.indent(text, "  ")
 
 
 class Runner:
@@ -69,10 +75,10 @@ class Runner:
                     shutil.rmtree(folder, ignore_errors=True)
         print(f"{job.label}: {job.summary(result)}", flush=True)
         for complaint in complaints:
-            print(f"  {complaint}", flush=True)
+            print(indented(complaint), flush=True)
         if kept:
             print(f"  see {folder}", flush=True)
-        self.complaints += complaints
+        self.complaints += [f"{job.label}: {complaint}" for complaint in complaints]
 
     async def _watch(self, job, folder):
         # Unable where it stands still.
@@ -104,10 +110,12 @@ async def main(arguments):
     judged = record.commit()
     selection = argparse.Namespace(twins=TWINS, turn=None)
     if arguments.quick:
-        selection.turn = int(record.git("rev-parse", "HEAD")[:12], 16)
+        selection.turn = arguments.turn
+        if selection.turn is None:
+            selection.turn = int(record.git("rev-parse", "HEAD")[:12], 16)
         if "autobahn" in names:
             some = ", ".join(autobahn.chosen(selection.turn, TWINS[0]))
-            print(f"of Autobahn's sections 9, 12 and 13: {some}", flush=True)
+            print(f"turn {selection.turn}; of Autobahn's 9, 12 and 13: {some}", flush=True)
     await tools.prepare(names, say)
     jobs = [(name, job) for name in names for job in SUITES[name].jobs(selection)]
     if arguments.leg:
@@ -116,10 +124,14 @@ async def main(arguments):
             raise Unable("no run has such a name")
     runner = Runner(arguments.at_a_time)
     await runner.run(jobs)
+    if runner.complaints:
+        # Once more, for who keeps only the end of a log.
+        print(f"{len(runner.complaints)} complaints", flush=True)
+        for complaint in runner.complaints:
+            print(indented(complaint), flush=True)
     if runner.unable:
         raise Unable("\n".join(runner.unable))
     if runner.complaints:
-        print(f"{len(runner.complaints)} complaints", flush=True)
         return 1
     if not (arguments.quick or arguments.only or arguments.leg):
         if judged is None or judged != record.commit():
@@ -139,11 +151,15 @@ def parse():
     parser = argparse.ArgumentParser(prog="python -m tests.compliance", description=__doc__)
     add = parser.add_argument
     add("--quick", action="store_true", help="what CI runs: some of Autobahn's 9, 12 and 13")
+    add("--turn", type=int, metavar="N", help="of --quick, instead of the one HEAD's hash gives")
     add("--only", action="append", choices=SUITES, help="this suite; may be given again")
     add("--leg", action="append", metavar="WORDS", help="only runs with these in their name")
     add("--at-a-time", type=int, default=2 * (os.cpu_count() or 1), metavar="N")
     add("--check", action="store_true", help="only see that docs/compliance.json is not too old")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.turn is not None and not arguments.quick:
+        parser.error("--turn is of --quick")
+    return arguments
 
 
 if __name__ == "__main__":
