@@ -13,6 +13,7 @@ over HTTP/1.1; the client takes over what the suite agrees to.
 import contextlib
 import json
 import sys
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -42,6 +43,17 @@ DEFLATE = numbered(
 )
 FEW = 8  # of CASES the quick selection takes one in so many where messages come as elsewhere
 ACCEPTED = {"OK", "NON-STRICT", "INFORMATIONAL"}
+# The suite gives most cases a second, those of 6.5 to 6.23 half of one, and no option changes it:
+# a machine that stands still for so long fails them. Where that time ran out, a case runs once
+# more, and the output and docs/compliance.json say so; what fails again is a complaint.
+TIMEOUTS = ("wasOpenHandshakeTimeout", "wasCloseHandshakeTimeout", "wasServerConnectionDropTimeout")
+MOST_REPEATED = 3  # of one run: more are no accident
+# What a complaint repeats of a case's report, and how many entries of its log.
+ENDED = (
+    *("closedByMe", "failedByMe", "droppedByMe", "wasClean", "wasNotCleanReason", *TIMEOUTS),
+    *("localCloseCode", "remoteCloseCode", "remoteCloseReason"),
+)
+LAST = 12
 
 HAPROXY = """
 defaults
@@ -119,6 +131,7 @@ class Job:
             where = f"{'behind' if role == 'server' else 'before'} {proxy.__name__}"
         self.label = f"{NAME}: {twin} {role} {where}"
         self.done = 0
+        self.repeated = {}  # what failed in time, and its first report
 
     @property
     def progress(self):
@@ -126,11 +139,38 @@ class Job:
 
     async def run(self, folder):
         """Return (result, complaints)."""
+        agent = await self._judge(folder)
+        complaints = []
+        if len(agent) != self.expected:
+            complaints.append(f"{len(agent)} of {self.expected} cases ran")
+        late = [
+            case for case, verdict in agent.items() if not accepted(verdict) and late_in(verdict)
+        ]
+        if len(late) <= MOST_REPEATED:
+            self.repeated = {case: agent[case] for case in late}
+        if self.repeated:
+            again = Path(folder, "again")
+            again.mkdir()
+            agent |= await Job(self.role, self.proxy, self.twin, late)._judge(again)
+        for case, verdict in agent.items():
+            if not accepted(verdict):
+                complaints.append(explained(case, verdict))
+                if case in self.repeated:
+                    complaints[-1] += "\nbefore, " + explained(case, self.repeated[case])
+        return self._result(agent), complaints
+
+    async def _judge(self, folder):
+        # {case: its verdict, with its report where that is needed}
         if self.role == "server":
             await self._judge_server(folder)
         else:
             await self._judge_client(folder)
-        return self._verdict(json.loads(Path(folder, "out/index.json").read_text()))
+        reports = Path(folder, "out")
+        (agent,) = json.loads(Path(reports, "index.json").read_text()).values()
+        for verdict in agent.values():
+            if not accepted(verdict):
+                verdict |= json.loads(Path(reports, verdict["reportfile"]).read_text())
+        return agent
 
     def _before(self, port, folder, **how):
         # What stands before a port; its own.
@@ -189,15 +229,7 @@ class Job:
                     if await process.wait():
                         raise Unable(f"our client ended with {process.returncode}")
 
-    def _verdict(self, index):
-        (agent,) = index.values()
-        complaints = []
-        if len(agent) != self.expected:
-            complaints.append(f"{len(agent)} of {self.expected} cases ran")
-        for case, verdict in agent.items():
-            found = (verdict["behavior"], verdict["behaviorClose"])
-            if not ACCEPTED.issuperset(found):
-                complaints.append(f"{case}: {found[0]}, closing {found[1]}")
+    def _result(self, agent):
         result = {
             "role": self.role,
             "proxy": None if self.proxy is None else self.proxy.__name__,
@@ -206,15 +238,56 @@ class Job:
             "behavior": _counts(agent, "behavior"),
             "behaviorClose": _counts(agent, "behaviorClose"),
         }
-        return result, complaints
+        if self.repeated:
+            result["repeated"] = {
+                case: [verdict["behavior"], verdict["behaviorClose"]]
+                for case, verdict in self.repeated.items()
+            }
+        return result
 
     def summary(self, result):
-        """One line."""
+        """One line, and below it what was repeated and why."""
         parts = [f"{result['cases']} cases"]
         for name in ("behavior", "behaviorClose"):
             counts = result[name].items()
             parts.append(f"{name} " + ", ".join(f"{count} {verdict}" for verdict, count in counts))
-        return "; ".join(parts)
+        lines = ["; ".join(parts)]
+        for case, verdict in self.repeated.items():
+            lines.append(textwrap.indent("repeated: " + explained(case, verdict), "  "))
+        return "\n".join(lines)
+
+
+def accepted(verdict):
+    """Is it neither a failure nor unclean?"""
+    return ACCEPTED.issuperset((verdict["behavior"], verdict["behaviorClose"]))
+
+
+def late_in(report):
+    """Did the suite's own time run out in this case?"""
+    return any(report[name] for name in TIMEOUTS) or any(
+        entry[0] in ("KLE", "TIE") for entry in report["wirelog"]
+    )
+
+
+def explained(case, report):
+    """A case's verdict and what its report says of it; "me" is the suite."""
+    lines = [
+        f"{report['result']} {report['resultClose']}",
+        f"after {report['duration']} ms: "
+        + ", ".join(f"{name} {report[name]}" for name in ENDED if report[name] is not None),
+        f"expected {_short(report['expected'])}, {report['expectedClose']}",
+        f"received {_short(report['received'])}",
+    ]
+    # RO and TO: octets; RF and TF: frames; KL, TI and CT: a timer to fail, to close, to go on is
+    # set; KLE, TIE and CTE: it has run out.
+    lines += [_short(entry) for entry in report["wirelog"][-LAST:]]
+    verdict = f"{case}: {report['behavior']}, closing {report['behaviorClose']}\n"
+    return verdict + textwrap.indent("\n".join(lines), "  ")
+
+
+def _short(value):
+    text = str(value)
+    return text if len(text) <= 300 else f"{text[:300]}... of {len(text)}"
 
 
 def _counts(agent, name):
