@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,29 @@ def test_the_pure_twin_and_metadata_need_none_of_it(source, before):
     assert build(source, before, command="build", H2WS_FAST_PURE="1")[0] == 0
     assert list(source.rglob("small*.so")) == []
     assert build(source, before, command="egg_info")[0] == 0
+
+
+def tracked():
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        pytest.skip("this is no clone")
+    told = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return {name for name in told.stdout.split("\0") if name}
+
+
+def test_a_source_distribution_has_whatever_is_tracked(tmp_path):
+    """Its benchmark and its tests run as those of a clone; what serves the repository stays there."""
+    wanted = {name for name in tracked() if not name.startswith(".")}
+    for name in wanted:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
+        shutil.copy(ROOT / name, tmp_path)
+    code, told = build(tmp_path, command="sdist")
+    assert code == 0, told
+    (archive,) = (tmp_path / "dist").iterdir()
+    with tarfile.open(archive) as packed:
+        held = {name.partition("/")[2] for name in packed.getnames()}
+    assert sorted(wanted - held) == []
