@@ -28,13 +28,13 @@ from .kernels import made_of
 from .settings import Settings
 from .vocabulary import MAX_CONTENT_LENGTH_DIGITS
 
-__all__ = ["DIALECT_ID", "UPGRADE", "Dialect", "DialectSettings", "Upgrade"]
+__all__ = ["DIALECT_ID", "MAX_OPTIONS", "UPGRADE", "Dialect", "DialectSettings", "Upgrade"]
 
 # Of those that are registered first come, first served, like that of bidirectional CONNECT.
 DIALECT_ID = 0xFB01
 UPGRADE = b"h2ws-upgrade"
 
-MAX_OPTIONS = 8  # fields that `:upgrade` names
+MAX_OPTIONS = 8  # fields that `:upgrade` names; a request with more is malformed
 CONNECT = (b":method", b"CONNECT")
 SWITCHING = (b":status", b"101")
 
@@ -52,7 +52,9 @@ class Upgrade(NamedTuple):
     options: tuple[str, ...] = ()
 
     def field(self):
-        """Return the field of a request."""
+        """Return the field of a request. Raises ValueError for more than MAX_OPTIONS `options`."""
+        if len(self.options) > MAX_OPTIONS:
+            raise ValueError(f"an upgrade names at most {MAX_OPTIONS} fields")
         parts = [self.method, str(self.body), *self.options]
         return UPGRADE, "; ".join(parts).encode("ascii")
 

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..engine.dialect import UPGRADE, Upgrade
+from ..engine.dialect import MAX_OPTIONS, UPGRADE, Upgrade
 from ..engine.handshake import split_list, values_of
 from ..errors import H2WSError
 
@@ -214,7 +214,7 @@ def by_upgrade(upgrade: Upgrade, event: Any, fields: Fields, token: Token) -> tu
     """A request of the dialect: the fields that go end to end, and how to ask for the same.
 
     The fields that it names for the upgrade are of one hop, and go on to the next as such. Raises
-    Refused for those that mean something of their own there.
+    Refused for those that mean something of their own there, and for more than go on.
     """
     named = {option.lower().encode("ascii") for option in upgrade.options}
     if any(is_taken(name) for name in named):
@@ -222,22 +222,34 @@ def by_upgrade(upgrade: Upgrade, event: Any, fields: Fields, token: Token) -> tu
     further = tuple((n.decode(), v.decode("latin-1")) for n, v in event.headers if n in named)
     return [field for field in fields if field[0] not in named], token._replace(
         fields=token.fields + further,
-        options=token.options + upgrade.options,
+        options=all_options(token, upgrade.options),
         method=upgrade.method,
         body=upgrade.body,
     )
 
 
 def by_connection(event: Any, token: Token) -> Token | None:
-    """How to ask for the same as an Upgrade of HTTP/1.1; None where an extended CONNECT says it all."""
+    """How to ask for the same as an Upgrade of HTTP/1.1; None where an extended CONNECT says it all.
+
+    Raises Refused for more named fields than the dialect has room for.
+    """
     names = {name for name in nominated(event.headers) if not is_taken(name)}
     further = tuple((n.decode(), v.decode("latin-1")) for n, v in event.headers if n in names)
     if event.method == "GET" and not further:
         return None
     options = tuple(dict.fromkeys(name for name, _ in further))
     return token._replace(
-        fields=token.fields + further, options=token.options + options, method=event.method
+        fields=token.fields + further, options=all_options(token, options), method=event.method
     )
+
+
+def all_options(token: Token, further: tuple[str, ...]) -> tuple[str, ...]:
+    """What an upgrade names. More than MAX_OPTIONS would be malformed to a backend that speaks the
+    dialect, which would have to be blamed for the reset, and is refused whatever the backend speaks."""
+    options = token.options + further
+    if len(options) > MAX_OPTIONS:
+        raise Refused(400, "an upgrade names too many fields")
+    return options
 
 
 def in_dialect(token: Token) -> Fields:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from h2ws_fast import Session
-from h2ws_fast.engine.dialect import DIALECT_ID, DialectSettings, Upgrade
+from h2ws_fast.engine.dialect import DIALECT_ID, MAX_OPTIONS, DialectSettings, Upgrade
 from h2ws_fast.gateway import Backend, Table, Token
 from tests.gateway.conftest import in_front_of
 from tests.support import frames as f
@@ -343,6 +343,50 @@ async def test_an_upgrade_of_http1_becomes_one(method):
         (":upgrade", "h2c; http2-settings"),
     ]
     assert own[5:] == [("http2-settings", "AAMAAABk")]
+
+
+@pytest.mark.parametrize(("named", "answer"), [(8, "101"), (9, "400"), (60, "400")])
+@pytest.mark.parametrize("http", ["h2", "h1"])
+async def test_more_fields_than_an_upgrade_can_name_are_refused_here(named, answer, http):
+    """The backend would have to reset the stream, and be blamed for what the client did."""
+    names = [f"X-{n}" for n in range(named)]
+    fields = ["Upgrade: foo", f"Connection: {', '.join(['Upgrade', *names])}"]
+    octets = request([*fields, *(f"{name}: 1" for name in names)], host="a.example")
+    asked = []
+    backend = agreeing(asked, *SPOKEN) if http == "h2" else switching("Upgrade: foo")
+    async with backend as server, before(server, http) as gate:
+        for _ in range(4):
+            reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+            writer.write(octets)
+            async with asyncio.timeout(10):
+                assert (await reader.readline()).startswith(f"HTTP/1.1 {answer} ".encode())
+            writer.close()
+        (told,) = gate.stats()["backends"].values()
+        assert (told["served"], told["unanswered"]) == ((4, 0) if named == 8 else (0, 0))
+    assert named == 8 or not asked
+
+
+async def test_the_tables_own_names_count_too(door):
+    table = Table({"foo": Token(fields=(("x-own", "1"),), options=("X-Own",))})
+    async with (
+        switching("Upgrade: foo") as backend,
+        door(backend.port, tokens=table, settings=DialectSettings()) as gate,
+    ):
+        for named, status in ((7, "101"), (8, "400")):
+            names = [f"x-{n}" for n in range(named)]
+            upgrade = "; ".join(["foo", *names])
+            fields = asking(upgrade, *((name, "1") for name in names))
+            client, _, answer = await answered(gate, fields)
+            assert answer[0] == (":status", status)
+            client.close()
+        assert len(backend.visits) == 1
+
+
+def test_an_upgrade_that_names_more_is_not_made():
+    names = tuple(f"x-{n}" for n in range(MAX_OPTIONS + 1))
+    assert Upgrade("GET", 0, names[1:]).field()
+    with pytest.raises(ValueError, match="at most 8 fields"):
+        Upgrade("GET", 0, names).field()
 
 
 async def test_what_an_extended_connect_says_as_well_stays_one():
