@@ -45,6 +45,7 @@ class Conversation:
     """One WebSocket between a client of the gateway and a backend."""
 
     token = "websocket"
+    left: tuple[Backend, ...] = ()  # one that hung up is the last it asks
 
     def __init__(self, wire: GatewayWire, event: Any, upstream: Upstream, head: Any) -> None:
         self._wire = wire

@@ -59,6 +59,7 @@ class Crossing:
         "expects",
         "front",
         "how",
+        "left",
         "opened",
         "over",
         "status",
@@ -87,6 +88,7 @@ class Crossing:
         self._named = (nominated(event.headers), NOTHING)
         self._backend: Any = None  # with which it counts
         self.address = ""  # of that backend, also when it is over
+        self.left: tuple[Any, ...] = ()  # backends that hung up on it
         self.authority = event.authority
         self._started = wire.hub.time()
         self._tries = 0
@@ -353,7 +355,7 @@ class Crossing:
     # -- ends that are none ---------------------------------------------------------------------
 
     def _backend_lost(self, event: Any) -> None:
-        if event.retryable and not self._answered and self._tries < MAX_TRIES and self._repeats():
+        if event.retryable and not self._answered and self._may_repeat():
             self._again(REFUSED_S if event.error_code == REFUSED_STREAM else 0)
         elif self.opened and self.back.ended:
             self._part(self.front)
@@ -363,6 +365,24 @@ class Crossing:
             if event.error_code != REFUSED_STREAM:
                 self._blame()
             self._refuse(502, f"the backend gave up: {event.reason}")
+
+    def _may_repeat(self) -> bool:
+        if self._tries >= MAX_TRIES or not self._repeats():
+            return False
+        wire = self.back.wire
+        if wire.http_version == "2" or wire.client.reused:
+            return True
+        # A connection that waited too long for another request dies with it; a new one that ends
+        # without an answer is its backend's doing, and another backend may do better. Not for a tunnel:
+        # what it was asked for may have begun.
+        if self.token is not None:
+            return False
+        self.left = (*self.left, self._backend)
+        upstream: Any = self._upstream  # an Onward has HTTP/2 alone
+        if not upstream.has_others(self):
+            return False
+        self._blame()
+        return True
 
     def _repeats(self) -> bool:
         # May all that was sent be sent again?

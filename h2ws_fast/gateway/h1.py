@@ -458,8 +458,8 @@ class H1Client(Endpoint):
         sink = self._sink
         self._sink = None
         if self._exchange is not None:
-            # A connection that waited too long for another request dies with it: RFC 9112 9.3.1.
-            retryable = untouched and remote and self.reused
+            # Nothing came of the request, and what is idempotent may be sent again: RFC 9112 9.3.1.
+            retryable = untouched and remote
             self._exchange = None
             self._tell(sink, Reset(self._stream_id, CANCEL, reason, remote, retryable))
         self._queue.append(Terminated(NO_ERROR, reason, remote))

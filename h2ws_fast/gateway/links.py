@@ -81,8 +81,9 @@ class H1Links:
         return len(self._all)
 
     async def take(self, patience_s: float) -> H1Link:
-        """Return one for a request. Raises what `dial` raises, and NoAvailableStreams: too many wait,
-        or none was free in time."""
+        """Return one for a request. Raises what `dial` raises, ConnectionResetError where the
+        backend hung up before it could be used, and NoAvailableStreams: too many wait, or none was
+        free in time."""
         while True:
             while self._idle:
                 link = self._idle.pop()
@@ -99,6 +100,8 @@ class H1Links:
         self._dialling += 1
         try:
             link = await self._dial(self)
+            if not link.usable:  # it was closed at once, before it could be counted
+                raise ConnectionResetError("the backend closed the connection at once")
             self._all.add(link)
             return link
         finally:

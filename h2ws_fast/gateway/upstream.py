@@ -29,7 +29,8 @@ class Upstream:
     """Backends in turn ("round-robin"), or that with the least under way first ("least").
 
     One that could not be reached, or left several requests in a row unanswered, is passed over for a
-    while, as long as there is another. A request goes to the next where nothing of it was sent.
+    while, as long as there is another. A request goes to the next where nothing of it was sent, or
+    nothing came of one that may be sent twice.
     `aware`: the messages of WebSockets are read, as the gateway says (True) or an Aware.
     """
 
@@ -53,22 +54,29 @@ class Upstream:
         self._table = table
         self._turn = 0
 
-    def order(self, now: float) -> list[Backend]:
-        """The backends, in the order in which they are to be tried."""
+    def order(self, now: float, left: Iterable[Backend] = ()) -> list[Backend]:
+        """The backends but those that were `left`, in the order in which they are to be tried."""
         turn = self._turn
         self._turn = (turn + 1) % len(self.backends)
         found = self.backends[turn:] + self.backends[:turn]
+        found = [backend for backend in found if backend not in left] if left else found
         if self._least:
             found.sort(key=lambda backend: backend.under_way)
         up = [backend for backend in found if backend.is_up(now)]
         # Where none is up somebody must be the first to try again.
         return up or [min(found, key=lambda backend: backend.down_until)]
 
+    def has_others(self, crossing: Crossing) -> bool:
+        """Is there a backend up that has not hung up on it?"""
+        now = asyncio.get_running_loop().time()
+        left = crossing.left
+        return any(backend.is_up(now) and backend not in left for backend in self.backends)
+
     async def start(self, crossing: Crossing | Conversation) -> None:
         """Send a request to one of them. Raises Refused where none takes it."""
         loop = asyncio.get_running_loop()
         refused = Refused(503, "no backend")
-        for backend in self.order(loop.time()):
+        for backend in self.order(loop.time(), crossing.left):
             falls = backend.falls
             try:
                 await backend.start(crossing, self._table)

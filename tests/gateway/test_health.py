@@ -34,15 +34,18 @@ async def hangs(visit):
     await visit.rest()
 
 
-@pytest.mark.parametrize(("script", "status"), [(hangs_up, "502"), (hangs, "504")])
-async def test_who_answers_nothing_several_times_is_passed_over(script, status):
+@pytest.mark.parametrize(
+    ("script", "method", "status"),
+    [(hangs_up, "POST", "502"), (hangs, "POST", "504"), (hangs, "GET", "504")],
+)
+async def test_who_answers_nothing_several_times_is_passed_over(script, method, status):
     async with RawBackend(script) as one, RawBackend(answers) as two:
         bad, good = to(one), to(two)
         async with in_front_of(bad, good, answer_timeout=0.1) as gate:
             client = await RawClient.connect(gate.port)
             told = []
             for stream_id in range(1, 13, 2):
-                client.headers(stream_id, head(), end_stream=True)
+                client.headers(stream_id, head(method), end_stream=True)
                 told.append((await whole(client, stream_id))[0])
             assert told == [status, "200"] * 3
             assert not bad.is_up(bad.down_until - 0.01)

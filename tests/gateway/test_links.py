@@ -25,11 +25,12 @@ class Link:
 
 
 class Dials:
-    """Makes such links, `fails` of them not."""
+    """Makes such links: `fails` of them not, and `dead` of them are over then."""
 
-    def __init__(self, most, fails=0):
+    def __init__(self, most, fails=0, dead=0):
         self.made = []
         self.fails = fails
+        self.dead = dead
         self.links = H1Links(self, most)
 
     async def __call__(self, links):
@@ -38,6 +39,10 @@ class Dials:
             self.fails -= 1
             raise ConnectionRefusedError
         self.made.append(Link())
+        if self.dead:
+            self.dead -= 1
+            self.made[-1].usable = False
+            self.links.gone(self.made[-1])
         return self.made[-1]
 
     def take(self, patience_s=10):
@@ -78,6 +83,14 @@ async def test_one_that_could_not_be_made_leaves_room_for_the_next():
     with pytest.raises(ConnectionRefusedError):
         await first
     assert await second is dials.made[0]
+
+
+async def test_one_that_is_closed_at_once_is_not_counted():
+    dials = Dials(1, dead=1)
+    first, second = await dials.taking(2)
+    with pytest.raises(ConnectionResetError):
+        await first
+    assert await second is dials.made[1] and len(dials.links) == 1
 
 
 async def test_one_that_died_when_it_was_handed_over_is_made_again():

@@ -1,7 +1,10 @@
 """Which backend gets a request: routes, turns, health; and what is told of it all."""
 
 import asyncio
+import contextlib
 import logging
+import socket
+import threading
 
 import pytest
 
@@ -144,6 +147,76 @@ async def test_a_backend_that_cannot_be_reached_is_passed_over():
             for _ in range(6):
                 assert await ask(session) == (200, "b")
             assert dead.failures == 1
+
+
+@contextlib.contextmanager
+def hanging_up(asked):
+    """The port of a backend that ends each connection at once: often before its request is there."""
+
+    def run():
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = listener.accept()
+                asked.append(sock.fileno())
+                sock.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize("http", ["h1", "auto", "h2"])
+async def test_a_backend_that_hangs_up_at_once_leaves_the_request_to_the_next(http):
+    """Nothing came of it, and it may be sent twice."""
+    asked = []
+    with hanging_up(asked) as port:
+        bad = Backend(f"http://127.0.0.1:{port}", http=http)
+        async with named("b") as b:
+            async with (
+                in_front_of(bad, to(b)) as gate,
+                Session(f"http://127.0.0.1:{gate.port}") as session,
+            ):
+                for _ in range(12):
+                    assert await ask(session) == (200, "b")
+                assert 1 <= bad.failures + bad.stats()["unanswered"] <= 3
+                now = asyncio.get_running_loop().time()
+                assert asked and not bad.is_up(min(now, bad.down_until - 0.01))
+                assert bad.stats()["h1_connections"] == bad.under_way == 0
+
+
+@pytest.mark.parametrize(("method", "visits"), [("GET", 3), ("POST", 1)])
+async def test_what_three_hung_up_on_or_may_be_sent_once_is_a_502(method, visits):
+    """Each of them is asked once, whoever else asks meanwhile."""
+
+    async def script(visit):
+        await visit.head()
+
+    async with contextlib.AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(RawBackend(script)) for _ in range(4)]
+        there = [to(each) for each in servers]
+        gate = await stack.enter_async_context(in_front_of(*there))
+        session = await stack.enter_async_context(Session(f"http://127.0.0.1:{gate.port}"))
+        assert (await session.request(method, "/")).status == 502
+        assert sorted(len(each.visits) for each in servers) == [0] * (4 - visits) + [1] * visits
+        assert sum(each.stats()["unanswered"] for each in there) == visits
+
+
+async def test_one_backend_alone_is_not_asked_again():
+    async def hangs_up(visit):
+        await visit.head()
+
+    async with RawBackend(hangs_up) as one:
+        async with (
+            in_front_of(to(one)) as gate,
+            Session(f"http://127.0.0.1:{gate.port}") as session,
+        ):
+            assert (await ask(session))[0] == 502
+        assert len(one.visits) == 1
 
 
 async def test_where_none_is_up_the_first_to_recover_is_tried():
