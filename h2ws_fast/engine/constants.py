@@ -96,6 +96,8 @@ HEAD = 0
 PAYLOAD = 1
 DISCARD = 2
 BEHIND = 3  # octets wait, and what comes goes behind them: see `deflate`
+# Octets that compressed ones expand to in one read, or behind one deadline: some 2 ms.
+MAX_AT_ONCE = 2097152
 
 # WebSocket close codes: RFC 6455 section 7.4
 NORMAL_CLOSURE = 1000

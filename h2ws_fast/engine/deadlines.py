@@ -26,6 +26,7 @@ from .constants import (
     IDLE_TIMER,
     KEEPALIVE_TIMER,
     LOCAL,
+    MAX_AT_ONCE,
     NEVER,
     NO_ERROR,
     OVER,
@@ -86,7 +87,10 @@ class Deadlines(Sender):
         self.now = now
         self.expanded = 0
         for kind, stream_id in self.timers.expired(now):
-            if self.phase != DEAD:
+            if kind == GO_ON_TIMER and self.expanded > MAX_AT_ONCE:
+                # Others have used this turn up: the next one begins with this stream.
+                self.timers.again(kind, stream_id, now)
+            elif self.phase != DEAD:
                 self._on_timeout(kind, stream_id)
 
     def _on_timeout(self, kind, stream_id):

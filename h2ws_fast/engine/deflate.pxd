@@ -13,7 +13,7 @@ cdef int POLICY_VIOLATION, RSV1, TEXT
 cdef unsigned int BACKLOG
 cdef int BEHIND, CLOSE_RECEIVED, CLOSE_SENT, DISCARD, HEAD, PAYLOAD, REPORTED
 cdef int MAX_PIECES
-cdef int64_t MAX_AT_ONCE, MAX_WAITING
+cdef int64_t FINAL_WORK, MAX_AT_ONCE, MAX_WAITING, MESSAGE_WORK
 cdef Py_ssize_t SLICE
 cdef Py_ssize_t WINDOW
 cdef object SYNC_FLUSH
@@ -50,10 +50,11 @@ cdef class DeflateLayer(MessageLayer):
     cdef int expand(self, Channel channel, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.locals(size="Py_ssize_t")
     cdef int _expand_whole(self, Channel channel, Stream stream, bytes data) except -1
-    @cython.locals(expanded=bytes, alone=bint, whole=bint, most=int64_t)
+    @cython.locals(expanded=bytes, alone=bint, whole=bint, most=int64_t, finals=int)
     cdef bytes _expand(self, Channel channel, Stream stream, bytes data, bint final, int64_t room)
     @cython.locals(window=Window, pieces=list, size=int64_t, data=bytes, more=bytes)
     cdef bytes _after_final_block(self, bytes expanded, bint last, int64_t room, int64_t most)
+    cdef bint _is_fresh(self) noexcept
     @cython.locals(full=bint)
     cdef bint _wait(self, Channel channel, Stream stream) except -1
     @cython.locals(waiting=int64_t)

@@ -15,8 +15,9 @@ does not know whether we refer to what went before; its decompressor never.
 Octets that come count twice: those of the wire are credited when they are looked at, and what they
 expand to counts as held (`Limits.max_buffered`) and must be consumed before the peer's window opens
 again. A window of 64 KiB may still expand to 64 MiB. So no more is expanded while messages of 1 MiB
-wait for the application, nor, in one read, once 2 MiB were: what comes then waits as it came, in a
-Backlog, uncredited, until messages were taken or the loop has had its turn (`go_on`).
+wait for the application, nor, in one read, once 2 MiB were, on however many streams: what comes then
+waits as it came, in a Backlog, uncredited, until messages were taken or the loop has had its turn
+(`go_on`). What costs time without growing counts as octets: each message, and each final block.
 """
 
 import zlib
@@ -37,6 +38,7 @@ from .constants import (
     FIN,
     HEAD,
     INVALID_DATA,
+    MAX_AT_ONCE,
     OPCODE,
     PAYLOAD,
     POLICY_VIOLATION,
@@ -59,8 +61,10 @@ LAST_BLOCK = b"\x01" + TAIL
 WINDOW = 32768
 # Octets of whole messages that wait for the application: beyond them no more is expanded ...
 MAX_WAITING = 1048576
-# ... nor beyond so many in one read, which are some 2 ms.
-MAX_AT_ONCE = 2097152
+# What is done for a message whatever it expands to, in octets that would take as long (1 to 2 us) ...
+MESSAGE_WORK = 512
+# ... and for a block marked as final, behind which a decompressor begins anew (2 to 4 us).
+FINAL_WORK = 4096
 # Octets grow 1032-fold at most: so many of a message are looked at together, where it may be large.
 SLICE = 4096
 # Pieces of the window, before they are joined.
@@ -129,6 +133,11 @@ class DeflateLayer(MessageLayer):
 
     def expand(self, channel, stream, p, pos, n):
         rest = self.left
+        if n and channel.expanded > MAX_AT_ONCE and self._is_fresh():
+            # Other streams have used this read up. What a backlog holds had its turn.
+            if self._wait(channel, stream):
+                self.left = rest + n
+                return self.keep_back(channel, stream, p, pos, pos + n)
         if channel.limits.max_message > MAX_AT_ONCE:
             while n > SLICE:
                 self.left = rest + n - SLICE
@@ -222,6 +231,7 @@ class DeflateLayer(MessageLayer):
         if room > 1 << 40:
             room = 1 << 40
         alone = not self.agreed.receives
+        finals = self.finals
         try:
             engine = self.decompressor
             if engine is None:
@@ -240,7 +250,9 @@ class DeflateLayer(MessageLayer):
                 most = channel.limits.max_final_blocks
                 expanded = self._after_final_block(expanded, final and alone, room, most)
                 engine = self.decompressor
-            channel.expanded += len(expanded)
+            channel.expanded += len(expanded) + (self.finals - finals) * FINAL_WORK
+            if final:
+                channel.expanded += MESSAGE_WORK
             if self._came() + len(expanded) > channel.limits.max_message:
                 self.too_big("max_message", channel, stream)
                 return None
@@ -301,6 +313,10 @@ class DeflateLayer(MessageLayer):
         return b"".join(pieces)
 
     # -- octets that wait ----------------------------------------------------------------------
+
+    def _is_fresh(self):
+        # Do the octets at hand come from the wire?
+        return self.backlog is None or not self.backlog.reading
 
     def _wait(self, channel, stream):
         # Has enough been expanded for now? Then what follows goes into the backlog.

@@ -19,6 +19,7 @@ cdef class Timers:
     cdef dict _queues
 
     cdef void mark(self, int kind, unsigned int stream_id) except *
+    cdef void again(self, int kind, unsigned int stream_id, double deadline) except *
     cdef void begin(self, int kind, double deadline) noexcept
     cdef bint runs(self, int kind) noexcept
     cdef double silence_s(self) except -1

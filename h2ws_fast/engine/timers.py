@@ -64,6 +64,16 @@ class Timers:
             self._marked = {}
         self._marked[(kind, stream_id)] = None
 
+    def again(self, kind, stream_id, deadline):
+        """Let a stream's deadline that has expired be at this time, before those that are marked."""
+        if self._queues is None:
+            self._queues = {}
+        queue = self._queues.get(kind)
+        if queue is None:
+            queue = self._queues[kind] = OrderedDict()
+        queue[stream_id] = deadline
+        self._earliest = MARKED
+
     def begin(self, kind, deadline):
         """Let a deadline of the connection be at this time."""
         self._at[kind] = deadline

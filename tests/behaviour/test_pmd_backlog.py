@@ -172,6 +172,103 @@ def test_no_read_takes_long(twin, transport, role):
 
 @row("SEC-5-2")
 @pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(
+    ("payload", "count", "at_once"),
+    [(b"\x03\x00" * 127, 50, 5), (b"\x02\x00", 9000, 4100)],
+    ids=["final-blocks", "small"],
+)
+def test_what_does_not_grow_takes_time_too(twin, transport, role, payload, count, at_once):
+    """Each final block makes a decompressor begin anew, and so does each message: both count."""
+    socket = opened(twin, transport, role)
+    octets = compressed(socket, BINARY, payload) * count
+    if transport == "h2":
+        chunks = [octets[at : at + 16384] for at in range(0, len(octets), 16384)]
+        socket.peer.feed(*[f.data(1, chunk) for chunk in chunks])
+    else:
+        socket.feed(octets, step=len(octets))
+    seen = 0
+    steps = 0
+    while True:
+        came = len(messages(socket)) - seen
+        assert 0 < came <= at_once
+        seen += came
+        socket.sent()
+        if seen == count:
+            break
+        assert socket.conn.next_timeout() == 0
+        socket.conn.handle_timeout(0.0)
+        steps += 1
+    assert steps >= count // at_once - 1
+    assert {event.data for event in messages(socket)} == {b""}
+    assert socket.open
+    assert socket.conn.octets_held == 0
+    assert socket.conn.stats()["limits"] == {}
+
+
+def many(twin, ids, **options):
+    """One connection with compressed WebSockets on these streams."""
+    peer = Peer(twin, "server", **options)
+    peer.feed(f.window_update(0, 1 << 30))
+    factory, octets = opened(twin, "h1", SERVER).deflate
+    for stream_id in ids:
+        peer.open([*CONNECT, ("sec-websocket-extensions", octets.decode())], stream_id=stream_id)
+        peer.conn.accept_websocket(stream_id, deflate=factory)
+    peer.sent()
+    peer.more()
+    peer.events.clear()
+    return peer
+
+
+@row("SEC-5-2")
+def test_the_streams_of_a_read_share_its_time(twin):
+    """A mebibyte on each of many streams, in one read: no more is expanded of all than of one."""
+    ids = [1 + 2 * n for n in range(20)]
+    peer = many(twin, ids, auto_credit=True)
+    message = zeros(opened(twin, "h1", SERVER), [MIB])
+    peer.feed(*[f.data(stream_id, message) for stream_id in ids])
+    got = []
+    steps = 0
+    while len(got) < len(ids):
+        came = of(peer.events, "BytesMessage")
+        assert 0 < len(came) <= AT_ONCE // MIB + 1
+        assert all(len(event.data) == MIB for event in came)
+        got += [event.stream_id for event in came]
+        peer.events.clear()
+        peer.sent()
+        if peer.conn.next_timeout() == 0:
+            peer.conn.handle_timeout(0.0)
+            peer.more()
+            steps += 1
+    assert got == ids
+    assert steps >= 6
+    assert peer.conn.octets_held == 0
+    assert peer.conn.stats()["limits"] == {}
+
+
+@row("SEC-5-2")
+def test_a_stream_whose_octets_wait_keeps_no_other_waiting(twin):
+    """Whom a turn had no time for is the first of the next."""
+    peer = many(twin, [1, 3, 5], auto_credit=True)
+    socket = opened(twin, "h1", SERVER)
+    long = zeros(socket, [MIB] * 10)
+    chunks = [long[at : at + 16384] for at in range(0, len(long), 16384)]
+    late = zeros(socket, [MIB])
+    peer.feed(*[f.data(1, chunk) for chunk in chunks], f.data(3, late), f.data(5, late))
+    got = of(peer.events, "BytesMessage")
+    for _ in range(12):
+        peer.sent()
+        if peer.conn.next_timeout() == 0:
+            peer.events.clear()
+            peer.conn.handle_timeout(0.0)
+            peer.more()
+            got += of(peer.events, "BytesMessage")
+    order = [event.stream_id for event in got]
+    assert sorted(order) == [1] * 10 + [3, 5]
+    assert max(order.index(3), order.index(5)) <= 7
+
+
+@row("SEC-5-2")
+@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("streaming", [False, True])
 def test_one_large_message_does_not_take_long(twin, transport, role, streaming):
     socket = opened(twin, transport, role, limits={"max_message": 64 * MIB})
