@@ -193,6 +193,8 @@ class Connection(Deadlines):
             raise ValueError("first_stream_id must be odd for a client, even for a server")
         self.next_local_id = first_stream_id
         self.trailers = None
+        self.heads = None
+        self.heads_held = 0
         self.updates = None
         self.pongs = None
         # windows

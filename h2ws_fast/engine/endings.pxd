@@ -29,6 +29,8 @@ cdef class Endings(FrameReader):
     cdef Timers timers
     cdef dict pongs
     cdef dict trailers
+    cdef dict heads  # octets of the large header lists of open streams that the peer opened ...
+    cdef int64_t heads_held  # ... and of all of them
     cdef unsigned int last_peer_id, goaway_last, peer_goaway_last
     cdef int64_t local_initial, widened
     cdef int64_t local_streams, peer_streams
@@ -41,6 +43,7 @@ cdef class Endings(FrameReader):
     cdef int _settle(self, Stream stream) except -1
     @cython.locals(grown=int64_t)
     cdef int _forget(self, Stream stream, int how) except -1
+    cdef int _let_head_go(self, unsigned int stream_id) except -1
     @cython.locals(layer=Layer)
     cdef int break_stream(self, Stream stream, unsigned int error_code, str reason) except -1
     cdef bint _provoked(self) except -1

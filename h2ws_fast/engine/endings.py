@@ -45,6 +45,8 @@ class Endings(FrameReader):
         "draining",
         "goaway_last",
         "guard",
+        "heads",
+        "heads_held",
         "last_peer_id",
         "last_stream",
         "local_initial",
@@ -106,6 +108,8 @@ class Endings(FrameReader):
             self.pongs.pop(stream.id, None)
         if self.trailers is not None:
             self.trailers.pop(stream.id, None)
+        if self.heads is not None:
+            self._let_head_go(stream.id)
         self.outbox.drop(stream)
         self.buffered -= stream.held
         if self.buffered < self.limits.max_buffered:
@@ -122,6 +126,12 @@ class Endings(FrameReader):
             self.timers.cancel(KEEPALIVE_TIMER, 0)
             self.timers.cancel(PONG_TIMER, 0)
             self.timers.mark(IDLE_TIMER, 0)
+
+    def _let_head_go(self, stream_id):
+        self.heads_held -= self.heads.pop(stream_id, 0)
+        if not self.heads:
+            self.heads = None
+        return 0
 
     def break_stream(self, stream, error_code, reason):
         """Reset a stream and deliver its last event."""

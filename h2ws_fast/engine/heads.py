@@ -11,6 +11,7 @@ from .constants import (
     BODY_IN,
     CANCEL,
     CLOSED,
+    ENHANCE_YOUR_CALM,
     FIRST_REQUEST_TIMER,
     HALF_CLOSED_REMOTE,
     HANDSHAKE_TIMER,
@@ -43,6 +44,7 @@ from .stream import new_stream
 from .vocabulary import CAPSULE_PROTOCOLS
 
 WEBSOCKET_VERSION_FIELDS = [(b":status", b"400"), (b"sec-websocket-version", b"13")]
+LIGHT_LIST = 2048  # octets of a header list that is not counted: a thousand of them are 2 MiB
 MAX_SHARED = 256  # octets of an authority that a connection keeps for its next requests
 
 
@@ -127,11 +129,18 @@ class Heads(Carrier):
                 guard.hit("max_concurrent_streams")
             self._reset_unopened(stream_id, REFUSED_STREAM)
             return
+        size = self.decoder.list_size
+        heavy = size > LIGHT_LIST and not self.decoder.too_large
+        if heavy and not self._may_hold(size):
+            self._reset_unopened(stream_id, REFUSED_STREAM)
+            return
         stream = new_stream(stream_id, 0, self.local_initial, DISCARDED)
         if end_stream:
             stream.state = HALF_CLOSED_REMOTE
         self.enter(stream)
         self.peer_streams += 1
+        if heavy:
+            self._hold_list(stream_id, size)
         if self.decoder.too_large:
             # RFC 9113 section 10.5.1 and RFC 6585 section 5.
             guard.hit("max_header_list_size")
@@ -212,6 +221,20 @@ class Heads(Carrier):
             ),
         )
 
+    def _may_hold(self, size):
+        # Where a stream cost some octets, its list is what it costs us: 64 KiB by HPACK's table.
+        if size <= self.limits.max_held_headers - self.heads_held:
+            return True
+        self.guard.hit("max_held_headers")
+        return False
+
+    def _hold_list(self, stream_id, size):
+        if self.heads is None:
+            self.heads = {}
+        self.heads[stream_id] = self.heads.get(stream_id, 0) + size
+        self.heads_held += size
+        return 0
+
     def _shared(self, authority):
         # The requests of a connection name one authority: 80 octets less where they are kept.
         if authority == self.last_authority:
@@ -271,6 +294,12 @@ class Heads(Carrier):
         if reason is not None:
             self.fail_stream(stream, PROTOCOL_ERROR, reason)
             return
+        size = self.decoder.list_size
+        if size > LIGHT_LIST and not stream.flags & LOCAL:
+            if not self._may_hold(size):
+                self.fail_stream(stream, ENHANCE_YOUR_CALM, "too many header lists are held")
+                return
+            self._hold_list(stream.id, size)
         self.emit(stream, Trailers(stream.id, fields))
         if stream.state != CLOSED:
             self.end_data(stream)

@@ -37,7 +37,8 @@ cdef class Decoder:
     cdef int64_t _demanded
     cdef Py_ssize_t _max_list_size
     cdef Py_ssize_t _max_fields
-    cdef Py_ssize_t _list_size
+    cdef readonly Py_ssize_t list_size
+    cdef Py_ssize_t _block_size
     cdef Py_ssize_t _count
     cdef Py_ssize_t _pos
     cdef bytes _block

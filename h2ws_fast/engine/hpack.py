@@ -70,11 +70,12 @@ class Decoder:
     32 octets with each field): 64 KiB as most servers, against bombs such as CVE-2016-6581.
     `max_table_size` is the table's limit before any SETTINGS are acknowledged.
 
-    After each `decode`, `malformed` says what breaks RFC 9113 section 8.2.1, or is None, and
+    After each `decode`, `list_size` counts the list (RFC 9113 section 6.5.2), `malformed` says what breaks RFC 9113 section 8.2.1, or is None, and
     `too_large` that fields beyond the limits were left out: answer 431.
     """
 
     __slots__ = (
+        "list_size",
         "malformed",
         "too_large",
         "_table",
@@ -84,11 +85,11 @@ class Decoder:
         "_demanded",
         "_max_list_size",
         "_max_fields",
-        "_list_size",
         "_count",
         "_pos",
         "_changed",
         "_block",
+        "_block_size",
         "_fields",
     )
 
@@ -102,11 +103,12 @@ class Decoder:
         self._demanded = NO_UPDATE  # the next block must begin with an update to at most this
         self._max_list_size = max_list_size
         self._max_fields = max_fields
-        self._list_size = 0
+        self.list_size = 0
         self._count = 0
         self._pos = 0
         self._changed = False  # the table, by the block that is being decoded
         self._block = None  # the last block, if it changed nothing, and its fields
+        self._block_size = 0
         self._fields = None
 
     def offer_max_table_size(self, max_table_size):
@@ -140,12 +142,13 @@ class Decoder:
         if n <= MAX_REMEMBERED:
             block = take(p, pos, n)
             if self._fields is not None and block == self._block and self._demanded == NO_UPDATE:
+                self.list_size = self._block_size
                 return self._fields.copy()
         fields = []
         crumbs = 0
         end = pos + n
         self._changed = False
-        self._list_size = 0
+        self.list_size = 0
         self._count = 0
         self._pos = pos
         if self._demanded != NO_UPDATE or (n > 0 and p[pos] & 0xE0 == 0x20):
@@ -164,7 +167,7 @@ class Decoder:
                 field = self._literal(p, end)
                 name = field[0]
                 value = field[1]
-            self._list_size += len(name) + len(value) + 32
+            self.list_size += len(name) + len(value) + 32
             if name is COOKIE:
                 # RFC 9113 section 8.2.3: browsers cut a cookie into many lines, which are one
                 # field in the end. Their octets are bounded as all others.
@@ -173,7 +176,7 @@ class Decoder:
                     self._count += 1
             else:
                 self._count += 1
-            if self._list_size <= self._max_list_size and self._count <= self._max_fields:
+            if self.list_size <= self._max_list_size and self._count <= self._max_fields:
                 fields.append(field)
             else:
                 self._overflow()
@@ -183,6 +186,7 @@ class Decoder:
         elif block is not None:
             if self._block is not None and block == self._block:
                 self._fields = fields
+                self._block_size = self.list_size
                 return fields.copy()
             self._block = block
             self._fields = None
@@ -191,7 +195,7 @@ class Decoder:
     def _overflow(self):
         """Beyond a limit decoding goes on for the table's sake; beyond twice the limit it ends."""
         self.too_large = True
-        if self._list_size > 2 * self._max_list_size or self._count > 2 * self._max_fields:
+        if self.list_size > 2 * self._max_list_size or self._count > 2 * self._max_fields:
             raise HeaderListTooLarge("header list beyond twice the limit")
 
     def _check(self, name, value):
@@ -311,7 +315,7 @@ class Decoder:
         self._pos = pos + n
         # What no list within twice the limit can hold is not decoded: a block of Huffman codes
         # grows to 1.6 times its size.
-        room = 2 * self._max_list_size - self._list_size
+        room = 2 * self._max_list_size - self.list_size
         if huffman:
             # The longest code has 30 bits, the shortest 5.
             if n > 4 * room + 4:

@@ -17,6 +17,7 @@ cdef class Limits:
     cdef readonly int64_t write_high
     cdef readonly int64_t write_low
     cdef readonly int64_t max_header_fields
+    cdef readonly int64_t max_held_headers
     cdef readonly int64_t max_continuations
     cdef readonly int64_t max_settings
     cdef readonly int64_t max_control_frames

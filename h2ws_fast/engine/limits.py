@@ -45,6 +45,7 @@ class Limits:
         "write_high",
         "write_low",
         "max_header_fields",
+        "max_held_headers",
         "max_continuations",
         "max_settings",
         "max_control_frames",
@@ -118,6 +119,11 @@ class Limits:
         # Fields of a header list (Envoy 100, Node 128). The lines that a cookie was cut into
         # (RFC 9113 section 8.2.3) count as one field; their octets count each.
         max_header_fields=128,
+        # Octets of the header lists, counted as RFC 9113 section 6.5.2 does, of requests that are
+        # open: by references to HPACK's table a request of some octets holds what 64 KiB are for
+        # its handler. A new request beyond is refused with REFUSED_STREAM, trailers reset their
+        # stream; lists below 2 KiB are not counted.
+        max_held_headers=16777216,
         # CONTINUATION frames of one header block (nghttp2 8): CVE-2024-27316 and its family. Raise
         # it with `Settings.max_header_list_size`: the smallest max_frame_size is 16 KiB.
         max_continuations=8,
@@ -222,6 +228,7 @@ class Limits:
         self.write_high = _number("write_high", write_high, 1)
         self.write_low = _number("write_low", write_low, 0)
         self.max_header_fields = _number("max_header_fields", max_header_fields, 1)
+        self.max_held_headers = _number("max_held_headers", max_held_headers, 1)
         self.max_continuations = _number("max_continuations", max_continuations, 1)
         self.max_settings = _number("max_settings", max_settings, 1)
         self.max_control_frames = _number("max_control_frames", max_control_frames, 1)

@@ -13,6 +13,7 @@ class Limits:
     write_high: int
     write_low: int
     max_header_fields: int
+    max_held_headers: int
     max_continuations: int
     max_settings: int
     max_control_frames: int
@@ -65,6 +66,7 @@ class Limits:
         write_high: int | None = 65536,
         write_low: int | None = 16384,
         max_header_fields: int | None = 128,
+        max_held_headers: int | None = 16777216,
         max_continuations: int | None = 8,
         max_settings: int | None = 32,
         max_control_frames: int | None = 1000,

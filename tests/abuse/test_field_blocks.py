@@ -108,6 +108,26 @@ def test_bomb(target, siege):
 
 
 @row("SEC-3-1")
+def test_bombs_that_are_held(target, siege):
+    """A thousand open requests, each of which would hold a list of 60 KB for 16 octets: of one
+    cookie in the end, which is not the table's. So many as 16 MiB are, with their handlers: all of
+    them would take 76 MiB."""
+    with (
+        siege(target, "max_held_headers", memory=40 * MIB, cpu=1.5),
+        target.attack() as attacker,
+    ):
+        fields = attacker.fields("CONNECT", "/asleep", ("sec-websocket-version", "13"))
+        fields.insert(1, (":protocol", "websocket"))
+        head = b"".join(literal(name.encode(), value.encode()) for name, value in fields)
+        attacker.send(said(1, head + literal(b"cookie", b"v" * 4000, 0x40), end_stream=False))
+        for i in range(3, 1503, 2):
+            attacker.send(said(i, head + b"\xbe" * 15, end_stream=False))
+        assert attacker.read_until(lambda: sum(attacker.resets.values()) >= 400, 20)
+        assert set(attacker.resets) == {f.REFUSED_STREAM}
+        assert attacker.goaway is None
+
+
+@row("SEC-3-1")
 def test_many_bombs_below_twice_the_limit(target, siege):
     """Each is answered 431: no connection error, no memory, no more time than reading them."""
     with (

@@ -55,6 +55,7 @@ DEFAULTS = {
     "ping_rate": 330,
     "max_continuations": 8,
     "max_header_fields": 128,
+    "max_held_headers": 16 * 2**20,
     "max_settings": 32,
     "max_control_frames": 1000,
     "max_empty_frames": 10,
@@ -568,6 +569,62 @@ def test_cookies_count_as_one_field(make):
     answer = next(x for x in peer.sent() if x.kind == f.HEADERS)
     assert (answer.stream_id, answer.get(":status")) == (7, "431")
     reached(peer, "max_header_list_size", 2)
+
+
+@row("SEC-3-1")
+@pytest.mark.parametrize("end", ["reset", "answered"])
+def test_max_held_headers(make, end):
+    """By references to one field of 3.8 KB a request of some octets holds 7.7 KB for its handler."""
+    heavy = [*POST, *[("x-big", "v" * 3800)] * 2]
+    size = sum(len(name) + len(value) + 32 for name, value in heavy)
+    peer = make("server", limits={"max_held_headers": 3 * size})
+    first, second, third = (peer.open(heavy) for _ in range(3))
+    refused = peer.new_id()
+    frame = peer.headers(refused, heavy)
+    assert len(frame) < 60
+    peer.sent()
+    peer.feed(frame)
+    assert not of(peer.events, "Reset") and len(of(peer.events, "Requested")) == 3
+    peer.expect_stream_error(refused, f.REFUSED_STREAM)
+    reached(peer, "max_held_headers")
+    # What is light is not refused, and what has ended counts no more: once.
+    peer.get()
+    if end == "reset":
+        peer.feed(f.rst_stream(second))
+    else:
+        peer.conn.respond(second, [(":status", "200")], True)
+        peer.feed(f.data(second, b"", end_stream=True))
+    peer.open(heavy)
+    # A block that the decoder has not looked at anew counts as it did.
+    plain = f.headers(peer.new_id(), peer.block(GET) + literal(b"a", b"b" * 1500), True)
+    peer.feed(plain)
+    for times in (2, 3):
+        refused = peer.new_id()
+        peer.feed(peer.headers(refused, heavy))
+        peer.expect_stream_error(refused, f.REFUSED_STREAM)
+        reached(peer, "max_held_headers", times)
+    for stream_id in (first, third):
+        peer.feed(f.rst_stream(stream_id))
+        peer.open(heavy)
+    peer.feed(peer.headers(peer.new_id(), heavy))
+    reached(peer, "max_held_headers", 4)
+
+
+@row("SEC-3-1")
+def test_trailers_count_as_what_a_stream_holds(make):
+    heavy = [("x-big", "v" * 3800)]
+    peer = make("server", limits={"max_held_headers": 8000})
+    ids = [peer.post() for _ in range(3)]
+    for stream_id in ids:
+        peer.feed(peer.headers(stream_id, heavy, end_stream=True))
+    assert [event.stream_id for event in of(peer.events, "Trailers")] == ids[:2]
+    peer.expect_stream_error(ids[2], f.ENHANCE_YOUR_CALM)
+    reached(peer, "max_held_headers")
+    peer.conn.respond(ids[0], [(":status", "200")], True)
+    stream_id = peer.post()
+    peer.feed(peer.headers(stream_id, heavy, end_stream=True))
+    assert of(peer.events, "Trailers")[-1].stream_id == stream_id
+    reached(peer, "max_held_headers")
 
 
 def blocks(peer, stream_id, fields):
