@@ -336,6 +336,10 @@ class Control(Heads):
             # One that takes nothing back any more is not worth a look at every stream.
             if self._reached(self.guard.glitch(self.now)):
                 return 0
+        elif self.draining and self.peer_goaway_last != MAX_STREAM_ID:
+            # RFC 9113 section 6.8: "Endpoints MUST NOT increase the value", but may lower it.
+            if self._reached(self.guard.goaway()):
+                return 0
         self.draining = True
         self.queue.append(GoawayReceived(last, error_code, debug_data))
         if last < self.peer_goaway_last:

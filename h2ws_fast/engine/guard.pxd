@@ -20,7 +20,7 @@ cdef class Guard:
     cdef Bucket _settings_bucket, _ping_bucket
     cdef int64_t _dribble_mark, _ping_mark, dribbles
     cdef object notify
-    cdef int64_t control_frames, data_frames_sent, empty_frames, glitches, local_resets
+    cdef int64_t control_frames, data_frames_sent, empty_frames, glitches, goaways, local_resets
     cdef int64_t pending_resets, priority_frames, resets, small_data, streams
     cdef int64_t window_updates
     cdef dict hits
@@ -32,6 +32,7 @@ cdef class Guard:
     cdef object refusal(self, double now)
     cdef object dribble(self, int64_t n, int64_t data_frames, double now)
     cdef object glitch(self, double now)
+    cdef object goaway(self)
     cdef object control_frame(self)
     cdef object settings(self, double now)
     cdef object ping(self, int64_t data_frames, double now)

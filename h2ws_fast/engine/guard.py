@@ -42,6 +42,7 @@ class Guard:
         "dribbles",
         "empty_frames",
         "glitches",
+        "goaways",
         "hits",
         "limits",
         "local_resets",
@@ -76,6 +77,7 @@ class Guard:
         self.data_frames_sent = 0
         self.empty_frames = 0
         self.glitches = 0
+        self.goaways = 0
         self.local_resets = 0
         self.pending_resets = 0
         self.priority_frames = 0
@@ -132,6 +134,11 @@ class Guard:
         """Something odd was ignored."""
         self.glitches += 1
         return None if self._glitch_bucket.take(now) else self.hit("glitch_burst")
+
+    def goaway(self):
+        """A GOAWAY after the first takes back more streams."""
+        self.goaways += 1
+        return self.hit("max_goaways") if self.goaways > self.limits.max_goaways else None
 
     def control_frame(self):
         """The peer caused a control frame that now waits to leave."""

@@ -26,6 +26,7 @@ cdef class Limits:
     cdef readonly int64_t max_priority_frames
     cdef readonly int64_t max_window_updates
     cdef readonly int64_t max_pings
+    cdef readonly int64_t max_goaways
     cdef readonly int64_t max_pending_resets
     cdef readonly int64_t reset_burst
     cdef readonly int64_t reset_rate

@@ -54,6 +54,7 @@ class Limits:
         "max_priority_frames",
         "max_window_updates",
         "max_pings",
+        "max_goaways",
         "max_pending_resets",
         "reset_burst",
         "reset_rate",
@@ -142,6 +143,9 @@ class Limits:
         max_window_updates=20,
         # Own PINGs that may be unanswered (Node 10).
         max_pings=10,
+        # GOAWAY frames after the first that take back more: each is a look at every stream. A
+        # graceful shutdown has one (RFC 9113 section 6.8), an error then another.
+        max_goaways=10,
         # Streams that the peer may open and reset again before the application can have looked (in
         # what one read brought): a page that leaves during authentication resets dozens; beyond it
         # new streams are refused: CVE-2023-44487. Never more than may be open at once, which is
@@ -237,6 +241,7 @@ class Limits:
         self.max_priority_frames = _number("max_priority_frames", max_priority_frames, 1)
         self.max_window_updates = _number("max_window_updates", max_window_updates, 1)
         self.max_pings = _number("max_pings", max_pings, 1)
+        self.max_goaways = _number("max_goaways", max_goaways, 1)
         self.max_pending_resets = _number("max_pending_resets", max_pending_resets, 1)
         self.reset_burst = _number("reset_burst", reset_burst, 1)
         self.reset_rate = _number("reset_rate", reset_rate, 0)

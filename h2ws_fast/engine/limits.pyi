@@ -22,6 +22,7 @@ class Limits:
     max_priority_frames: int
     max_window_updates: int
     max_pings: int
+    max_goaways: int
     max_pending_resets: int
     reset_burst: int
     reset_rate: int
@@ -75,6 +76,7 @@ class Limits:
         max_priority_frames: int | None = 100,
         max_window_updates: int | None = 20,
         max_pings: int | None = 10,
+        max_goaways: int | None = 10,
         max_pending_resets: int | None = None,
         reset_burst: int | None = 1000,
         reset_rate: int | None = 33,

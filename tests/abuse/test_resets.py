@@ -190,3 +190,12 @@ def test_goaways(target, siege):
         attacker.send(f.goaway() * 100_000)
         attacker.read_to_the_end()
         assert attacker.end == (f.ENHANCE_YOUR_CALM, "limit reached: glitch_burst")
+
+
+def test_goaways_that_take_back_ever_more(target, siege):
+    """Each is a look at every stream, and an event: after ten it is enough."""
+    with siege(target, "max_goaways"), target.attack() as attacker:
+        attacker.websocket()
+        attacker.send(*(f.goaway(last) for last in range(2**31 - 1, 2**31 - 200_001, -2)))
+        attacker.read_to_the_end()
+        assert attacker.end == (f.ENHANCE_YOUR_CALM, "limit reached: max_goaways")

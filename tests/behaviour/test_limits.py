@@ -63,6 +63,7 @@ DEFAULTS = {
     "max_priority_frames": 100,
     "max_window_updates": 20,
     "max_pings": 10,
+    "max_goaways": 10,
     "preface_timeout_s": 10.0,
     "settings_timeout_s": 10.0,
     "header_block_timeout_s": 10.0,
@@ -882,6 +883,22 @@ def test_max_pings(make):
     peer.feed(f.ping(bytes(8), ack=True))
     peer.conn.ping(0, b"another!")
     assert peer.pull() == f.ping(b"another!")
+
+
+@row("SEC-9-1")
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_max_goaways(make, role):
+    """Each takes back a little more, which is a look at every stream and an event."""
+    peer = make(role, limits={"max_goaways": 3})
+    peer.websocket()
+    # A graceful shutdown and an error are nobody's flood.
+    for last in (2**31 - 1, 99, 97, 95, 93):
+        peer.feed(f.goaway(last))
+    assert kinds(peer.events) == ["GoawayReceived"] * 5
+    assert peer.conn.stats()["limits"] == {}
+    peer.feed(f.goaway(91), f.goaway(89), f.ping())
+    assert len(of(peer.events, "GoawayReceived")) == 5
+    calm(peer, "max_goaways")
 
 
 # -- time --------------------------------------------------------------------------------------
