@@ -75,8 +75,9 @@ def counted():
     names = set()
     for path in [*SOURCES.glob("*.py"), *(SOURCES.parent / "aio").rglob("*.py")]:
         names.update(re.findall(calls, path.read_text("utf-8")))
-    head = (SOURCES.parent / "aio" / "h1" / "head.py").read_text("utf-8")
-    names.update(re.findall(r'InvalidHead\(4\d\d, "[^"]*", "(\w+)"\)', head))
+    for name in ("head.py", "chunks.py"):
+        source = (SOURCES.parent / "aio" / "h1" / name).read_text("utf-8")
+        names.update(re.findall(r'InvalidHead\(4\d\d, "[^"]*", "(\w+)"\)', source))
     admission = (SOURCES.parent / "aio" / "server" / "admission.py").read_text("utf-8")
     return names | set(re.findall(r'name = "(\w+)"', admission))
 
@@ -100,7 +101,7 @@ def test_the_limit_of_a_proxys_head_stands_there():
 
 
 def test_limits_of_http_1_1_stand_there():
-    from h2ws_fast.aio.h1 import head, reader
+    from h2ws_fast.aio.h1 import chunks, head, reader
 
     # A constant of a compiled module is in its source alone.
     pace = (SOURCES.parent / "aio" / "h1" / "pace.py").read_text("utf-8")
@@ -110,12 +111,14 @@ def test_limits_of_http_1_1_stand_there():
         "head": head.MAX_HEAD,
         "fields of a head": head.MAX_FIELDS,
         "first line of a chunk, all trailers": reader.MAX_CHUNK_LINE,
+        f"chunks under {chunks.SMALL_CHUNK} octets": chunks.SMALL_CHUNKS,
         "requests ahead of their turn": reader.MAX_AHEAD,
         "body that nobody has taken": reader.MAX_UNTAKEN,
         "body behind its answer": reader.MAX_UNREAD,
         "messages that nobody has taken": int(re.search(r"^MAX_UNREAD = (\d+)", pace, re.M)[1]),
     }
     text = DOCUMENT.read_text("utf-8")
+    assert f"gives one back, each second {chunks.SMALL_CHUNKS_RATE};" in text
     assert f"a client has {reader.KEEP_ALIVE_S:.0f} seconds" in text
 
 

@@ -1,5 +1,7 @@
 """Limits with an attack of their own: what is never acknowledged, given up, queued or let grow."""
 
+import contextlib
+import socket
 import time
 
 import pytest
@@ -36,6 +38,21 @@ def test_settings_that_are_never_acknowledged(siege):
             attacker.close()
         assert time.monotonic() - begun < 2
         assert target.stats()["limits"]["settings_timeout_s"] == 20
+
+
+@row("SEC-9-1")
+def test_chunks_of_an_octet(siege):
+    """HTTP/1.1: each is six octets, and 10 us of work; 4096 are enough."""
+    head = b"POST /read HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n"
+    with Target() as target, siege(target, "small_chunks"):
+        with socket.create_connection(("127.0.0.1", target.port), 10) as attacker:
+            attacker.sendall(head)
+            with contextlib.suppress(ConnectionError):
+                for _ in range(100):
+                    attacker.sendall(b"1\r\nx\r\n" * 1000)
+            answer = attacker.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert target.stats()["limits"]["small_chunks"] == 1
 
 
 @row("SEC-1-2")

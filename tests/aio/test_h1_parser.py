@@ -462,6 +462,46 @@ def test_an_answer_before_the_request_is_whole():
     assert body_of(alone.events) == b"12345"
 
 
+@pytest.mark.row("SEC-9-1")
+def test_chunks_of_an_octet():
+    """Six octets on the wire and 10 us of work for each: 4096 may come, in whatever requests."""
+    alone = Alone()
+    tiny = b"1\r\nx\r\n"
+    head = request(["Transfer-Encoding: chunked"], "POST / HTTP/1.1")
+    alone.feed(head + tiny * 4000 + b"0\r\n\r\n")
+    assert body_of(alone.events) == b"x" * 4000
+    alone.conn.respond(1, [(":status", "204")], True)
+    alone.pull(0.0)
+    alone.feed(head + tiny * 96)
+    heard = []
+    alone.conn.attach(2, heard.append)
+    assert alone.conn.stats()["limits"] == {}
+    # Longer chunks give back, each one.
+    alone.feed((b"20\r\n" + b"y" * 32 + b"\r\n") * 10 + tiny * 10)
+    assert alone.conn.stats()["limits"] == {}
+    alone.feed(tiny)
+    assert alone.conn.stats()["limits"] == {"small_chunks": 1}
+    _, answer = alone.answers()
+    assert answer.status == 400 and answer.fields["connection"] == "close"
+    assert body_of(heard) == b"y" * 320 + b"x" * 10
+    assert isinstance(heard[-1], Reset)
+
+
+@pytest.mark.row("SEC-9-1")
+def test_small_chunks_are_forgiven_in_time():
+    """A hundred a second: who tells of what happens may do so all day."""
+    alone = Alone()
+    tiny = b"1f\r\n" + b"x" * 31 + b"\r\n"
+    alone.feed(request(["Transfer-Encoding: chunked"], "POST / HTTP/1.1") + tiny * 4096)
+    for second in range(1, 20):
+        alone.feed(tiny * 100, now=float(second))
+    alone.feed(tiny * 4096, now=100.0)
+    assert alone.conn.stats()["limits"] == {}
+    assert len(body_of(alone.events)) == 31 * (2 * 4096 + 1900)
+    alone.feed(tiny, now=100.0)
+    assert alone.conn.stats()["limits"] == {"small_chunks": 1}
+
+
 def test_a_long_rest_ends_the_connection():
     alone = Alone()
     alone.feed(request(["Content-Length: 10000000"], "POST / HTTP/1.1"))

@@ -20,7 +20,7 @@ from ...engine.endpoint import Endpoint
 from ...engine.events import Drained, Ended, Requested, Reset, Terminated, Trailers
 from ...engine.handshake import has_token, read_offers, read_upgrade, split_list, values_of
 from ...engine.headers import MalformedMessage, read_request
-from .chunks import MAX_CHUNK_LINE, ChunkGuard
+from .chunks import MAX_CHUNK_LINE, ChunkAllowance, ChunkGuard
 from .head import Gathering, InvalidHead, check_framing, read_fields
 from .unsent import Unsent
 
@@ -96,6 +96,7 @@ class H1Reader(Endpoint):
         "_scheme",
         "_sent",
         "_sink",
+        "_small",
         "_stream_id",
         "_unread",
         "_unsent",
@@ -144,6 +145,7 @@ class H1Reader(Endpoint):
         self._bare = False  # its body has neither a length nor chunks: its end is the connection's
         self.broken = False  # ... which came too early: a FIN would say that all went well
         self._chunks: ChunkGuard | None = None
+        self._small: ChunkAllowance | None = None  # made on need
         self._untaken = 0
         self._unread = 0
         self._body_since = -1.0  # what came of the body since then
@@ -380,7 +382,11 @@ class H1Reader(Endpoint):
         if self._phase == BODY:
             self._body_since = -1.0
             self._mark(self._limits.body_timeout_s / 4)
-        self._chunks = ChunkGuard() if values_of(fields, b"transfer-encoding") else None
+        self._chunks = None
+        if values_of(fields, b"transfer-encoding"):
+            if self._small is None:
+                self._small = ChunkAllowance()
+            self._chunks = ChunkGuard(self._small)
         fields = [(name, value) for name, value in request.headers]
         method, authority, path = self._target(request, fields)
         protocol = self._wanted(request, fields)
@@ -525,6 +531,8 @@ class H1Reader(Endpoint):
         try:
             if data:
                 if self._chunks is not None:
+                    assert self._small is not None
+                    self._small.at(self._now)
                     self._chunks.check(data)
                 exchange.receive_data(data)
             while self._phase == BODY:
@@ -538,7 +546,12 @@ class H1Reader(Endpoint):
         except (h11.RemoteProtocolError, InvalidHead) as error:
             sink = self._sink
             self._sink = None
-            status = error.status if isinstance(error, InvalidHead) else error.error_status_hint
+            if isinstance(error, InvalidHead):
+                status = error.status
+                if error.limit:
+                    self._hit(error.limit)
+            else:
+                status = error.error_status_hint
             self._refuse(status, str(error))
             self._tell(sink, Reset(self._stream_id, CANCEL, str(error), True, False))
 
