@@ -167,6 +167,6 @@ CLOSE_TIMER = 11
 GO_ON_TIMER = 12  # a BACKLOG is looked at once others had their turn
 
 MIN_PULL = 64  # octets asked of `data_to_send`: a frame's head and something to show for it
-PULL_MORE = 266240  # as many as a transport asks for at a time: 256 KiB and their frames ...
+PULL_MORE = 266240  # a piece at most, and what a transport asks for: 256 KiB and their frames ...
 PULL = 65536  # ... and one that was full after little
 NEVER = float("inf")  # a deadline

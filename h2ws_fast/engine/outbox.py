@@ -33,6 +33,7 @@ from .constants import (
     END_STREAM,
     OWED,
     PROMPT,
+    PULL_MORE,
     READY,
     STALLED,
     TUNNELLED,
@@ -291,11 +292,16 @@ class Outbox:
         )
 
     def may_fill(self):
-        """Return about how many octets might leave now, heads included, rather too many."""
+        """Return for how many octets there should be room in the next piece, heads included.
+
+        Rather too many, since streams of what is queued may have no windows, so it is bounded:
+        whoever asks for all there is must not have a block as large as that, for nothing.
+        """
         n = self.queued
         if n > self.window:
             n = self.window
-        return n + (n >> HEADS_SHIFT) + self.control.size() - self.control_at
+        n += (n >> HEADS_SHIFT) + self.control.size() - self.control_at
+        return n if n < PULL_MORE else PULL_MORE
 
     def fill(self, out, budget):
         """Move at most `budget` octets into an OutBuffer, in the order of this file's head."""

@@ -1,6 +1,7 @@
 """RFC 9113 sections 5.2 and 6.9: flow control, both ways."""
 
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -386,6 +387,26 @@ def test_messages_that_nobody_consumes_are_bounded(server):
         peer.conn.consumed(stream_id, event.credit)
     peer.sent()
     assert 500 <= peer.room[stream_id] <= 1000
+
+
+def test_who_asks_for_all_gets_it_in_pieces_and_no_block_for_what_may_not_leave(server):
+    """8 MB are queued: first the stream has no window for them, then it has."""
+    peer = server()
+    conn = peer.conn
+    conn.receive_data(f.window_update(0, 2**31 - 65536))
+    stream_id = download(peer, bytes(8_000_000))
+    sent = sum(map(len, conn.data_to_send(2**40)))
+    tracemalloc.start()
+    try:
+        conn.receive_data(f.ping())
+        assert sum(map(len, conn.data_to_send(2**40))) == 17
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    conn.receive_data(f.window_update(stream_id, 2**31 - 65536))
+    pieces = conn.data_to_send(2**40)
+    assert 8_000_000 < sent + sum(map(len, pieces)) < 8_010_000
+    assert max(map(len, pieces)) <= 266240 and len(pieces) < 40
 
 
 @row("9113-6.9.1-5")
