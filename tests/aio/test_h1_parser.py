@@ -1,5 +1,7 @@
 """What is HTTP/1.1 and what is not: RFC 9112, and the limits of a head."""
 
+import tracemalloc
+
 import pytest
 
 from h2ws_fast.aio.h1 import head as heads
@@ -428,6 +430,26 @@ def test_empty_lines_give_no_time(blank):
     alone.feed(b"\r", 40.0)
     alone.feed(b"\nG", 50.0)
     assert alone.conn.next_timeout() == 60.0  # a request has begun
+
+
+def test_whether_a_request_has_begun_is_not_asked_of_every_octet():
+    """A second head of 64 KB that comes octet by octet: looking takes no copy of what has come."""
+    alone = Alone()
+    alone.feed(request())
+    alone.conn.respond(1, [(":status", "204")], True)
+    alone.pull(0.0)
+    fields = [f"X-{n}: {'x' * 7000}" for n in range(8)]
+    octets = request(fields)
+    for at in range(0, len(octets) - 100, 100):
+        alone.feed(octets[at : at + 100])
+    tracemalloc.start()
+    try:
+        for octet in octets[at + 100 : -1]:
+            alone.feed(bytes([octet]))
+        assert tracemalloc.get_traced_memory()[1] < 40_000  # where 56 000 octets wait
+    finally:
+        tracemalloc.stop()
+    assert alone.feed(octets[-1:])
 
 
 def test_requests_are_answered_in_order():

@@ -29,6 +29,7 @@ MAX_LINE = 8192  # of the request or status line: 414
 MAX_FIELDS = 100  # 431
 
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # but for the tab
+SAYING = re.compile(rb"[^\r\n]")
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -58,8 +59,8 @@ class Gathering:
 
     @property
     def blank(self) -> bool:
-        """Has nothing come but empty lines?"""
-        return not self.octets.strip(b"\r\n")
+        """Has nothing come but empty lines? The first other octet tells, however many follow."""
+        return SAYING.search(self.octets) is None
 
     def add(self, data: bytes) -> None:
         """More octets came."""

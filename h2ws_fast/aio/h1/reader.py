@@ -186,8 +186,8 @@ class H1Reader(Endpoint):
             self._read_body(data)
         elif self._phase == HEAD or self._phase == AHEAD:
             # Empty lines before a request are none of it (RFC 9112 section 2.2), and give no time.
-            begins = self._gathering.blank and data.strip(b"\r\n")
-            if self._phase == HEAD and self._stream_id and begins:
+            between = self._phase == HEAD and self._stream_id  # and `take` leaves no empty lines
+            if between and self._gathering.blank and data.strip(b"\r\n"):
                 self._mark(self._limits.handshake_timeout_s)
             self._gathering.add(data)
         return self.events()
