@@ -41,6 +41,11 @@ class Watched(Session):
     left: asyncio.Event
     idle = False
 
+    @property
+    def leads_beside(self) -> bool:
+        """Do tunnels go over HTTP/1.1, each on a connection of its own?"""
+        return self._over_h1
+
     def _goaway(self) -> None:
         if not self.left.is_set():
             self.idle = self.stats().get("open_streams") == 0
@@ -209,7 +214,7 @@ class Link:
         Unavailable."""
         return await self._session(asyncio.get_running_loop().time() + self._patience)
 
-    async def _session(self, due: float) -> Session:
+    async def _session(self, due: float) -> Watched:
         self._asking += 1
         self._wanted.set()  # those that nobody used are made again
         try:
@@ -219,7 +224,7 @@ class Link:
             if not self._asking and not self._attendants:
                 self._wanted.clear()
 
-    async def _next(self, due: float) -> Session:
+    async def _next(self, due: float) -> Watched:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(due):
                 while True:
@@ -236,8 +241,8 @@ class Link:
         """What `ask(session)` opens on the connection whose turn it is.
 
         It is asked for again where the server has provably processed nothing of it (RFC 9113
-        section 8.7), since it had left or refused the stream, within `patience` seconds. Raises what
-        `session` and `ask` do.
+        section 8.7), since it had left or refused the stream, within `patience` seconds; over HTTP/1.1
+        nobody can know, and it is asked for once. Raises what `session` and `ask` do.
         """
         time = asyncio.get_running_loop().time
         due = time() + self._patience
@@ -247,8 +252,12 @@ class Link:
             try:
                 return await ask(session)
             except (NoAvailableStreams, ConnectionTerminated, StreamReset) as error:
-                # Of the former two nothing was sent.
-                lost = isinstance(error, StreamReset) and not error.retryable
+                # Of the former two nothing was sent, over HTTP/2: over HTTP/1.1 that may have been
+                # the answer to an Upgrade.
+                if isinstance(error, StreamReset):
+                    lost = not error.retryable
+                else:
+                    lost = isinstance(error, ConnectionTerminated) and session.leads_beside
                 if lost or time() + delay >= due:
                     raise
             if session.connected:  # it refuses; elsewhere there is another, or there will be

@@ -11,6 +11,7 @@ import pytest
 
 from h2ws_fast import Session, StreamReset
 from h2ws_fast.engine import Limits
+from h2ws_fast.errors import ConnectionTerminated
 from h2ws_fast.forward import Link, Socks, TcpForward, UdpForward, Unavailable
 from h2ws_fast.forward import link as links
 from tests.aio.test_connect import shout, target
@@ -302,3 +303,22 @@ async def test_a_link_that_never_was(within):
             await within(lambda: link.connects == 2 and not link.connected)
             with pytest.raises(Unavailable):
                 await link.session()
+
+
+async def test_what_was_asked_over_http_1_1_is_asked_once():
+    """A server of HTTP/2 without extended CONNECT: the Upgrade has left when it hangs up on it."""
+    asked = []
+
+    async def serve(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"PRI "):
+            writer.write(f.settings() + f.settings_ack())
+            await reader.read()
+        else:
+            asked.append(head)
+
+    async with counting(serve) as (port, _):
+        async with Link(f"http://127.0.0.1:{port}", http="auto", delays=at_once) as link:
+            with pytest.raises(ConnectionTerminated):
+                await link.tunnel("bytestream", "/")
+            assert len(asked) == 1 and link.connected
