@@ -1,4 +1,4 @@
-"""The gateway between others: HAProxy and nghttpx on either side of it, other servers behind it.
+"""The gateway between others: HAProxy, nghttpx and Caddy on either side, other servers behind it.
 
 Between and behind is HTTP/1.1, HTTP/2 in cleartext or HTTP/2 over TLS. Of the pairs `H2WS_FAST_TURN`
 takes one; without it all.
@@ -10,11 +10,11 @@ import os
 
 import pytest
 
-from h2ws_fast import Session, connect
+from h2ws_fast import InvalidStatus, Session, connect
 from tests.interop.h1_servers import KINDS, answer_of, h1_server
 from tests.support.certificates import write_certificate
 from tests.support.programs import Echo, GatewayCommand
-from tests.support.proxies import haproxy, nghttpx
+from tests.support.proxies import caddy, haproxy, nghttpx
 from tests.support.within import within
 
 WAYS = ("h1", "h2c", "h2")
@@ -100,6 +100,43 @@ def test_a_proxy_behind(servers, tmp_path, proxy, between, behind):
             for front in ("h1", "h2"):
                 within(30, converse(gate.uri, front))
             within(30, fetch(gate.port))
+
+
+@pytest.mark.parametrize("behind", WAYS)
+def test_caddy_in_front(servers, tmp_path, behind):
+    """WebSockets come over HTTP/1.1, which is all Caddy has for them; requests over either."""
+    with (
+        GatewayCommand("--cleartext", *upstream(servers[behind].url, behind)) as gate,
+        caddy(gate.port, tmp_path) as port,
+    ):
+        within(30, converse(f"ws://127.0.0.1:{port}", "h1"))
+        within(30, fetch(port))
+
+
+def test_caddy_in_front_over_http2(echo, tmp_path):
+    """It leads requests to the gateway by HTTP/2 in cleartext, and WebSockets nowhere then."""
+    with (
+        GatewayCommand("--cleartext", "--access-log", *upstream(echo.url, "h2c")) as gate,
+        caddy(gate.port, tmp_path, scheme="h2c") as port,
+    ):
+        within(30, fetch(port))
+        with pytest.raises(InvalidStatus, match="502"):
+            within(30, converse(f"ws://127.0.0.1:{port}", "h1"))
+        assert '"GET /bytes/100000 HTTP/2" 200' in gate.stop()[2]
+
+
+@pytest.mark.parametrize("http", ["auto", "h1"])
+def test_caddy_behind(echo, tmp_path, http):
+    """WebSockets of either version go to it over HTTP/1.1, since it has none over HTTP/2."""
+    with (
+        caddy(echo.port, tmp_path) as port,
+        GatewayCommand(
+            "--cleartext", "--upstream", f"http://127.0.0.1:{port}", "--http", http
+        ) as gate,
+    ):
+        for front in ("h1", "h2"):
+            within(30, converse(gate.uri, front))
+        within(30, fetch(gate.port))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,6 +1,7 @@
-"""HAProxy and nghttpx before a server of the tests."""
+"""HAProxy, nghttpx and Caddy before a server of the tests."""
 
 import contextlib
+import os
 import subprocess
 
 from tests.support.programs import free_port, program, running, wait_for_port
@@ -24,6 +25,20 @@ frontend two
     default_backend ours
 backend ours
     server it 127.0.0.1:{port} {server}
+"""
+
+CADDY = """
+{{
+    admin off
+    auto_https off
+    servers {{
+        protocols h1 h2c
+    }}
+}}
+http://127.0.0.1:{front} {{
+    bind 127.0.0.1
+    reverse_proxy {scheme}://127.0.0.1:{port}
+}}
 """
 
 
@@ -82,3 +97,19 @@ def nghttpx_of(port, folder, *, backend="proto=h2", trusting=False, certificate=
         *(map(str, reversed(certificate)) if certificate else []),
     ]
     return command, front
+
+
+@contextlib.contextmanager
+def caddy(port, folder, *, scheme="http"):
+    """Yield its port, which tells HTTP/2 in cleartext by its first octets.
+
+    It has WebSockets over HTTP/1.1 alone. `scheme` is "http" or "h2c": what it speaks to the server.
+    """
+    front = free_port()
+    config = folder / "Caddyfile"
+    config.write_text(CADDY.format(front=front, scheme=scheme, port=port))
+    command = [program("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
+    own = {**os.environ, "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+    with running(command, stderr=subprocess.DEVNULL, env=own) as process:
+        wait_for_port(front, process)
+        yield front
