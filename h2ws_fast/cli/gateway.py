@@ -77,7 +77,8 @@ def add_parser(commands: Any) -> None:
         "--h1-connections",
         type=numbers.limit,
         metavar="N",
-        help=f"over HTTP/1.1 to each ({MOST}); what comes beyond waits",
+        help=f"over HTTP/1.1 to each, of each worker ({MOST}); what comes beyond waits; WebSockets that "
+        "are read have as many for themselves",
     )
     add("--cafile", metavar="PEM", help="authorities that certificates of backends are checked by")
     add("--insecure", action="store_true", help="do not check certificates of backends")

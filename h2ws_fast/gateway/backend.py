@@ -48,7 +48,8 @@ class Backend:
     the backend has not sent SETTINGS_ENABLE_CONNECT_PROTOCOL. `connections` of HTTP/2 at the most
     carry all that goes there, and `h1_connections` of HTTP/1.1; what comes beyond waits for one, in
     turn, for `connect_timeout` seconds, which connecting may take, too. WebSockets whose messages
-    are read have as many connections for themselves.
+    are read have as many connections for themselves, for each way of reading them. Each Backend
+    counts for itself, whatever others there are with its address.
 
     With `settings=Settings(enable_bidirectional_connect=True)` it may open streams: clients that take
     some (the gateway's own settings must say so, too) have a connection here each, beside those.
