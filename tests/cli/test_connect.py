@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.support.programs import COMMAND, Echo, free_port
 pty = pytest.importorskip("pty", reason="needs the signals and pipes of POSIX")
 
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 TWIN = "compiled" if h2ws_fast.COMPILED else "pure Python"
 FIRST_LINE = rf"h2ws-fast \S+ connect: {TWIN} engine, (uvloop|asyncio)\n"
 
@@ -142,6 +144,25 @@ def test_a_terminal_gets_no_control_characters(server):
         assert process.wait(20) == 0
     assert os.read(master, 1000).decode() == "\\x1b[31mred\\x07 naïve\r\n"
     os.close(master)
+
+
+@pytest.mark.skipif(
+    not DOCUMENT.exists(), reason="there is no docs/cli.md outside of a source tree"
+)
+def test_the_trace_of_the_documents_is_what_is_printed(server):
+    def plain(line):
+        line = re.sub(r"^\[ *\d+\.\d+\]", "[]", line)
+        line = re.sub(r"(HEADERS frame <length=)\d+", r"\1", line)
+        return re.sub(r"(127\.0\.0\.1:|h2ws-fast/)\S+", r"\1", line)
+
+    text = DOCUMENT.read_text("utf-8")
+    shown = re.search(r"^\$ echo hello \| .*--trace .*\n\.\.\.\n((?:.*\n)*?)```", text, re.M)[1]
+    told = talk(f"{server.uri}/", "hello\n", "--insecure", "--trace").stderr
+    lines = [plain(line) for line in told.splitlines()]
+    begin = next(at for at, line in enumerate(lines) if line.startswith("[] send HEADERS"))
+    expected = [plain(line) for line in shown.splitlines()]
+    assert len(expected) > 15
+    assert lines[begin : begin + len(expected)] == expected
 
 
 def test_trace_shows_both_directions(server):
