@@ -24,7 +24,10 @@ class Demand:
     def met(self, value):
         return value >= self.limit if self.sense == ">=" else value <= self.limit
 
-    def verdict(self, value):
+    def verdict(self, value, tried=False):
+        """`tried`: its section ran in full, so what kept it from being measured is in a note."""
+        if value is None and tried:
+            return "not measured (see the notes)"
         if value is None:
             return f"not measured (--check, or --only {self.section})"
         return "met" if self.met(value) else "MISSED"

@@ -150,6 +150,11 @@ class Report:
         """Note a figure that a row of the demands asks for."""
         self.figures[key] = value
 
+    def verdict(self, demand):
+        asked = self.options["only"] or ()
+        tried = demand.section in asked or (self.options["check"] and not asked)
+        return demand.verdict(self.figures.get(demand.key), tried and not self.options["quick"])
+
     def note(self, text):
         """Something the reader must know: a peer that is absent, a limit of the machine."""
         if text not in self.notes:
@@ -168,7 +173,7 @@ class Report:
                     demand.text,
                     show(value, demand.unit),
                     f"{demand.sense} {show(demand.limit, demand.unit)}",
-                    demand.verdict(value),
+                    self.verdict(demand),
                 ]
             )
         lines += align(rows)
@@ -193,7 +198,7 @@ class Report:
                     "figure": self.figures.get(demand.key),
                     "sense": demand.sense,
                     "demand": demand.limit,
-                    "verdict": demand.verdict(self.figures.get(demand.key)),
+                    "verdict": self.verdict(demand),
                 }
                 for demand in demands
             ],
