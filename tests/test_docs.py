@@ -1,6 +1,7 @@
 """What the documents say exists and runs."""
 
 import ast
+import importlib
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import h2ws_fast
+from h2ws_fast import engine
 from h2ws_fast.engine import Limits, Settings
 from tests.support.certificates import write_certificate
 from tests.support.programs import free_port, module, running, wait_for_port
@@ -178,3 +181,19 @@ def test_the_asgi_application_of_the_documents_works(tmp_path):
                 **options,
             )
         assert done.stdout == "hello\n", done.stderr
+
+
+def test_every_public_name_says_what_it_is():
+    """Whatever the stubs of the engine promise, too: `help()` is asked for those at run time."""
+    for package in (h2ws_fast, engine, engine.events):
+        for name in package.__all__:
+            found = getattr(package, name)
+            if isinstance(found, type) or callable(found):
+                assert found.__doc__, f"{package.__name__}.{name}"
+    for name in ("connection", "endpoint", "h1"):
+        stub = ast.parse((ROOT / f"h2ws_fast/engine/{name}.pyi").read_text("utf-8"))
+        for kind in (node for node in stub.body if isinstance(node, ast.ClassDef)):
+            named = getattr(importlib.import_module(f"h2ws_fast.engine.{name}"), kind.name)
+            for verb in (node for node in kind.body if isinstance(node, ast.FunctionDef)):
+                if not verb.name.startswith("_") and not verb.decorator_list:
+                    assert getattr(named, verb.name).__doc__, f"{kind.name}.{verb.name}"

@@ -82,14 +82,24 @@ class Role(IntEnum):
 
 
 class Connection(Deadlines):
-    """One end of an HTTP/2 connection.
+    """One end of an HTTP/2 connection (RFC 9113). What is to be sent first is there at once.
 
-    `auto_credit`: delivery is consumption, `consumed` need not be called. `pool`: where output
+    Whoever has the transport hands what it brings to `receive_data`, writes what `data_to_send`
+    returns after that and after every batch of verbs, and calls `handle_timeout` when `next_timeout`
+    is due. One thread at a time.
+
+    A verb that raises has changed nothing. Each that takes a `stream_id` raises ValueError for what
+    no stream can have (1 to 2^31 - 1), TypeError for what is no int, LocalProtocolError for a stream
+    that was never opened or is not of the kind, StreamClosed for one that is over; `consumed`,
+    `waiting` and `withhold` pass over such a one.
+
+    `role` is a Role, `settings` what this end advertises, `limits` what the peer may do; each None:
+    the defaults. Raises TypeError and ValueError for anything else. `auto_credit`: delivery is consumption, `consumed` need not be called. `pool`: where output
     buffers come from, one for each event loop (None: its own). `accept_key`: answer a valid
     `sec-websocket-key`, which RFC 8441 does not use but some clients insist on. `answer_malformed`:
     send 400 before a malformed request is reset. `secure`: refuse requests whose `:scheme` does not
     fit a connection with (True) or without (False) TLS; None does not look.
-    `first_stream_id`: the first stream this end opens.
+    `first_stream_id`: the first stream this end opens, odd for a client, even for a server.
     """
 
     __slots__ = (
@@ -273,8 +283,11 @@ class Connection(Deadlines):
     def receive_data(self, data, now=0.0):
         """Read bytes of the transport; return the list of events they caused.
 
-        `data` is any bytes-like object, `now` a monotonic time in seconds. Nothing a peer sends
-        makes this raise. After this call, send `data_to_send()`.
+        `data` is any bytes-like object of any length, cut anywhere, and is not kept; `now` a
+        monotonic time in seconds, never less than before. Nothing a peer sends makes this raise:
+        what it did wrong is an event, and the answer is queued. Raises LocalProtocolError within a
+        sink, TypeError for what is no octets, and what a sink raised that is no Exception. After
+        this call, send `data_to_send()`; once `Terminated` has come, all further octets are dropped.
         """
         if self._receiving:
             raise LocalProtocolError("receive_data cannot be called from a sink; return first")
@@ -302,7 +315,11 @@ class Connection(Deadlines):
         return events
 
     def receive_eof(self, now=0.0):
-        """The transport is gone, or the peer closed it: return the last events of everything."""
+        """The transport is gone, or the peer closed it: return the last events of everything.
+
+        Every stream gets its last event, then `Terminated` comes. `now` as in `receive_data`. Nothing
+        is to be sent after it. The second time the list is empty.
+        """
         self.now = now + 0.0
         if not self._receiving:
             self._drain_backlogs()
@@ -325,9 +342,10 @@ class Connection(Deadlines):
     def data_to_send(self, max_bytes=65536, now=0.0):
         """Return what is to be written now, as a list of buffers of at most `max_bytes` in all.
 
-        Call it after every verb or batch of verbs, even when nothing is expected: it also gives
+        `max_bytes` is 64 or more octets, `now` as in `receive_data`. Call it after every verb or batch of verbs, even when nothing is expected: it also gives
         timers their time. Each buffer is the caller's until it drops it. Call it again when the
-        transport has room; an empty list means that nothing may leave.
+        transport has room; an empty list means that nothing may leave. Raises ValueError and
+        TypeError for wrong arguments, LocalProtocolError within a sink that hears `Drained`.
         """
         max_bytes = whole(max_bytes)
         if max_bytes < MIN_PULL:
@@ -424,7 +442,10 @@ class Connection(Deadlines):
         """End the connection gracefully: RFC 9113 section 6.8. `Terminated` follows.
 
         Every WebSocket is closed with 1001, requests run to their end, new streams are refused
-        once the peer has seen the GOAWAY.
+        once the peer has seen the GOAWAY, or after `Limits.shutdown_timeout_s`. `error_code` (32
+        bits) and `reason` (bytes-like, at most 16376 octets) stand in the GOAWAY; ValueError and
+        TypeError for others. Does nothing the second time. Go on with `data_to_send` and
+        `receive_data` until `Terminated`.
         """
         check_error_code(error_code)
         reason = check_reason(reason)
@@ -477,7 +498,12 @@ class Connection(Deadlines):
         return 0
 
     def abort(self, error_code=NO_ERROR, reason=b""):
-        """End the connection at once: GOAWAY with `error_code`; `Terminated` follows."""
+        """End the connection at once: GOAWAY with `error_code` (RFC 9113 section 5.4.1).
+
+        What is queued is dropped; `events()` has the last event of each stream and `Terminated`.
+        Send what `data_to_send()` returns, then close the transport. Arguments and what is raised
+        are as in `shutdown`. Does nothing on a connection that is over.
+        """
         check_error_code(error_code)
         reason = check_reason(reason)
         if self.phase != DEAD:
@@ -493,9 +519,12 @@ class Connection(Deadlines):
         return 0
 
     def update_settings(self, values):
-        """Send SETTINGS with `values`, a dict from identifier to value.
+        """Send SETTINGS with `values`, a dict from identifier (16 bits) to value (32 bits).
 
-        What grows holds at once, what shrinks when the peer acknowledges: RFC 9113 section 6.5.3.
+        What grows holds at once, what shrinks when the peer acknowledges: RFC 9113 section 6.5.3;
+        `SettingsAcknowledged` tells when. Raises ValueError for a value that RFC 9113 section 6.5.2
+        does not allow, TypeError for what is no dict, LocalProtocolError for what may only be said
+        first or cannot be taken back (RFC 8441 section 3, RFC 9218 section 2.1).
         """
         if not isinstance(values, dict):
             raise TypeError(f"values must be a dict from identifiers to values: {values!r}")
@@ -530,7 +559,7 @@ class Connection(Deadlines):
     # -- questions -----------------------------------------------------------------------------
 
     def waiting(self, stream_id):
-        """Octets that wait on a stream; 0 where it is over."""
+        """Octets that were queued on a stream and have not left; 0 where it is over."""
         stream = self._find(stream_id)
         return 0 if stream is None else stream.queued
 
@@ -582,7 +611,11 @@ class Connection(Deadlines):
         return None if self.peer_max_streams < 0 else self.peer_max_streams
 
     def stats(self):
-        """Counters by name; `limits` maps the name of each limit to how often it was reached."""
+        """Counters by name, since the beginning; `limits` maps a limit's name to how often it was hit.
+
+        Of now are `open_streams`, `octets_buffered` (received, not consumed), `octets_queued` (not
+        sent) and `control_frames`; `latency_s` is of the last keepalive PING, None before it.
+        """
         guard = self.guard
         return {
             "octets_received": self.octets_received,

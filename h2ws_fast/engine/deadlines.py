@@ -73,12 +73,19 @@ class Deadlines(Sender):
         return NEVER if self.phase == DEAD else self.timers.next()
 
     def next_timeout(self):
-        """The time at which `handle_timeout` is due, or None. Valid after `data_to_send`."""
+        """The time at which `handle_timeout` is due, or None: that of `now`, in seconds.
+
+        Valid after `data_to_send` or `arm`, which give the timers their time.
+        """
         deadline = self.deadline()
         return None if deadline == NEVER else deadline
 
     def handle_timeout(self, now):
-        """Act on every deadline that has come. Then call `events()` and `data_to_send()`."""
+        """Act on every deadline that has come by `now`. Then call `events()` and `data_to_send()`.
+
+        It may be called too early: nothing happens then. What runs out is said at `Limits`. Raises
+        TypeError for what is no number.
+        """
         now += 0.0
         if self.octets_received != self.heard_mark:
             # Until now `now` is the time of the last read: no read has to note it.

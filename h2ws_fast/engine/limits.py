@@ -27,7 +27,13 @@ def _seconds(name, value):
 
 
 class Limits:
-    """Every limit of a connection, by keyword. See the comment at each default."""
+    """Every limit of a connection, by keyword. See the comment at each default.
+
+    Names that end in `_s` are seconds above 0, those in `_rate` a number each second, the others whole
+    numbers: of octets or of what the name says. None lifts a limit, but for `max_pending_resets`. Raises
+    ValueError for anything else. One object may serve any number of connections, and is not to be
+    changed.
+    """
 
     __slots__ = (
         "max_message",

@@ -59,11 +59,15 @@ class Opening(Fanout):
         extended CONNECT.
 
         `headers` are pairs (name, value) of `str` or `bytes` with the pseudo-headers `:method`,
-        `:scheme`, `:authority`, `:path`; with `:method` CONNECT and `:protocol` it is an extended
-        CONNECT for any token (RFC 8441; then give `end_stream=False`). `Responded` or `Opened`
-        follows, or `Reset`. With `octets` a WebSocket is a tunnel like any other: its frames, and
-        what its handshake settles, are the caller's. Raises `ExtendedConnectUnsupported`,
-        `NoAvailableStreams`, `ValueError`.
+        `:scheme`, `:authority`, `:path` (RFC 9113 section 8.3.1); with `:method` CONNECT and
+        `:protocol` it is an extended CONNECT for any token (RFC 8441 section 4; then give
+        `end_stream=False`). `Responded` or `Opened` follows, or `Reset`; a body goes by `send_data`
+        where `end_stream` is False. With `octets` a WebSocket is a tunnel like any other: its frames,
+        and what its handshake settles, are the caller's.
+
+        Raises ExtendedConnectUnsupported before `can_connect`, NoAvailableStreams where the peer
+        takes no more streams now, ValueError and TypeError for headers that may not be sent,
+        LocalProtocolError where they are more than the peer's SETTINGS_MAX_HEADER_LIST_SIZE.
         """
         fields = prepare(headers, "request")
         protocol = None
@@ -98,9 +102,11 @@ class Opening(Fanout):
     ):
         """Ask for a WebSocket; return the stream's identifier. For those for whom `request` is.
 
-        `Opened` follows, or `Responded` where the server refuses, or `Reset`. `subprotocols` in
-        order of preference. With a `ClientPerMessageDeflateFactory` compression is offered. Raises
-        as `request` does.
+        RFC 8441 section 5. `Opened` follows, and messages may be sent then; or `Responded` where the
+        server refuses, or `Reset`, after `Limits.handshake_timeout_s` at the latest. `subprotocols`
+        are distinct tokens in order of preference, `headers` further pairs. With a
+        `ClientPerMessageDeflateFactory` as `deflate` compression is offered (RFC 7692). Raises as
+        `request` does.
         """
         if isinstance(subprotocols, str | bytes):
             raise TypeError("subprotocols must be a sequence of str, not one str")
@@ -210,6 +216,9 @@ class Opening(Fanout):
         `octets` a WebSocket is a tunnel like any other, as in `request`.
         After the final response `send_data` or `send_trailers` follows, unless `end_stream`. What a
         `priority` field says of urgency or incremental overrides the client's wish.
+
+        RFC 9113 section 8.3.2. Raises LocalProtocolError where it was answered already, or a 1xx has
+        `end_stream`; ValueError and TypeError for headers that may not be sent.
         """
         stream = self._answerable(stream_id)
         pending = self._pending(stream)
@@ -259,9 +268,11 @@ class Opening(Fanout):
     def accept_websocket(self, stream_id, subprotocol=None, *, headers=(), deflate=None):
         """Open the WebSocket that a `Requested` with protocol "websocket" asks for.
 
-        `subprotocol` must be one the client offered, or None. `headers` are added to the response.
-        With a `ServerPerMessageDeflateFactory` the client's offers of compression are answered.
-        Messages may be sent at once.
+        RFC 8441 section 5.1: the answer is a 200. `subprotocol` must be one the client offered, or
+        None. `headers`, pairs as in `request`, are added to the response. With a
+        `ServerPerMessageDeflateFactory` as `deflate` the client's offers of compression are answered.
+        Messages may be sent at once; those that came before it are in `events()` then. Raises LocalProtocolError for another subprotocol, a stream that asks for no
+        WebSocket, or one that was answered; ValueError and TypeError as `request` does.
         """
         stream = self._answerable(stream_id)
         pending = self._pending(stream)

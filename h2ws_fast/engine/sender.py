@@ -65,7 +65,10 @@ class Sender(Opening):
         """Queue octets of a body or tunnel; return how many now wait on the stream.
 
         `bytes` are kept by reference until they leave, other buffers are copied. With `end_stream`
-        our side ends behind them.
+        our side ends behind them. They leave by `data_to_send`, as the peer's windows allow (RFC 9113
+        section 5.2); above `Limits.write_high` octets wait for `Drained`. Raises LocalProtocolError
+        before the answer of a tunnel or request, on a WebSocket, after the end of our side, and where
+        more than `Limits.max_queued` would wait; TypeError for what is no bytes-like object.
         """
         stream = self._stream(stream_id)
         self._check_writable(stream)
@@ -100,7 +103,11 @@ class Sender(Opening):
             raise self.queue_is_full()
 
     def send_trailers(self, stream_id, headers):
-        """End our side of a message with trailer fields, behind what is queued."""
+        """End our side of a message with trailer fields, behind what is queued: RFC 9113 section 8.1.
+
+        `headers` are pairs as in `request`, without pseudo-headers; ValueError for a field that may
+        not stand there. Raises LocalProtocolError on a tunnel, and as `send_data` does.
+        """
         stream = self._stream(stream_id)
         self._check_writable(stream)
         if stream.flags & (TUNNELLED | REFUSED) == TUNNELLED:
@@ -125,7 +132,7 @@ class Sender(Opening):
         others of its urgency, instead of one being served after the other; WebSockets and tunnels
         always do. A server's choice stays, whatever the client sends later. A client asks the
         server for it with PRIORITY_UPDATE, if the server's SETTINGS say that it listens, and heeds
-        it with what it sends itself.
+        it with what it sends itself. Raises ValueError and TypeError for another urgency.
         """
         stream = self._stream(stream_id)
         rank = check_priority(urgency, incremental)
@@ -148,7 +155,7 @@ class Sender(Opening):
         control.put(value)
 
     def priority(self, stream_id):
-        """The (urgency, incremental) that a stream's octets leave by."""
+        """The (urgency, incremental) that a stream's octets leave by: see `prioritize`."""
         stream = self._stream(stream_id)
         incremental = stream.rank & INCREMENTAL != 0 or stream.flags & TUNNELLED != 0
         return (stream.rank & URGENCY) >> 1, incremental
@@ -159,7 +166,10 @@ class Sender(Opening):
         """Queue a WebSocket message, text from `str`, binary from bytes-like.
 
         Returns how many octets now wait on the stream; above `Limits.write_high` wait for
-        `Drained`. `bytes` and ASCII `str` are kept by reference until they leave.
+        `Drained`. `bytes` and ASCII `str` are kept by reference until they leave. Raises
+        LocalProtocolError where the WebSocket is not open yet, a fragmented message is under way or
+        more than `Limits.max_queued` would wait; StreamClosed once it is closing (RFC 6455 section
+        5.5.1); TypeError for other types, ValueError for a `str` that UTF-8 cannot have.
         """
         stream = self.last_stream
         if stream is None or stream.id != whole(stream_id):
@@ -178,7 +188,7 @@ class Sender(Opening):
 
     def send_message_as(self, stream_id, data, compress):
         """`send_message` with a say: `compress` False keeps the message plain (a secret beside what
-        others can choose: CRIME), on WebSockets that compress."""
+        others can choose: CRIME), on WebSockets that compress (RFC 7692). Returns and raises as that."""
         stream = self._stream(stream_id)
         layer = self._open_websocket(stream)
         return self._send_as(stream, layer, data, compress)
@@ -196,7 +206,9 @@ class Sender(Opening):
     def send_fragment(self, stream_id, data, final, compress=True):
         """Queue a part of a WebSocket message; all its parts are `str`, or all bytes-like.
 
-        `compress` of the first part holds for all of them.
+        RFC 6455 section 5.4. `final` ends the message; until then no other can be sent on the
+        WebSocket, but for pings. `compress` of the first part holds for all of them. Returns and
+        raises as `send_message`, and LocalProtocolError where a part is of another type.
         """
         stream = self._stream(stream_id)
         layer = self._open_websocket(stream)
@@ -223,7 +235,9 @@ class Sender(Opening):
 
         A number that no stream can have raises `ValueError`, and nothing is sent. Where compression
         takes no context over, the message is compressed once for equal parameters, and once for
-        several calls with the same data that hand the same dict `packed`.
+        several calls with the same data that hand the same dict `packed`. Streams that are closing,
+        no WebSocket or amid a fragmented message are passed over, too. Raises LocalProtocolError
+        where `Limits.max_queued` is reached, behind those that have it already.
         """
         opcode = TEXT if isinstance(data, str) else BINARY
         data = payload(data)
@@ -285,7 +299,12 @@ class Sender(Opening):
         return messages
 
     def ping(self, stream_id, data=b""):
-        """Send a WebSocket ping of at most 125 octets, or on stream 0 an HTTP/2 PING of eight."""
+        """Send a WebSocket ping of at most 125 octets, or on stream 0 an HTTP/2 PING of eight.
+
+        RFC 6455 section 5.5.2, answered by `Ponged`; RFC 9113 section 6.7, by `PingAcknowledged`.
+        Raises ValueError for another length, LocalProtocolError where `Limits.max_pings` of the
+        latter are not answered yet, or the WebSocket is not open, StreamClosed where it is closing.
+        """
         data = bytes(memoryview(data))
         if stream_id != 0:
             self._send_control(stream_id, WS_PING, data)
@@ -302,7 +321,10 @@ class Sender(Opening):
         self.outbox.control.put(data)
 
     def pong(self, stream_id, data=b""):
-        """Send an unsolicited WebSocket pong; pings are answered by themselves."""
+        """Send an unsolicited WebSocket pong (RFC 6455 section 5.5.3) of at most 125 octets.
+
+        Pings are answered by themselves. Raises as `ping` does.
+        """
         self._send_control(stream_id, WS_PONG, bytes(memoryview(data)))
 
     def _send_control(self, stream_id, opcode, data):
@@ -315,8 +337,10 @@ class Sender(Opening):
     def close_websocket(self, stream_id, code=1000, reason=""):
         """Start the closing handshake; `Closed` follows. Does nothing on one that is closing.
 
-        `code` None sends a Close without one. Raises `ValueError` for a code that must not be sent
-        (RFC 6455 section 7.4) or a reason of more than 123 octets.
+        RFC 6455 section 7.1.2. The Close goes behind what is queued; END_STREAM follows the peer's
+        Close, or `Limits.close_timeout_s` without one, and then `Closed` has 1006. `code` None sends a Close without one. Raises `ValueError` for a code that must not be sent
+        (RFC 6455 section 7.4) or a reason of more than 123 octets in UTF-8, LocalProtocolError
+        for a WebSocket that is not open yet.
         """
         stream = self._stream(stream_id)
         check_close(code, reason, stream.flags & LOCAL != 0)
@@ -332,7 +356,13 @@ class Sender(Opening):
     # -- credit, ends, sinks -------------------------------------------------------------------
 
     def consumed(self, stream_id, credit):
-        """The application took what an event brought: the peer may send as much again."""
+        """The application took what an event brought: the peer may send as much again.
+
+        RFC 9113 section 6.9. `credit` octets are that of a `TextMessage`, `BytesMessage`,
+        `MessagePart` or `Data`, whole or in parts, once each; with `auto_credit` there is none to
+        give. Does nothing on a stream that is over. Raises ValueError for more than the stream holds.
+        Then call `data_to_send`, by which the WINDOW_UPDATE leaves.
+        """
         stream = self.last_stream
         credit = whole(credit)
         if stream is None or stream.id != whole(stream_id):
@@ -345,7 +375,12 @@ class Sender(Opening):
             self.release(stream, credit)
 
     def reset(self, stream_id, error_code=CANCEL):
-        """End a stream at once: what is queued is dropped. Its last event follows."""
+        """End a stream at once by RST_STREAM (RFC 9113 section 6.4): what is queued is dropped.
+
+        Its last event follows, `Closed` or `Reset`. `error_code` has 32 bits, else ValueError.
+        Raises LocalProtocolError for REFUSED_STREAM on a request that was delivered: see `refuse`.
+        A browser that sees it on a WebSocket may avoid HTTP/2 from then on: use `close_websocket`.
+        """
         stream = self._stream(stream_id)
         if error_code == REFUSED_STREAM and not stream.flags & LOCAL:
             # RFC 9113 section 8.7: it would promise that nothing was processed.
@@ -358,6 +393,7 @@ class Sender(Opening):
 
         REFUSED_STREAM tells the peer that it may try again: RFC 9113 section 8.7. It is counted
         under `limit` in `stats()["limits"]`, and against `Limits.reset_burst`. `Reset` follows.
+        Raises LocalProtocolError where it was answered already, TypeError where `limit` is no str.
         """
         if not isinstance(limit, str):
             raise TypeError(f"limit must be the name of a limit, a str: {limit!r}")
@@ -374,7 +410,9 @@ class Sender(Opening):
         For the highest rates `on_message(data)` is given each WebSocket message as it is, `str` or
         `bytes`, and `sink` every other event; the connection must have `auto_credit`. A `str` or
         `bytes` that `on_message` returns is sent back as a message. They are called within
-        `receive_data` and may call any verb but that.
+        `receive_data` and may call any verb but that. What one raises fails its stream alone, and is
+        told as `SinkFailed`. Raises TypeError for what cannot be called, ValueError for `on_message`
+        without `auto_credit`.
         """
         stream = self._stream(stream_id)
         stream.sink = make_sink(stream_id, sink, on_message, self.auto_credit)

@@ -49,7 +49,12 @@ BIDIRECTIONAL_CONNECT_ID = 0xFB00
 
 
 class Settings:
-    """Settings of this end, by keyword.
+    """Settings of this end, by keyword. Raises ValueError for a number out of its range.
+
+    `header_table_size` (octets, to 65536), `max_concurrent_streams` (to 2^31 - 1),
+    `initial_window_size` (octets, to 2^31 - 1), `max_frame_size` (octets, 16384 to 2^24 - 1) and
+    `max_header_list_size` (octets, to 2^32 - 1) are those of RFC 9113 section 6.5.2, and
+    `connection_window` (octets, 65535 to 2^31 - 1) is what section 6.9.2 leaves to WINDOW_UPDATE.
 
     `enable_connect_protocol` is for a server: None means yes, unless the environment holds
     `H2WS_FAST_CONNECT=0`. `connection_window` is no setting on the wire: it is announced by a
