@@ -42,7 +42,11 @@ __all__ = [
 
 
 class H2WSError(Exception):
-    """Base of every error this package raises, but for ValueError and TypeError."""
+    """Base of every error this package raises, but for ValueError and TypeError.
+
+    `error_code` is the number of RFC 9113 section 7 that fits it best; of `StreamReset` and
+    `ConnectionTerminated` it is what stood on the wire.
+    """
 
     error_code = INTERNAL_ERROR
 

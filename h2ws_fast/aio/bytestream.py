@@ -116,7 +116,7 @@ class ByteStream:
         await self._writer.wait_closed()
 
     def reset(self, error_code: int = CANCEL) -> None:
-        """End both sides at once: the peer sees an abnormal end with this code.
+        """End both sides at once: the peer sees an abnormal end with this code (of 32 bits).
 
         What reads here, `drain` and `wait_closed` raise ConnectionResetError from then on.
         """

@@ -534,7 +534,11 @@ class Tunnel:
         return False
 
     def abort(self, error_code: int = CANCEL) -> None:
-        """Reset the stream: the peer sees an abnormal end."""
+        """Reset the stream (RFC 9113 section 6.4): the peer sees an abnormal end.
+
+        What was not sent yet is dropped; `recv` and `send` raise StreamReset from then on.
+        `error_code` has 32 bits, else ValueError. Does nothing where all of it is over.
+        """
         sending = self._sending
         if self._receiving.finished and sending.ended and not sending.waiting():
             return  # it is over, and all of it has left
