@@ -4,6 +4,7 @@ from typing import NamedTuple
 from .settings import Settings
 
 DIALECT_ID: int
+MAX_OPTIONS: int
 UPGRADE: bytes
 
 _Fields = list[tuple[bytes, bytes]]
