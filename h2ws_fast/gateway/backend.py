@@ -12,6 +12,7 @@ from ..aio.client.pool import Origin, Pool
 from ..aio.client.way import Way
 from ..aio.protocol import running_hub
 from ..engine import Limits, Settings
+from ..engine.constants import NEVER
 from ..errors import (
     AlpnError,
     ConnectionTerminated,
@@ -31,7 +32,6 @@ from .table import Table
 __all__ = ["HTTP", "Backend"]
 
 HTTP = ("auto", "h2", "h1")
-NEVER = float("inf")
 REMEMBER_S = 600.0  # what "auto" has found out
 # How long a backend that could not be reached is passed over: twice as long each time.
 DOWN_S = 0.5

@@ -18,7 +18,7 @@ from ..aio.h1.reader import MAX_UNTAKEN
 from ..aio.h1.unsent import Unsent
 from ..engine import Limits, Sink
 from ..engine.arrivals import Data
-from ..engine.constants import CANCEL, NO_ERROR
+from ..engine.constants import CANCEL, NEVER, NO_ERROR
 from ..engine.endpoint import Endpoint
 from ..engine.events import (
     Drained,
@@ -37,7 +37,6 @@ from .table import Token
 
 __all__ = ["H1Client"]
 
-NEVER = float("inf")
 IDLE_S = 60.0  # how long a connection may be idle: shorter than servers have it (nginx 75 s)
 
 # What becomes of the octets that arrive

@@ -15,7 +15,7 @@ import h11
 from ...engine import Limits, Sink
 from ...engine.arrivals import Data
 from ...engine.buffers import Pool
-from ...engine.constants import CANCEL, NO_ERROR
+from ...engine.constants import CANCEL, NEVER, NO_ERROR
 from ...engine.endpoint import Endpoint
 from ...engine.events import Drained, Ended, Requested, Reset, Terminated, Trailers
 from ...engine.handshake import has_token, read_offers, read_upgrade, split_list, values_of
@@ -26,7 +26,6 @@ from .unsent import Unsent
 
 __all__ = ["Fields", "H1Reader", "make_response"]
 
-NEVER = float("inf")
 KEEP_ALIVE_S = 60.0  # how long a connection may be idle between two requests (nginx 75 s)
 ROUNDING_S = 0.001  # four quarters of a timeout must reach it
 DRAIN_S = 1.0  # after the last response: a client still sending would lose it to a reset by TCP

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 
 from ...engine import Limits
+from ...engine.constants import NEVER
 
 __all__ = ["Unsent"]
-
-NEVER = float("inf")
 
 
 class Unsent:
