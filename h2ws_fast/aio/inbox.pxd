@@ -7,7 +7,7 @@ from .protocol cimport Waiter, Wire, new_waiter
 from ..engine.sink cimport Sink
 
 cdef object PENDING
-cdef int MAX_EMPTY, TRIM
+cdef int MAX_EMPTY, MESSAGE_OCTETS, TRIM
 cdef int GOING_AWAY, NO_STATUS_RCVD, NORMAL_CLOSURE, TRY_AGAIN_LATER
 
 cdef class Inbox(Sink)

@@ -17,6 +17,8 @@ PENDING = object()  # nothing to read now
 
 # Messages that carry no credit (empty ones) do not fill the flow-control window: so many may wait.
 MAX_EMPTY = 65536
+# What a message takes beside its octets: the object, and two places in the list of what waits.
+MESSAGE_OCTETS = 64
 TRIM = (
     64  # places of what was taken, in the list of what waits: beyond, they are given up by halves
 )
@@ -225,6 +227,17 @@ class Inbox(Sink):
         if self._first is None:
             return 0
         return 1 if self._rest is None else 1 + (len(self._rest) - self._rest_at) // 2
+
+    def _unread_octets(self):
+        # What the messages that wait whole take, about.
+        if self._first is None:
+            return 0
+        octets = MESSAGE_OCTETS + len(self._first)
+        rest = self._rest
+        if rest is not None:
+            for at in range(self._rest_at, len(rest), 2):
+                octets += MESSAGE_OCTETS + len(rest[at])
+        return octets
 
     def _take_whole(self):
         # The oldest message that came whole, or None.

@@ -438,6 +438,9 @@ class Wire:
         tell(self.observer, "limit_reached", self, name)
         self._limit_reached(name)
 
+    def _left_unread(self, ws):
+        """A WebSocket has closed before all its messages were read."""
+
     def _limit_reached(self, name):
         """The peer reached a limit of `Limits`, for the first time on this connection."""
         logger.warning("%s reached the limit %s", self.remote_address, name)

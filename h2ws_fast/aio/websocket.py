@@ -307,6 +307,8 @@ class WebSocket(Outgoing):
         self._closed = event
         self._state = CLOSED
         self._pinged = None
+        if self._first is not None:
+            self.wire._left_unread(self)
         websockets = self.wire.websockets
         if self._index >= 0:
             last = websockets.pop()

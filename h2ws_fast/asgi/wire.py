@@ -69,6 +69,8 @@ class ASGIWire(AcceptedWire):
     def dismiss(self, task: asyncio.Task[Any]) -> None:
         """The task has ended."""
         self.handlers -= 1
+        if not self.handlers:
+            self.server.admission.rest(self)
         self.server._task_done(task)
 
     def _requested(self, event: Any) -> None:

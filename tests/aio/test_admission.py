@@ -43,6 +43,12 @@ async def quiet(server):
         await asyncio.sleep(0.01)
 
 
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 async def test_max_connections(clear, caplog):
     async with clear.serve(echo, max_connections=1) as server:
         async with connect(clear.ws()) as ws:
@@ -179,6 +185,65 @@ async def test_memory_budget(clear):
             assert len(await hoarder.recv()) == 150_000
             await asyncio.sleep(0.06)
             assert (await session.request("GET", "/")).status == 200
+
+
+@row("SEC-1-3")
+@pytest.mark.parametrize("name", ["max_connections", "max_connections_per_address"])
+async def test_who_is_gone_has_a_place_while_handlers_work_for_him(clear, name):
+    """Who opens WebSockets and leaves, again and again, does not come in without end."""
+    release = asyncio.Event()
+
+    async def handler(ws):
+        await release.wait()
+
+    async with clear.serve(handler, **{name: 2}) as server:
+        for gone in (1, 2):
+            async with connect(clear.ws()) as ws:
+                await ws.send("unread")
+            await until(lambda gone=gone: server.stats()["gone"] == gone)
+        assert server.stats()["connections"] == 0
+        for _ in range(2):
+            assert await refused(clear.port) == (f.ENHANCE_YOUR_CALM, f"{name} is reached")
+        release.set()
+        await until(lambda: server.stats()["gone"] == 0)
+        async with connect(clear.ws()):
+            assert server.stats()["accepted"] == 3
+
+
+@row("SEC-1-8")
+@pytest.mark.parametrize("end", ["connection", "websocket", "error"])
+async def test_messages_that_outlive_their_websocket_are_in_the_budget(clear, end):
+    """Its handler may still read them: they count until it has, or has ended."""
+    release = asyncio.Event()
+
+    async def handler(ws):
+        await release.wait()
+        if ws.request.path == "/read":
+            assert [message async for message in ws] == [bytes(1000)] * 100
+
+    async with clear.serve(handler, memory_budget=250_000) as server:
+        async with connect(clear.ws(), close_timeout=5) as other:
+            for number, path in enumerate(("/read", "/forget", "/read")):
+                if end == "websocket":
+                    ws = await other.wire.session.websocket(path)
+                else:
+                    ws = await connect(clear.ws(path))
+                for _ in range(100):
+                    await ws.send(bytes(1000))
+                await until(lambda n=number: server.stats()["octets_held"] >= 100_000 * (n + 1))
+                if end == "error":
+                    ws.wire.transport.write(f.window_update(0, 0))
+                await ws.close()
+                await until(lambda n=number: server.stats()["octets_held"] > 100_000 * (n + 1))
+            # Until its stream is over the engine counts them, too.
+            await until(lambda: server.stats()["octets_held"] < 350_000)
+            await asyncio.sleep(0.06)
+            assert await refused(clear.port) == (f.ENHANCE_YOUR_CALM, "memory_budget is reached")
+            release.set()
+            await until(lambda: server.stats()["octets_held"] < 1000)
+            await asyncio.sleep(0.06)
+            async with connect(clear.ws()):
+                pass
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,13 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         self.handlers -= 1
+        if not self.handlers:
+            self.server.admission.rest(self)
         self.server._task_done(task)
+
+    def _left_unread(self, ws: Any) -> None:
+        # The engine counts it no more, and its handler has it until it has read or ended.
+        self.server.admission.unread[ws] = ws._unread_octets()
 
     def _event(self, event: Any) -> None:
         kind = type(event)

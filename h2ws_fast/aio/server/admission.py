@@ -1,9 +1,11 @@
 """Who may come in: the limits over all connections of a server.
 
-    max_connections               connections that are open, or whose TLS handshake goes on
+    max_connections               connections that are open, or whose TLS handshake goes on, or that
+                                  are gone while handlers of theirs still work
     max_connections_per_address   those of one address; of IPv6 one /64, which is what one site has;
                                   over a Unix socket nobody has an address, and it bounds nobody
-    memory_budget                 octets that the engines keep: received and not consumed, or not sent
+    memory_budget                 octets that the engines keep: received and not consumed, or not sent;
+                                  and the messages of closed WebSockets that handlers have not read
 
 Reaching one refuses the newcomer and touches nobody who is in:
 
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +89,10 @@ class Admission:
         self.memory_budget = check_limit("memory_budget", memory_budget)
         self.wires: set[Any] = set()
         self.arriving: set[Any] = set()  # accepted, with a TLS handshake that goes on
+        # Who opens, sends and leaves, again and again, has a place as long as he makes us work.
+        self.gone: set[Any] = set()
+        # WebSockets that closed before everything was read, and the octets that waited.
+        self.unread: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._heard: set[Any] = set()
         self._beside: list[Admission] = []
         self.accepted = 0
@@ -124,9 +131,9 @@ class Admission:
         `known`: its address is. Otherwise `place` follows, too.
         """
         name = None
-        count = len(self.wires) + len(self.arriving)
+        count = self._places()
         for each in self._beside:
-            count += len(each.wires) + len(each.arriving)
+            count += each._places()
         if self.max_connections is not None and count >= self.max_connections:
             name = "max_connections"
         elif self.over_budget():
@@ -139,6 +146,9 @@ class Admission:
         if name is None:
             self.arriving.add(guest)
         return name
+
+    def _places(self) -> int:
+        return len(self.wires) + len(self.arriving) + len(self.gone)
 
     def place(self, guest: Any) -> str | None:
         """Count a newcomer at its address; return the name of the limit it is to be refused for."""
@@ -185,8 +195,17 @@ class Admission:
         self.wires.discard(wire)
         for name, count in wire.conn.stats()["limits"].items():
             self._limits[name] = self._limits.get(name, 0) + count
-        self._free(wire)
+        if getattr(wire, "handlers", 0):
+            self.gone.add(wire)  # `rest` follows
+        else:
+            self._free(wire)
         return True
+
+    def rest(self, wire: Any) -> None:
+        """The last handler of a connection has ended."""
+        if wire in self.gone:
+            self.gone.discard(wire)
+            self._free(wire)
 
     def _free(self, guest: Any) -> None:
         key = self._keys.pop(guest, None)
@@ -210,7 +229,9 @@ class Admission:
 
     def held(self) -> int:
         """Octets that all connections keep now."""
-        return sum(wire.conn.octets_held for wire in self.wires)
+        held: int = sum(wire.conn.octets_held for wire in self.wires)
+        left = sum(n for ws, n in list(self.unread.items()) if ws._unread())
+        return held + left
 
     def refuse(self, name: str, wire: Any, what: str, why: str = "") -> None:
         """Count and log that a newcomer was refused for the limit `name`."""

@@ -60,13 +60,15 @@ class Listener(Roster, abc.ABC):
     def stats(self) -> dict[str, Any]:
         """Counters by name.
 
-        `connections` that are open, TLS `handshakes` under way, `accepted` so far, `handlers` at work (tasks), `octets_held`:
+        `connections` that are open, `gone` ones with handlers at work, TLS `handshakes` under way,
+        `accepted` so far, `handlers` at work (tasks), `octets_held`:
         what `memory_budget` limits; `refused`: newcomers, by the limit that refused them; `limits`:
         how often each limit of a connection was reached, by all connections so far.
         """
         admission = self.admission
         return {
             "connections": len(admission.wires),
+            "gone": len(admission.gone),
             "handshakes": len(admission.arriving),
             "accepted": admission.accepted,
             "handlers": len(self._tasks),
