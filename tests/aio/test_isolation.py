@@ -32,6 +32,8 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="needs TCP_NOTSENT_LOWAT and /proc of Linux"
 )
 
+# A guard against standing still, no part of what is claimed: `ping_pong` takes up to 60 s, twice.
+PATIENCE = pytest.mark.timeout(150)
 RATE, DELAY = 25e6, 0.01
 BULK = bytes(65536)
 CONNECT = (f.ENABLE_CONNECT_PROTOCOL, 1)
@@ -143,6 +145,7 @@ def worst(*several):
 
 
 @pytest.mark.measures
+@PATIENCE
 @pytest.mark.parametrize("readers", [1, 10])
 async def test_latency_and_memory_beside_stuck_readers_and_bulk(loop_kind, readers):
     async with observed(loop_kind) as (session, witness):
@@ -150,6 +153,7 @@ async def test_latency_and_memory_beside_stuck_readers_and_bulk(loop_kind, reade
 
 
 @pytest.mark.measures
+@PATIENCE
 @pytest.mark.parametrize("every_s", [0.11, EVERY_S])
 async def test_latency_beside_many_busy_websockets(loop_kind, every_s):
     """A message now and then, or every few milliseconds, is not behind a turn of each.
