@@ -73,6 +73,7 @@ cdef class Wire:
     cdef bint touched
     cdef Py_ssize_t said
     cdef readonly bint paused
+    cdef bint handed
     cdef bint slow
     cdef Py_ssize_t took
     cdef public bint closing

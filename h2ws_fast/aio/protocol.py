@@ -266,6 +266,7 @@ class Wire:
         "discarded",
         "discarding",
         "due",
+        "handed",
         "hub",
         "keep_due",
         "keeper",
@@ -313,6 +314,7 @@ class Wire:
         self.touched = False
         self.said = 0  # octets of messages since the engine was pulled
         self.paused = False
+        self.handed = True  # the transport was given octets, and may hold some of them
         self.slow = False  # it was full after little, and the engine has not run empty since
         self.took = 0  # octets of full pulls that it took since then without being full
         self.closing = False  # the transport was told to close
@@ -584,6 +586,8 @@ class Wire:
                 asked = PULL if self.slow else PULL_MORE
                 buffers = self.conn.data_to_send(asked, now)
                 left = asked
+                if buffers:
+                    self.handed = True
                 for buffer in buffers:
                     left -= len(buffer)
                 if len(buffers) > 1 and not self.plain:

@@ -73,7 +73,8 @@ class PacedWire(Wire):
                         self.transport.write(data)
                 except (OSError, RuntimeError) as error:
                     self._write_failed(error)
-                if not self._rests():
+                # Nothing waits and nothing ends now: only what is read may begin or cease to rest.
+                if self.held or not octets.takes_more():
                     self._settled()
                 return
         self._settle(None, now)
