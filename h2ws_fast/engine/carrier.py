@@ -284,10 +284,16 @@ class Carrier(Endings):
             return 0  # nobody has answered it: its window bounds what is held of it
         ticks = int(self.now * TICKS)
         elapsed = (ticks - stream.stamp) & 0xFFFFFFFF
+        if self.round_trip == 0 and elapsed and stream.stamp:
+            # The first round trip was over before the clock went on (uvloop's goes by milliseconds),
+            # but it does go on: what comes while it stands comes within that round trip, or little
+            # more. A window that stayed as it was would make both ends wait for one another.
+            self.round_trip = 1
         stream.stamp = ticks & 0xFFFFFFFF
         stream.pace = 0
         if (
-            elapsed <= self.round_trip * 2
+            self.round_trip
+            and elapsed <= self.round_trip * 2
             and size <= self.limits.max_window >> 1
             and size <= self.limits.window_budget - self.widened
         ):

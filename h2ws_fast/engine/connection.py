@@ -429,11 +429,12 @@ class Connection(Deadlines):
             self.ended_here(stream)
 
     def measure_round_trip(self):
-        # From our first SETTINGS to their acknowledgement. Without a clock it stays unknown.
+        # From our first SETTINGS to their acknowledgement. 0: before the clock went on, if there is
+        # one. See `_measure_pace`.
         self.round_trip = 0
+        self.pace_mark = self.local_initial - (self.local_initial >> 2)
         if self.now > self._greeted_at:
             self.round_trip = int((self.now - self._greeted_at) * TICKS) + 1
-            self.pace_mark = self.local_initial - (self.local_initial >> 2)
         return 0
 
     # -- the connection's own ---------------------------------------------------------------

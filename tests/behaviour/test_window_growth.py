@@ -77,6 +77,16 @@ def test_without_a_clock_nothing_is_measured(make):
     assert peer.room[stream_id] <= WINDOW
 
 
+@pytest.mark.parametrize(("a_tick", "most"), [(512 * KIB, 4 * WINDOW), (64 * KIB, WINDOW)])
+def test_a_path_faster_than_the_clock_ticks_is_measured_once_it_ticks(make, a_tick, most):
+    """A loop's clock of milliseconds: SETTINGS are acknowledged within one."""
+    peer, stream_id = peer_at(make, 0.0)
+    for _ in range(64):
+        peer.now += 0.001
+        upload(peer, stream_id, a_tick, 0.0)
+    assert most - WINDOW // 2 <= peer.room[stream_id] <= most
+
+
 def test_grown_windows_share_a_budget_that_ended_streams_give_back(make):
     peer, first = peer_at(make, 0.1, limits={"window_budget": WINDOW})
     upload(peer, first, 4096 * KIB, 0.2)
