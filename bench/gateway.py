@@ -19,6 +19,7 @@ from .servers import PEERS, NotStarted, Peer, Server, free_port, hold, missing, 
 
 OURS = "h2ws_fast gateway"
 HAPROXY = "HAProxy"
+SHARING = "HAProxy, http-reuse always"  # by itself it makes a connection for each client
 NGHTTPX = "nghttpx"
 BY_HAND = "h2+wsproto by hand"
 WAYS = (("h2", "h1"), ("h1", "h2"))
@@ -26,7 +27,7 @@ SIZES = ((125, "125 B"), (16384, "16 KiB"))
 WEBSOCKETS = 100
 TUNNELS = 10_000
 STREAMS = 100  # of them on each connection of HTTP/2
-CONNECTIONS = 100  # over HTTP/2 to the backend, at most: as many tunnels as a server allows on each
+CONNECTIONS = 100  # for them over HTTP/2 to the backend: as many tunnels as a server allows on each
 
 HAPROXY_CONFIG = """
 global
@@ -42,11 +43,12 @@ frontend front
     bind 127.0.0.1:{port} {front}
     default_backend back
 backend back
+    http-reuse {reuse}
     server it 127.0.0.1:{back} {behind}
 """
 
 
-def command_of(name, way, port, back, folder):
+def command_of(name, way, port, back, folder, options=()):
     """How a proxy is run, from a version of HTTP on its port to another on that of the backend;
     None where it cannot."""
     front, behind = way
@@ -54,14 +56,18 @@ def command_of(name, way, port, back, folder):
         return [
             *(sys.executable, "-m", "h2ws_fast", "gateway", "--cleartext"),
             *("--listen", f"127.0.0.1:{port}", "--upstream", f"http://127.0.0.1:{back}"),
-            *("--http", behind, "--connections", str(CONNECTIONS)),
+            *("--http", behind, *options),
         ]
-    if name == HAPROXY:
+    if name in (HAPROXY, SHARING):
         config = Path(folder, f"haproxy-{port}.cfg")
         version = {"h1": "proto h1", "h2": "proto h2"}
         config.write_text(
             HAPROXY_CONFIG.format(
-                port=port, back=back, front=version[front], behind=version[behind]
+                port=port,
+                back=back,
+                front=version[front],
+                behind=version[behind],
+                reuse="always" if name == SHARING else "safe",
             )
         )
         return [program("haproxy"), "-db", "-q", "-f", str(config)]
@@ -89,10 +95,10 @@ def program(name):
 class Proxy:
     """A proxy in a process of its own: what `load` and `hold` take for a server."""
 
-    def __init__(self, name, way, back, folder):
+    def __init__(self, name, way, back, folder, options=()):
         self.peer = Peer(name, "", (), way[0])
         self.port = free_port()
-        command = command_of(name, way, self.port, back, folder)
+        command = command_of(name, way, self.port, back, folder, options)
         if command is None:
             raise NotStarted(f"not written for {' to '.join(way)}")
         quiet = subprocess.DEVNULL
@@ -159,7 +165,9 @@ def measured(bench, way):
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         back = stack.enter_context(contextlib.closing(backend(way[1])))
         proxies = []
-        for name in (OURS, HAPROXY, NGHTTPX, BY_HAND):
+        for name in (OURS, HAPROXY, SHARING, NGHTTPX, BY_HAND):
+            if name == SHARING and way[1] == "h1":
+                continue  # a tunnel has a connection of its own, shared or not
             if name == BY_HAND and missing(Peer(name, "", ("h2", "wsproto"))):
                 bench.note(f"left out: {name}: h2 and wsproto not installed")
                 continue
@@ -214,7 +222,12 @@ def compare(bench, figures):
     names = (OURS, HAPROXY, NGHTTPX)
     if all(set(names) <= set(times) for times in figures.values()):
         bench.figure("gateway haproxy", worst(lambda ours, haproxy, _: ours / haproxy))
-        bench.figure("gateway better", worst(lambda ours, *others: ours / min(others)))
+        better = worst(lambda ours, *others: ours / min(others))
+        names = (OURS, SHARING)
+        written = [shape for shape, times in figures.items() if set(names) <= set(times)]
+        if written:
+            better = max(better, worst(lambda ours, sharing: ours / sharing, written))
+        bench.figure("gateway better", better)
     names = (OURS, BY_HAND)
     written = [shape for shape, times in figures.items() if set(names) <= set(times)]
     if written:
@@ -239,7 +252,8 @@ def idle(bench):
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             try:
                 back = stack.enter_context(contextlib.closing(backend(way[1])))
-                proxy = Proxy(OURS, way, back.port, folder)
+                options = ("--connections", str(CONNECTIONS))
+                proxy = Proxy(OURS, way, back.port, folder, options)
                 stack.enter_context(contextlib.closing(proxy))
                 hold(proxy, 1, streams=streams).close()  # what the first ones alone cost
                 time.sleep(0.3)
