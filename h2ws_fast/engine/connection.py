@@ -150,6 +150,7 @@ class Connection(Deadlines):
         self.secure = secure
         self.accept_key = accept_key
         self._pool = Pool() if pool is None else pool
+        self._asked = None
         self.ahead = None
         self._receiving = False
         self._sending = False

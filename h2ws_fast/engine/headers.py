@@ -483,7 +483,7 @@ def read_response(fields, tunnel=False):
         raise MalformedMessage("no :status")
     if len(status) != 3 or not made_of(status, DIGIT_OCTETS) or status[0] == 0x30:
         raise MalformedMessage(":status is not a number of three digits")
-    head.status = int(status)
+    head.status = 100 * status[0] + 10 * status[1] + status[2] - 111 * 0x30
     # RFC 9113 sections 8.1 and 8.6: "HTTP/2 does not support the 101 (Switching Protocols)
     # informational status code".
     if head.status == 101:

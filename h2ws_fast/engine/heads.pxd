@@ -16,6 +16,9 @@ cdef int HANDSHAKE_TIMER, HEADER_BLOCK_TIMER, FIRST_REQUEST_TIMER, LIGHT_LIST, M
 cdef Layer DISCARDED, TUNNEL
 cdef frozenset CAPSULE_PROTOCOLS
 
+cdef object opened_event(unsigned int stream_id, int status, list headers, str subprotocol)
+cdef object responded_event(unsigned int stream_id, int status, list headers, bint ended)
+
 
 cdef class Heads(Carrier):
     cdef bint begin_block(self, unsigned int stream_id) except -1

@@ -48,6 +48,27 @@ LIGHT_LIST = 2048  # octets of a header list that is not counted: a thousand of 
 MAX_SHARED = 256  # octets of an authority that a connection keeps for its next requests
 
 
+# What a stream brings once, without the loop over `__slots__`: 0.1 us instead of 1.
+
+
+def opened_event(stream_id, status, headers, subprotocol):
+    event = Opened.__new__(Opened)
+    event.stream_id = stream_id
+    event.status = status
+    event.headers = headers
+    event.subprotocol = subprotocol
+    return event
+
+
+def responded_event(stream_id, status, headers, ended):
+    event = Responded.__new__(Responded)
+    event.stream_id = stream_id
+    event.status = status
+    event.headers = headers
+    event.ended = ended
+    return event
+
+
 class Heads(Carrier):
     """Reads field blocks: requests, responses, trailers, pushes."""
 
@@ -341,7 +362,7 @@ class Heads(Carrier):
             self.fail_stream(stream, PROTOCOL_ERROR, "less content than content-length")
             return
         stream.layer = new_body(expected)
-        self.emit(stream, Responded(stream.id, head.status, head.headers, end_stream != 0))
+        self.emit(stream, responded_event(stream.id, head.status, head.headers, end_stream != 0))
         if stream.state == CLOSED:
             return
         if tunnel:
@@ -379,7 +400,7 @@ class Heads(Carrier):
                 stream.layer = new_deflate_layer(True, agreed)
         else:
             stream.layer = TUNNEL
-        self.emit(stream, Opened(stream.id, head.status, head.headers, subprotocol))
+        self.emit(stream, opened_event(stream.id, head.status, head.headers, subprotocol))
         if end_stream and stream.state != CLOSED:
             self.end_data(stream)
 

@@ -71,6 +71,7 @@ cdef class Encoder:
     cdef int64_t _setting
     cdef int64_t _cap
     cdef int64_t _smallest
+    cdef readonly int64_t changes
     cdef frozenset _sensitive_names
 
     cpdef void set_max_table_size(self, int64_t max_table_size) except *

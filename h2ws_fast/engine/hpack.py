@@ -376,11 +376,22 @@ class Encoder:
     `max_table_size` bounds the table whatever the peer offers (RFC 7541 section 7.3). The names in
     `sensitive_names` are never indexed, as `authorization` is: give `b"sec-websocket-protocol"`
     where that carries tokens.
+
+    As long as `changes` stays as it is, the same fields make the same block.
     """
 
-    __slots__ = ("_table", "_table_size", "_setting", "_cap", "_smallest", "_sensitive_names")
+    __slots__ = (
+        "changes",
+        "_table",
+        "_table_size",
+        "_setting",
+        "_cap",
+        "_smallest",
+        "_sensitive_names",
+    )
 
     def __init__(self, max_table_size=INITIAL_TABLE_SIZE, sensitive_names=()):
+        self.changes = 0
         self._table = None
         self._table_size = INITIAL_TABLE_SIZE
         self._setting = INITIAL_TABLE_SIZE
@@ -402,6 +413,7 @@ class Encoder:
         self._resize(min(max_table_size, self._cap))
 
     def _resize(self, size):
+        self.changes += 1
         if self._smallest == NO_UPDATE or size < self._smallest:
             self._smallest = size
         self._table_size = size
@@ -433,6 +445,7 @@ class Encoder:
                 _write_integer(out, 0x20, 0x1F, self._smallest)
             _write_integer(out, 0x20, 0x1F, self._table_size)
             self._smallest = NO_UPDATE
+            self.changes += 1
         for field in fields:
             self._write_field(out, field)
         return bytes(out)
@@ -475,6 +488,7 @@ class Encoder:
             if self._table is None:
                 self._table = DynamicTable(self._table_size, True)
             self._table.insert(field)
+            self.changes += 1
 
     def _policy(self, name, value):
         """Return what to do with a field that is in no table."""

@@ -26,5 +26,8 @@ cdef bytes _prepare_value(bytes name, object value)
 cdef int _check_response(list pseudo, list regular, str kind) except -1
 @cython.locals(length=bytes)
 cdef int _check_content_length(list regular, bint refused) except -1
-@cython.locals(names=list, kept=list, authority=bytes, scheme=str)
+@cython.locals(
+    kept=list, authority=bytes, scheme=bytes, name=bytes, connect=bint, hosts="Py_ssize_t",
+    at="Py_ssize_t",
+)
 cdef int _check_request(list pseudo, list regular) except -1

@@ -156,32 +156,41 @@ def _check_content_length(regular, refused):
 
 def _check_request(pseudo, regular):
     """Refuse what `read_request` would call malformed; let Host become :authority."""
-    names = []
+    authority = None
+    scheme = b""
+    connect = False
     for field in pseudo:
-        names.append(field[0])
-    if b":authority" not in names:
+        name = field[0]
+        if name == b":authority":
+            authority = field[1]
+        elif name == b":scheme":
+            scheme = field[1]
+        elif name == b":method":
+            connect = field[1] == b"CONNECT"
+    hosts = 0
+    for field in regular:
+        name = field[0]
+        if name == b"host":
+            hosts += 1
+    if hosts and authority is None:
         for at in range(len(regular)):
             if regular[at][0] == b"host":
                 host = regular[at]
                 del regular[at]
                 pseudo.append((b":authority", host[1]))
                 break
-    else:
+    elif hosts:
         # RFC 9113 section 8.3.1: "Clients MUST NOT generate a request with a Host header field
         # that differs from the ":authority" pseudo-header field."
-        authority = pseudo[names.index(b":authority")][1]
-        scheme = ""
-        if b":scheme" in names:
-            scheme = pseudo[names.index(b":scheme")][1].decode("latin-1")
         kept = []
         for field in regular:
             if field[0] != b"host":
                 kept.append(field)
-            elif not same_host(field[1], authority, scheme):
+            elif not same_host(field[1], authority, scheme.decode("latin-1")):
                 raise ValueError("host differs from :authority; leave out host")
         regular[:] = kept
     try:
         read_request(pseudo, True)
     except MalformedMessage as error:
         raise ValueError(f"{error.reason}; see RFC 9113 section 8.3.1") from None
-    _check_content_length(regular, (b":method", b"CONNECT") in pseudo)
+    _check_content_length(regular, connect)
