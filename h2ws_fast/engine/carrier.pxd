@@ -9,12 +9,12 @@ from .arrivals cimport bytes_message, data_event, text_message
 from .buffers cimport Buffer
 from .chunks cimport Chunks
 from .kernels cimport octets, payloads, u32
-from .raised cimport Raised
+from .raised cimport Raised, attempt
 from .stream_map cimport StreamMap
 from .limits cimport Limits
 from .masking cimport MaskKeys
 from .outbox cimport Outbox
-from .sink cimport Sink
+from .sink cimport CallbackSink, Sink
 from .stream cimport Layer, Stream
 from .timers cimport Timers
 from .window cimport Window
@@ -72,7 +72,6 @@ cdef class Carrier(Endings):
     @cython.locals(room=int64_t, head="unsigned int", size=int64_t)
     cdef Py_ssize_t _end_of_run(self, Stream stream, octets p, Py_ssize_t pos, Py_ssize_t n, int64_t length) except -1
     @cython.final
-    @cython.locals(window=Window)
     cdef int _arrived(self, Stream stream, int64_t length) except -1
     @cython.final
     @cython.locals(increment=int64_t)
@@ -89,8 +88,10 @@ cdef class Carrier(Endings):
     cdef void _frame_on_closed(self, unsigned int stream_id, str what) except *
     cdef bint _is_idle(self, unsigned int stream_id) noexcept
 
-    @cython.locals(outbox=Outbox, chunks=Chunks, node="unsigned int")
     cdef int write_frame(self, Stream stream, int first_octet, object data) except -1
+    @cython.final
+    @cython.locals(chunks=Chunks, node="unsigned int")
+    cdef inline int _queue_frame(self, Stream stream, int first_octet, object data) except -1
     cdef bint push_message(self, Stream stream, int first_octet, object data, int64_t n) except -1
     cdef object queue_is_full(self)
     cdef int delay_pong(self, Stream stream, bytes data) except -1
@@ -103,7 +104,7 @@ cdef class Carrier(Endings):
     cdef int hold_back(self, Stream stream, int64_t n) except -1
     cdef int let_go(self, Stream stream, int64_t n) except -1
     cdef int go_on_soon(self, Stream stream) except -1
-    @cython.locals(sink=Sink, layer=Layer)
+    @cython.locals(sink=CallbackSink, layer=Layer)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
     @cython.locals(n=int64_t)
     cdef int deliver_part(self, Stream stream, bytes data, bint text, bint final, bint early) except -1

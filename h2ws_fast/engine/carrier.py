@@ -45,7 +45,7 @@ from .endings import Endings
 from .events import MessagePart, Shed
 from .kernels import payloads, u32
 from .layers import DISCARDED, TUNNEL
-from .raised import Raised
+from .raised import Raised, attempt
 
 
 class Carrier(Endings):
@@ -198,10 +198,9 @@ class Carrier(Endings):
         return pos
 
     def _arrived(self, stream, length):
-        window = self.window
-        window.left -= length
-        window.due += length
-        if window.due * 2 >= self.window_size:
+        self.window.left -= length
+        self.window.due += length
+        if self.window.due * 2 >= self.window_size:
             self._renew_window()
         stream.left -= length
         stream.pace += length
@@ -345,13 +344,16 @@ class Carrier(Endings):
     # -- what the layers ask for ---------------------------------------------------------------
 
     def write_frame(self, stream, first_octet, data):
-        outbox = self.outbox
-        chunks = outbox.chunks
+        return self._queue_frame(stream, first_octet, data)
+
+    def _queue_frame(self, stream, first_octet, data):
+        # What both need, without a call: 30 instructions less an echo.
+        chunks = self.outbox.chunks
         if stream.flags & LOCAL:
             node = chunks.push_frame(first_octet, data, True, self.keys.next(), stream.last)
         else:
             node = chunks.push_frame(first_octet, data, False, 0, stream.last)
-        outbox.append(stream, node, chunks.pushed)
+        self.outbox.append(stream, node, chunks.pushed)
         if stream.queued > self.limits.write_high:
             stream.flags |= HIGH
         return 0
@@ -359,7 +361,7 @@ class Carrier(Endings):
     def push_message(self, stream, first_octet, data, n):
         if self.outbox.queued > self.limits.max_queued - n:
             return False
-        self.write_frame(stream, first_octet, data)
+        self._queue_frame(stream, first_octet, data)
         self.messages_sent += 1
         return True
 
@@ -445,7 +447,7 @@ class Carrier(Endings):
                 self.queue.append(text_message(stream.id, data, credit))
         elif stream.flags & DIRECT:
             sink = stream.sink  # held: it may attach another
-            answer = sink._direct(data, credit)
+            answer = attempt(sink.on_message, data)
             if type(answer) is Raised:
                 self.sink_failed(stream, answer.error)
             elif answer is not None:

@@ -8,11 +8,11 @@ from .arrivals cimport bytes_message, text_message
 from .buffers cimport OutBuffer, Pool
 from .chunks cimport Chunks
 from .kernels cimport address, flat, octets, whole
-from .raised cimport Raised
+from .raised cimport Raised, attempt
 from .limits cimport Limits
 from .masking cimport MaskKeys
 from .messages cimport MessageLayer, new_message_layer, payload
-from .sink cimport Sink
+from .sink cimport CallbackSink, Sink
 from .stream cimport Layer, Stream, new_stream
 from .timers cimport Timers
 
@@ -95,7 +95,7 @@ cdef class Upgraded(Delivery):
     cdef int hold_back(self, Stream stream, int64_t n) except -1
     cdef int let_go(self, Stream stream, int64_t n) except -1
     cdef int go_on_soon(self, Stream stream) except -1
-    @cython.locals(sink=Sink)
+    @cython.locals(sink=Sink, direct=CallbackSink)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
     @cython.locals(n=int64_t)
     cdef int deliver_part(self, Stream stream, bytes data, bint text, bint final, bint early) except -1

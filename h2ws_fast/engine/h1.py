@@ -45,7 +45,7 @@ from .layers import DISCARDED
 from .limits import UNLIMITED, Limits
 from .masking import MaskKeys
 from .messages import new_message_layer, payload
-from .raised import Raised
+from .raised import Raised, attempt
 from .sink import make_sink
 from .stream import new_stream
 from .timers import Timers
@@ -579,7 +579,8 @@ class Upgraded(Delivery):
             else:
                 self.queue.append(bytes_message(STREAM_ID, data, credit))
         elif stream.flags & DIRECT:
-            answer = sink._direct(data, credit)
+            direct = stream.sink  # held: it may attach another
+            answer = attempt(direct.on_message, data)
             if type(answer) is Raised:
                 self.sink_failed(stream, answer.error)
             elif answer is not None:

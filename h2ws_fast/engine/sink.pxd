@@ -1,11 +1,9 @@
 cimport cython
 
 from .arrivals cimport bytes_message, data_event, text_message
-from .raised cimport attempt
 
 
 cdef class Sink:
-    cdef object _direct(self, object data, Py_ssize_t credit)
     cpdef object _message(self, object data, Py_ssize_t credit)
     cpdef object _data(self, bytes data, Py_ssize_t credit)
     cpdef object _event(self, object event)
