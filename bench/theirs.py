@@ -185,20 +185,23 @@ class Broadcast(Case):
 
     def __init__(self, size, streams, **_):
         self.server = Server(streams)
-        self.messages = streams
+        self.calls = max(1, 1000 // streams)
+        self.messages = self.calls * streams
         self.data = outgoing(size, "binary")
         self.refill = None
 
     prepare = Echo.prepare
 
     def _round(self, keep):
-        server, encoded = self.server, b""
-        for stream_id, socket in server.sockets.items():
-            if not encoded:
-                encoded = socket.conn.send(BytesMessage(data=self.data))
-            socket.out += encoded
-            server.flush(stream_id, socket)
-        keep(server.h2.data_to_send())
+        server = self.server
+        for _ in range(self.calls):
+            encoded = b""
+            for stream_id, socket in server.sockets.items():
+                if not encoded:
+                    encoded = socket.conn.send(BytesMessage(data=self.data))
+                socket.out += encoded
+                server.flush(stream_id, socket)
+            keep(server.h2.data_to_send())
 
     round = Echo.round
     check = Echo.check

@@ -137,7 +137,7 @@ class Fanout(Control):
         if type(data) is not bytes:
             data = data.encode()
         frame = Buffer()
-        frame.expect(4 + size)
+        frame.expect(size + (2 if size < 126 else 4))  # more would be given back, by a copy
         if size < 126:
             frame.put_u16((opcode | FIN) << 8 | size)
         else:
