@@ -17,7 +17,8 @@ SMALL = (100, 64, 1000)  # streams, octets a write, writes on each
 # A kernel that tells user time from its own by what runs when its clock ticks, 250 times a second,
 # sees 15 ticks of 256 MiB, and 60 of these: single runs of 256 MiB are off by a third.
 LARGE = (1, 2**20, 1024)
-FIELDS = extended_connect("bytestream", "/peer")
+SAME = [extended_connect("bytestream", "/peer")] * BATCH
+EACH = [extended_connect("bytestream", f"/peer/{n}") for n in range(BATCH)]
 OK = [(":status", "200")]
 
 
@@ -43,10 +44,10 @@ def pass_on(source, target):
     target.receive_data(b"".join(source.data_to_send()))
 
 
-def open_batch(opener, other):
+def open_batch(opener, other, requests):
     """Return the seconds that BATCH streams take: to ask for, to accept, to hear of."""
     began = time.perf_counter()
-    streams = [opener.request(FIELDS, False) for _ in range(BATCH)]
+    streams = [opener.request(fields, False) for fields in requests]
     octets = b"".join(opener.data_to_send())
     asked = time.perf_counter()
     other.receive_data(octets)
@@ -70,16 +71,18 @@ def opening(bench):
     table = Table(
         "opening a stream by extended CONNECT, in the engine",
         ["asked for", "accepted", "answer read"],
-        note=f"µs a stream, {BATCH} open at once, the header table warm",
+        note=f"µs a stream, {BATCH} open at once, the header table warm; the demand is of the paths that differ",
     )
     for label, turn in (("client", 1), ("server", -1)):
-        bench.progress(f"{label} opens")
-        pair = connected()[::turn]
-        times = [open_batch(*pair) for _ in range(batches)]
-        figures = [statistics.median(part) / BATCH * 1e6 for part in zip(*times, strict=True)]
-        table.add(f"by the {label}", *figures)
-        # What it takes whoever opens: the other end's share is its handler's.
-        bench.figure(f"open {label}", figures[0] + figures[2])
+        for paths, requests in (("another path each", EACH), ("one path", SAME)):
+            bench.progress(f"{label} opens, {paths}")
+            pair = connected()[::turn]
+            times = [open_batch(*pair, requests) for _ in range(batches)]
+            figures = [statistics.median(part) / BATCH * 1e6 for part in zip(*times, strict=True)]
+            table.add(f"by the {label}, {paths}", *figures)
+            if requests is EACH:
+                # What it takes whoever opens: the other end's share is its handler's.
+                bench.figure(f"open {label}", figures[0] + figures[2])
     bench.table(table)
 
 
