@@ -8,14 +8,20 @@ from .report import Table
 from .servers import BARE, PEERS, NotStarted, Server, certificate, hold
 
 WANTED = 20_000
+BESIDE = 64  # files that are no connections
 
 
 def run(bench):
     whole = (bench.only or bench.check) and not bench.quick
     wanted = WANTED if whole else 500 if bench.quick else 2000
-    count = min(wanted, raise_file_limit() - 64)
+    files = wanted + BESIDE
+    count = min(wanted, raise_file_limit(files) - BESIDE)
     if count < wanted:
-        bench.note(f"{count} connections: this process may not open more files (ulimit -n)")
+        bench.note(
+            f"{count} connections and not {wanted}: this process may not open more files, and may not "
+            f"change that. Raise its hard limit to {files}: as root by `ulimit -n {files}` before, of a "
+            f"container by `--ulimit nofile={files}`, of a login in /etc/security/limits.conf"
+        )
     elif count < WANTED:
         bench.note(f"{count} idle connections here; --check and --only connections open {WANTED}")
     table = Table(

@@ -5,6 +5,7 @@ input ends. PROTOCOL is h2 (STREAMS WebSockets on each connection, or one), h1 o
 h2, echoed).
 """
 
+import contextlib
 import socket
 import ssl
 import sys
@@ -69,13 +70,18 @@ def whole(octets):
         at += 9 + length
 
 
-def raise_file_limit():
-    """As many open files as may be; return how many that is."""
+def raise_file_limit(wanted=0):
+    """As many open files as may be, or `wanted` where that is more and whoever runs this may raise
+    the hard limit; return how many that is."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return 1 << 20
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+            return wanted
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
