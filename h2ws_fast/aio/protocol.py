@@ -17,6 +17,7 @@ consumed it all before `buffer_updated` returns. An idle connection therefore ow
 import asyncio
 import contextvars
 import logging
+import socket
 import threading
 import weakref
 
@@ -253,17 +254,32 @@ def _shared(known, address):
     return found
 
 
+def _packed(address):
+    # An IPv4 address and port as a number, which stands in the Wire itself: a tuple, a str and an
+    # int take 150 octets. Whatever does not come out of it as it went in is 0.
+    if type(address) is not tuple or len(address) != 2:
+        return 0
+    host, port = address
+    try:
+        octets = socket.inet_aton(host)
+    except (OSError, TypeError):
+        return 0
+    if type(port) is not int or not 0 <= port <= 0xFFFF or socket.inet_ntoa(octets) != host:
+        return 0
+    return 1 << 48 | int.from_bytes(octets, "big") << 16 | port
+
+
 class Wire:
     """One connection: a transport on one side, the engine on the other.
 
     A subclass that is also an `asyncio.BufferedProtocol` says what to do with events of the
-    connection (`_event`), when there is a transport (`_opened`) and when it is gone (`_lost`). As an
-    `asyncio.Protocol` it gets `bytes` of each read, for an engine that keeps them as they are.
+    connection (`_event`), when there is a transport (`_opened`) and when it is gone (`_lost`).
     """
 
     __slots__ = (
         "_local",
         "_remote",
+        "_remote_v4",
         "closing",
         "conn",
         "discarded",
@@ -300,7 +316,8 @@ class Wire:
         self.hub = hub
         self.conn = conn
         self.transport = None
-        self._remote = None
+        self._remote = None  # the peer's address ...
+        self._remote_v4 = 0  # ... or this number: see `_packed`
         self._local = None
         self.timer = None
         self.spare = None
@@ -336,12 +353,15 @@ class Wire:
         self.transport = transport
         # Asked for now: uvloop's transports, and TLS, no longer know them when the peer is gone.
         self._remote = transport.get_extra_info("peername")
+        self._remote_v4 = _packed(self._remote)
+        if self._remote_v4:
+            self._remote = None
         self._local = _shared(self.hub.known, transport.get_extra_info("sockname"))
         transport.set_write_buffer_limits(WRITE_HIGH)
         # uvloop's TCP transport takes any buffer; asyncio's own and both TLS layers do not.
         kind = type(transport)
         self.plain = not (kind.__module__.startswith("uvloop") and kind.__name__ == "TCPTransport")
-        self.conn.on_limit = self._reached
+        self.conn.on_limit = self
         if self._opened():
             tell(self.observer, "connection_opened", self)
             self.settle(None)
@@ -361,10 +381,6 @@ class Wire:
             data = self.spare
             self.spare = None
         self._receive(data[:n], self.hub.time())
-
-    def data_received(self, data):
-        # An engine that wants its octets so reads no clock: see `_rests`.
-        self._receive(data, 0.0)
 
     def _receive(self, data, now):
         hub = self.hub
@@ -439,7 +455,8 @@ class Wire:
     def _event(self, event):
         """An event that no stream's own receiver takes."""
 
-    def _reached(self, name):
+    def __call__(self, name):
+        # What the engine's `on_limit` is: a bound method takes 64 octets, for each connection.
         tell(self.observer, "limit_reached", self, name)
         self._limit_reached(name)
 
@@ -474,6 +491,10 @@ class Wire:
     @property
     def remote_address(self):
         """The peer's address, and after the end what it was; None before there is a connection."""
+        packed = self._remote_v4
+        if packed:
+            host = (packed >> 16 & 0xFFFFFFFF).to_bytes(4, "big")
+            return socket.inet_ntoa(host), packed & 0xFFFF
         return self._remote
 
     @property
@@ -503,7 +524,7 @@ class Wire:
     def become(self, conn):
         """From here on `conn` speaks for this end. What the last one had to say must be written."""
         self.conn = conn
-        conn.on_limit = self._reached
+        conn.on_limit = self
         self.due = NEVER
         if self.timer is not None:
             self.timer.cancel()

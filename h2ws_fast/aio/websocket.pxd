@@ -1,5 +1,18 @@
 cimport cython
 
+cdef extern from *:
+    """
+    /* Cython makes a dictionary for every object that may have one, 64 octets; whoever sets the first
+       attribute, or asks for them, makes another. */
+    static inline void h2ws_drop_dict(PyObject *of) {
+    #if CYTHON_COMPILING_IN_CPYTHON
+        PyObject **place = _PyObject_GetDictPtr(of);
+        if (place != NULL && *place != NULL && PyDict_Size(*place) == 0) Py_CLEAR(*place);
+    #endif
+    }
+    """
+    void h2ws_drop_dict(object of) noexcept
+
 from .awaitable cimport failed, finished, pending
 from .extra cimport Extra, still_waiting
 from .keeper cimport Keeper
@@ -7,6 +20,7 @@ from .outgoing cimport Outgoing
 from .protocol cimport Waiter, Wire
 
 cdef object READY
+cdef bint COMPILED
 cdef int CONNECTING, OPEN, CLOSING, CLOSED
 cdef int GOING_AWAY, NORMAL_CLOSURE, WS_INTERNAL_ERROR
 
@@ -32,6 +46,11 @@ cdef class WebSocket(Outgoing):
     @cython.locals(extra=Extra, waiter=Waiter, last=WebSocket)
     cdef object _over(self, object event)
     cdef object _tell_closed(self)
+
+
+cdef inline int _drop_dict(object ws) except -1:
+    h2ws_drop_dict(ws)
+    return 0
 
 
 @cython.locals(ws=WebSocket)

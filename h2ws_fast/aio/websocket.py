@@ -500,9 +500,14 @@ class WebSocket(Outgoing):
         return f"<WebSocket stream {self.stream_id} {self.state.name}>"
 
 
+COMPILED = hasattr(WebSocket, "__pyx_vtable__")
+
+
 def new_websocket(wire, stream_id, request):
     """Make a WebSocket that is not open yet."""
     ws = WebSocket.__new__(WebSocket)
+    if COMPILED:
+        _drop_dict(ws)  # noqa: F821  # stands in the .pxd: nobody has set an attribute yet
     ws.wire = wire
     ws.stream_id = stream_id
     ws.request = request

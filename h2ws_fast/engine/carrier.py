@@ -442,9 +442,9 @@ class Carrier(Endings):
             self.buffered += credit - early
         if stream.sink is None:
             if type(data) is bytes:
-                self.queue.append(bytes_message(stream.id, data, credit))
+                self.tell(bytes_message(stream.id, data, credit))
             else:
-                self.queue.append(text_message(stream.id, data, credit))
+                self.tell(text_message(stream.id, data, credit))
         elif stream.flags & DIRECT:
             sink = stream.sink  # held: it may attach another
             answer = attempt(sink.on_message, data)
@@ -485,7 +485,7 @@ class Carrier(Endings):
             self.buffered += credit
         sink = stream.sink
         if sink is None:
-            self.queue.append(data_event(stream.id, data, credit))
+            self.tell(data_event(stream.id, data, credit))
         else:
             try:
                 sink._data(data, credit)

@@ -230,11 +230,11 @@ class Connection(Deadlines):
         self.guard = Guard(limits)
         self.timers = Timers(limits, self.client)
         self.keys = MaskKeys() if self.client or self.bidirectional >= 0 else None
-        self.queue = []
+        self.queue = None
         self.now = 0.0
         self.interrupt = None
         self.pings = None
-        self.pending_settings = []  # a list: an empty deque takes 700 octets
+        self.pending_settings = None  # what is to be acknowledged: a list, while there is any
         self.shutdown_state = 0
         self.messages_received = 0
         self.messages_sent = 0
@@ -276,6 +276,8 @@ class Connection(Deadlines):
             control.put_u32(value)
             if identifier == SETTINGS_HEADER_TABLE_SIZE:
                 self.decoder.offer_max_table_size(value)
+        if self.pending_settings is None:
+            self.pending_settings = []
         self.pending_settings.append(entries)
         self.timers.mark(SETTINGS_ACK_TIMER, 0)
 
@@ -309,11 +311,8 @@ class Connection(Deadlines):
         if self.interrupt is not None:
             return self.events()
         events = self.queue
-        if events:
-            self.queue = []
-        else:
-            events = []
-        return events
+        self.queue = None
+        return [] if events is None else events
 
     def receive_eof(self, now=0.0):
         """The transport is gone, or the peer closed it: return the last events of everything.

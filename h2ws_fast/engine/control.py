@@ -176,7 +176,7 @@ class Control(Heads):
             if self.shutdown_state == 1 and data == SHUTDOWN_PING:
                 self._shut_down()
             else:
-                self.queue.append(PingAcknowledged(data))
+                self.tell(PingAcknowledged(data))
         elif not self._is_sign_of_life(data):
             self._reached(self.guard.glitch(self.now))
 
@@ -214,7 +214,7 @@ class Control(Heads):
             if not self.client:
                 # A client that takes streams may wait for them as long as it may wait for its own.
                 self.timers.mark(IDLE_TIMER if self.can_connect else FIRST_REQUEST_TIMER, 0)
-        self.queue.append(SettingsChanged(changed))
+        self.tell(SettingsChanged(changed))
 
     def _apply_setting(self, identifier, value):
         # One setting of the peer, in the order of the frame; false where the connection failed.
@@ -295,8 +295,9 @@ class Control(Heads):
             self.measure_round_trip()
         self._settings_in_force(self.pending_settings.pop(0))
         if not self.pending_settings:
+            self.pending_settings = None
             self.timers.cancel(SETTINGS_ACK_TIMER, 0)
-        self.queue.append(SettingsAcknowledged())
+        self.tell(SettingsAcknowledged())
 
     def _settings_in_force(self, entries):
         # RFC 9113 section 6.5.3: what shrinks is enforced from the acknowledgement on. The peer
@@ -305,7 +306,7 @@ class Control(Heads):
             if identifier == SETTINGS_HEADER_TABLE_SIZE:
                 self.decoder.set_max_table_size(value)
                 continue
-            for later in self.pending_settings:
+            for later in self.pending_settings or ():
                 for other, its_value in later:
                     if other == identifier and its_value > value:
                         value = its_value
@@ -341,7 +342,7 @@ class Control(Heads):
             if self._reached(self.guard.goaway()):
                 return 0
         self.draining = True
-        self.queue.append(GoawayReceived(last, error_code, debug_data))
+        self.tell(GoawayReceived(last, error_code, debug_data))
         if last < self.peer_goaway_last:
             self.peer_goaway_last = last
             if self.local_streams:

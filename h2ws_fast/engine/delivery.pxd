@@ -12,6 +12,8 @@ cdef class Delivery(Channel):
     cdef list queue
 
     cpdef list events(self)
+    @cython.final
+    cdef int tell(self, object event) except -1
     @cython.locals(sink=Sink)
     cdef void deliver_to(self, Stream stream, object data, int64_t credit) except *
     @cython.locals(layer=Layer)

@@ -20,8 +20,15 @@ class Delivery(Channel):
             self.interrupt = None
             raise error
         events = self.queue
-        self.queue = []
-        return events
+        self.queue = None
+        return [] if events is None else events
+
+    def tell(self, event):
+        """Let `events` return this, or `receive_data` where it is being called."""
+        if self.queue is None:  # an idle connection has no list
+            self.queue = []
+        self.queue.append(event)
+        return 0
 
     def deliver_to(self, stream, data, credit):
         """Hand a message to the stream's sink, which has no DIRECT."""
@@ -44,7 +51,7 @@ class Delivery(Channel):
     def emit(self, stream, event):
         sink = stream.sink
         if sink is None:
-            self.queue.append(event)
+            self.tell(event)
         else:
             try:
                 sink._event(event)
@@ -58,7 +65,7 @@ class Delivery(Channel):
             if self.interrupt is None:
                 self.interrupt = error
             return
-        self.queue.append(SinkFailed(stream.id, error))
+        self.tell(SinkFailed(stream.id, error))
         if stream.state != CLOSED and not stream.flags & OVER:
             self.fail_application(stream)
 

@@ -241,7 +241,7 @@ class Endings(FrameReader):
         self.outbox.close()
         for stream in self.streams.values():
             self._terminate_stream(stream, error_code, reason, remote)
-        self.queue.append(Terminated(error_code, reason, remote))
+        self.tell(Terminated(error_code, reason, remote))
         return 0
 
     def _terminate_stream(self, stream, error_code, reason, remote):

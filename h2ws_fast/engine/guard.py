@@ -64,9 +64,9 @@ class Guard:
 
     def __init__(self, limits):
         self.limits = limits
-        self._reset_bucket = Bucket(limits.reset_burst, limits.reset_rate)
-        self._glitch_bucket = Bucket(limits.glitch_burst, limits.glitch_rate)
-        self._dribble_bucket = None  # made on need
+        self._reset_bucket = None  # all made on need: most peers need none of them
+        self._glitch_bucket = None
+        self._dribble_bucket = None
         self._dribble_mark = 0
         self._settings_bucket = None
         self._ping_bucket = None
@@ -104,17 +104,19 @@ class Guard:
     def reset(self, now):
         """The peer reset a stream that nobody had ended."""
         self.resets += 1
-        return None if self._reset_bucket.take(now) else self.hit("reset_burst")
+        return self.refusal(now)
 
     def local_reset(self, now):
         """A fault of the peer made us reset a stream."""
         self.local_resets += 1
         if self.local_resets > self.limits.max_local_resets:
             return self.hit("max_local_resets")
-        return None if self._reset_bucket.take(now) else self.hit("reset_burst")
+        return self.refusal(now)
 
     def refusal(self, now):
         """A new stream was refused for want of something that is ours: only the rate counts."""
+        if self._reset_bucket is None:
+            self._reset_bucket = Bucket(self.limits.reset_burst, self.limits.reset_rate)
         return None if self._reset_bucket.take(now) else self.hit("reset_burst")
 
     def dribble(self, n, data_frames, now):
@@ -133,6 +135,8 @@ class Guard:
     def glitch(self, now):
         """Something odd was ignored."""
         self.glitches += 1
+        if self._glitch_bucket is None:
+            self._glitch_bucket = Bucket(self.limits.glitch_burst, self.limits.glitch_rate)
         return None if self._glitch_bucket.take(now) else self.hit("glitch_burst")
 
     def goaway(self):

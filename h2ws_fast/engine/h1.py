@@ -93,7 +93,7 @@ class Upgraded(Delivery):
         self._chunks = Chunks()
         self._guard = Guard(DEFAULTS)
         self._timers = Timers(DEFAULTS)
-        self.queue = []
+        self.queue = None
 
     def __init__(self, role, limits=None, *, auto_credit=False, pool=None, agreed=None):
         if limits is None:
@@ -117,7 +117,7 @@ class Upgraded(Delivery):
         self._keys = MaskKeys()
         self._pool = Pool() if pool is None else pool
         self._timers = Timers(limits)
-        self.queue = []
+        self.queue = None
         self._partial = 0  # octets held of messages that are not complete
         self._held_back = False
         self._pong = None
@@ -293,7 +293,7 @@ class Upgraded(Delivery):
         self.terminated = True
         self._timers.cancel(CLOSE_TIMER, STREAM_ID)
         stream.state = CLOSED
-        self.queue.append(Terminated(NO_ERROR, "the WebSocket is closed", remote))
+        self.tell(Terminated(NO_ERROR, "the WebSocket is closed", remote))
 
     # -- verbs ---------------------------------------------------------------------------------
 
@@ -575,9 +575,9 @@ class Upgraded(Delivery):
         sink = stream.sink
         if sink is None:
             if type(data) is str:
-                self.queue.append(text_message(STREAM_ID, data, credit))
+                self.tell(text_message(STREAM_ID, data, credit))
             else:
-                self.queue.append(bytes_message(STREAM_ID, data, credit))
+                self.tell(bytes_message(STREAM_ID, data, credit))
         elif stream.flags & DIRECT:
             direct = stream.sink  # held: it may attach another
             answer = attempt(direct.on_message, data)

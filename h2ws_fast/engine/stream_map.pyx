@@ -87,8 +87,9 @@ cdef class StreamMap:
         if stream_id == 0:
             raise ValueError("stream 0 is the connection")
         if self._count >= self._capacity // 5 * 4:
-            # Half as much again: from 0.8 the load falls to 0.53.
-            self._resize(self._capacity + self._capacity // 2 + 10)
+            # Half as much again: from 0.8 the load falls to 0.53. Over many connections there is
+            # one WebSocket each.
+            self._resize(self._capacity + self._capacity // 2 + 10 if self._capacity else 5)
         place = h2ws_map_find(self._ids, self._capacity, stream_id)
         if self._ids[place] == 0:
             self._ids[place] = stream_id

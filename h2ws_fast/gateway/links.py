@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..aio.h1.pace import PacedWire
+from ..aio.h1.pace import ReadingWire
 from ..engine import Limits
 from ..engine.events import Terminated
 from ..engine.octets import Octets
@@ -24,7 +24,7 @@ MOST = 20_000
 MAX_WAITING = 1000  # requests that wait for one; more would outlast their clients' patience
 
 
-class H1Link(PacedWire, asyncio.Protocol):
+class H1Link(ReadingWire, asyncio.Protocol):
     """A connection to a backend over HTTP/1.1, and the tunnel that it may become."""
 
     __slots__ = ("_links", "client")

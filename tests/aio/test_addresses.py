@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from h2ws_fast import ConnectionClosed, Session, connect
+from h2ws_fast import ConnectionClosed, Session, connect, serve
 
 
 async def until(condition):
@@ -67,3 +67,23 @@ async def test_of_a_tunnel_that_is_gone(place):
         assert seen[0] == before[0]
         assert stream.get_extra_info("sockname") == before[0]
         assert stream.get_extra_info("peername") == before[1] == stream.tunnel.remote_address
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1"])
+async def test_is_what_the_system_says(host):
+    seen = []
+
+    async def handler(ws):
+        seen.append(ws.remote_address)
+        await ws.wait_closed()
+
+    async with serve(handler, host, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        name = f"[{host}]" if ":" in host else host
+        async with connect(f"ws://{name}:{port}/") as ws:
+            stand_in = ws.connection.transport.get_extra_info("socket")
+            own, peers = stand_in.getsockname(), stand_in.getpeername()
+            assert (ws.local_address, ws.remote_address) == (own, peers)
+            await until(lambda: seen)
+        assert seen == [own]
+        assert (ws.local_address, ws.remote_address) == (own, peers)

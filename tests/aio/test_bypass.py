@@ -12,7 +12,7 @@ import pytest
 
 from h2ws_fast import Response, serve
 from h2ws_fast.aio.answering import Answering
-from h2ws_fast.aio.h1.pace import PacedWire
+from h2ws_fast.aio.h1.pace import ReadingWire
 from h2ws_fast.aio.protocol import running_hub
 from h2ws_fast.engine import Limits
 from h2ws_fast.engine.events import Ended, Reset, Terminated
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is n
 RESET = struct.pack("ii", 1, 0)
 
 
-class End(PacedWire, asyncio.Protocol):
+class End(ReadingWire, asyncio.Protocol):
     """One end of a connection that is a tunnel from its beginning; `came` is what it was sent."""
 
     def __init__(self, hub, credits=True, limits=None):

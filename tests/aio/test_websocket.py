@@ -539,7 +539,9 @@ async def test_what_a_websocket_knows_of_itself(place):
             subprotocol=ws.subprotocol,
             id=ws.id,
         )
+        assert vars(ws) == {}
         ws.mine = "attributes of one's own"
+        assert vars(ws) == {"mine": ws.mine}
         known["mine"] = ws.mine
         await ws.send("seen")
 

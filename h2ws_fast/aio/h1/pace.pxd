@@ -23,3 +23,7 @@ cdef class PacedWire(Wire):
     @cython.locals(upgraded=bint, held=bint, octets=Octets)
     cpdef object _settled(self)
     cpdef object _cut_off(self)
+
+
+cdef class ReadingWire(PacedWire):
+    pass

@@ -149,3 +149,16 @@ class PacedWire(Wire):
             with socket.fromfd(sock.fileno(), sock.family, sock.type) as twin:
                 twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.abort()
+
+
+class ReadingWire(PacedWire):
+    """One that is an `asyncio.Protocol` and gets `bytes` of each read, for an engine that keeps them
+    as they are."""
+
+    # Apart: a transport keeps a method that it finds, 64 octets for each connection.
+
+    __slots__ = ()
+
+    def data_received(self, data):
+        """Octets came. Such an engine reads no clock: see `_rests`."""
+        self._receive(data, 0.0)
