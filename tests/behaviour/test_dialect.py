@@ -145,6 +145,15 @@ def test_to_a_peer_without_it_goes_an_extended_connect(client, dialect):
     assert head(peer)[1] == CONNECT
 
 
+def test_an_upgrade_names_no_more_than_the_dialect_has_room_for(client, dialect):
+    options = tuple(f"field-{n}" for n in range(dialect.MAX_OPTIONS))
+    peer = spoken(client, dialect)
+    peer.conn.request([*CONNECT, dialect.Upgrade("GET", 0, options).field()], end_stream=False)
+    assert dict(head(peer)[1])[":upgrade"] == "; ".join(["websocket", *options])
+    with pytest.raises(ValueError, match="an upgrade names at most 8 fields"):
+        dialect.Upgrade("GET", 0, (*options, "one-more")).field()
+
+
 @pytest.mark.parametrize(
     "fields",
     [
