@@ -11,7 +11,9 @@ from .misuse import NUMBERS, OCTETS, TEXTS, Octets, Odd, Text, released
 
 VALUES = (*NUMBERS, *TEXTS[:5], *OCTETS, None, (), [1, "x"], {"a": 1}, object(), print, asyncio)
 FIELDS = ("request", "response", "state", "wire", "stream_id", "close_code", "latency", "mine")
-UNTOUCHED = ("abort", "__init_subclass__", "__subclasshook__", "__class__", "__del__")
+# Neither `abort`, nor the Wire, which is called by the engine alone and logs what it is called with:
+# half a surrogate pair gets into no report.
+UNTOUCHED = ("abort", "wire", "__init_subclass__", "__subclasshook__", "__class__", "__del__")
 
 
 def value(rng, ws):

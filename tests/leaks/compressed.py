@@ -93,6 +93,7 @@ def fault(name, octets):
             peer.conn.accept_websocket(i, deflate=SERVER[True])
             assert peer.conn.deflated(i).receives
         peer.data(ids, ws_frame(BINARY, HELLO, rsv=RSV1) + octets, True)
+        peer.go_on()
 
     ending.__name__ = f"compressed_message_that_is_{name}"
     lone("server")(ending)
