@@ -10,6 +10,7 @@ from h2ws_fast.cli.certificate import serving_context
 from h2ws_fast.engine import Settings
 
 MAX_MESSAGE = 32 * 2**20  # the largest message of Autobahn|Testsuite has 16 MiB
+ANSWER_S = 0.05
 PAGE = bytes(range(32, 127)) * 100  # more octets than the windows that h2spec opens
 
 
@@ -19,6 +20,9 @@ async def handler(ws):
 
 
 async def on_request(request):
+    # What h2spec sends in several pieces (a PRIORITY frame of 4 octets) belongs to a stream that is
+    # open: on one that was answered in the meantime it is counted, and gets no answer.
+    await asyncio.sleep(ANSWER_S)
     return Response(200, {"content-type": "text/plain"}, PAGE)
 
 
