@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..engine.constants import NO_ERROR
+from .arguments import check_count
 from .bytestream import ByteStream
 from .client.opening import Opening, Wanted, in_time
 from .http import HeadersLike, Request, Response, fields_of
@@ -137,9 +138,10 @@ class Opener(abc.ABC):
         """Open a stream of octets with the methods of asyncio's streams. Raises as `websocket`.
 
         `protocol` is any token that both ends have agreed on; `read_only`: this side ends with the
-        request itself. A reader holds at most twice `limit` octets, and the 260 KiB that came last.
+        request itself. A reader holds at most `limit` octets, and the 260 KiB that came last.
         `priority` as in `tunnel`.
         """
+        check_count(limit=limit)
         tunnel = await self._tunnel_to(
             protocol, path, headers, priority, open_timeout, ended=read_only
         )
@@ -156,10 +158,15 @@ class Opener(abc.ABC):
         open_timeout: float | None = None,
     ) -> tuple[StreamTransport, P]:
         """Open a stream of octets and run a protocol of asyncio's on it, as the loop's
-        `create_connection` does on TCP. Returns (transport, protocol). Raises as `websocket`."""
+        `create_connection` does on TCP. Returns (transport, protocol). Raises as `websocket`, and what
+        the factory or `connection_made` does; then the stream is reset."""
         tunnel = await self._tunnel_to(protocol, path, headers, priority, open_timeout)
-        made = protocol_factory()
-        return tunnel.transport(made), made
+        try:
+            made = protocol_factory()
+            return tunnel.transport(made), made
+        except BaseException:
+            tunnel.abort()
+            raise
 
     async def _tunnel_to(
         self,

@@ -376,6 +376,24 @@ async def test_a_protocol_that_fails_has_its_stream_reset(clear):
     loop.set_exception_handler(handler)
 
 
+async def test_what_never_came_to_be_leaves_no_stream_open(clear):
+    class Failing(Recorder):
+        def connection_made(self, transport):
+            raise KeyError("mine")
+
+    def no_protocol():
+        raise KeyError("mine")
+
+    async with clear.serve(tunnels={"bytestream": echo}), Session(clear.http) as session:
+        for limit, wrong in ((0, ValueError), (-1, ValueError), ("1", TypeError)):
+            with pytest.raises(wrong, match="limit"):
+                await session.bytestream(limit=limit)
+        for factory in (no_protocol, Failing):
+            with pytest.raises(KeyError):
+                await session.create_connection(factory)
+        assert session.stats()["open_streams"] == 0
+
+
 async def test_a_tunnel_has_one_transport(clear):
     async with clear.serve(tunnels={"bytestream": echo}), Session(clear.http) as session:
         tunnel = await session.tunnel("bytestream")
