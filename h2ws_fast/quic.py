@@ -22,12 +22,14 @@ from typing import Any, cast
 
 from . import errors
 from .aio.client.session import Session
+from .aio.http import fields_of
 from .aio.opener import Opener
 from .aio.server.server import Server
 from .aio.server.server import serve as serve_h2
 from .aio.server.session import ServerSession
 from .aio.stream_transport import LIMIT, Reader, StreamTransport
 from .aio.tunnel import Tunnel
+from .engine.prepare import prepare
 
 __all__ = [
     "ConnectionTerminated",
@@ -49,6 +51,7 @@ MAX_CODE = 2**32 - 1
 # Numbers of streams may come in another order than they were taken in, by no more than this.
 MAX_DISORDER = 4 * 1024
 AGAIN_S = (0.01, 0.05, 0.25, 1.0)  # how long after a refusal a stream is asked for again
+LOOK_S = 0.1  # how often to look whether there is room for one, where nothing tells
 
 StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
 
@@ -206,8 +209,21 @@ class Channel(asyncio.Protocol):
 
     def _close_at_the_end(self) -> None:
         transport = self.transport
-        if transport is not None and self.sent_end and self.received_end:
+        # Who closes a session ends the streams' directions that were not ended here.
+        sent_end = self.sent_end or self.connection._gone
+        if transport is not None and sent_end and self.received_end:
             transport.close()
+
+    def gone(self) -> None:
+        """The connection is gone: what has arrived is handed on, and the end."""
+        self.pause(False)
+        self._close_at_the_end()
+
+    def fail(self, error: Exception) -> None:
+        """It will not be open."""
+        lost = ConnectionResetError(str(error))
+        lost.__cause__ = errors.StreamReset(getattr(error, "error_code", 0), str(error))
+        self.connection_lost(lost)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Both directions are over."""
@@ -311,10 +327,8 @@ class QuicConnection:
         # RFC 9000 section 4.6: beyond the peer's limit a stream waits.
         try:
             tunnel = await self._ask(channel)
-        except errors.H2WSError as error:
-            lost = ConnectionResetError(str(error))
-            lost.__cause__ = errors.StreamReset(getattr(error, "error_code", 0), str(error))
-            channel.connection_lost(lost)
+        except Exception as error:  # whatever it is, somebody may wait for the stream
+            channel.fail(error)
             return
         tunnel.transport(channel)
 
@@ -342,9 +356,11 @@ class QuicConnection:
                     for each in self._channels.values()
                     if self._is_mine(each.stream_id) and each not in self._behind
                 ]
-                if not ends:
-                    raise
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                # Other streams of the connection may be in the way, whose ends nobody tells.
+                if ends:
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                else:
+                    await asyncio.sleep(LOOK_S)
             finally:
                 self._behind.discard(channel)
 
@@ -368,6 +384,9 @@ class QuicConnection:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        for channel in list(self._channels.values()):
+            if channel.transport is None:
+                channel.fail(ConnectionResetError("the connection was closed"))
         if self._closing is not None:
             await asyncio.wait([self._closing])
 
@@ -375,7 +394,7 @@ class QuicConnection:
         # The connection is gone: what has arrived is handed on, whoever was held back.
         self._gone = True
         for channel in list(self._channels.values()):
-            channel.pause(False)
+            channel.gone()
         self._look_whether_over()
 
     def _look_whether_over(self) -> None:
@@ -479,8 +498,11 @@ class QuicConnectionProtocol:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a stream. Of one that goes in one direction the reader is at its end.
 
-        `priority` is the field of RFC 9218 ("u=1"); `_quic.prioritize_stream` changes it.
+        `priority` is the field of RFC 9218 ("u=1"); `_quic.prioritize_stream` changes it. Raises
+        ValueError and TypeError for what no field may be.
         """
+        if priority is not None:
+            prepare(fields_of({"priority": priority}), "trailers")
         stream_id = self._quic.get_next_available_stream_id(is_unidirectional)
         self._quic._channel(stream_id, priority)
         reader, writer = self._streams(stream_id)

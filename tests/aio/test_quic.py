@@ -176,6 +176,58 @@ async def test_the_end_of_the_connection_is_an_event():
             assert type(end.events[-1]) is quic.ConnectionTerminated
 
 
+@pytest.mark.parametrize("way", ["leaves", "closes"])
+async def test_who_goes_while_streams_are_open_hears_of_their_ends(way):
+    """Of one that the server alone has ended, of one that waits for a place, of one just begun."""
+    settings = Settings(max_concurrent_streams=1, enable_bidirectional_connect=True)
+    Recorder.made = asyncio.get_running_loop().create_future()
+    async with await here(create_protocol=Recorder, settings=settings) as listener:
+        async with quic.connect(url(listener), create_protocol=Recorder) as client:
+            readers = []
+            for number in range(3):
+                reader, writer = await client.create_stream()
+                readers.append((reader, writer))
+                writer.write(b"some octets")
+                if number == 0:
+                    server = await Recorder.made
+                    await server.until(quic.StreamDataReceived, 0)
+                    server._quic.send_stream_data(0, b"", True)
+                elif number == 1:
+                    await asyncio.sleep(0.1)
+            if way == "closes":
+                client.close()
+        async with asyncio.timeout(5):
+            await client.wait_closed()
+            assert await readers[0][0].read() == b""
+            for reader, _ in readers[1:]:
+                with pytest.raises(ConnectionResetError):
+                    await reader.read()
+        assert type(client.events[-1]) is quic.ConnectionTerminated
+        assert not client._quic._channels
+    Recorder.made = None
+
+
+async def test_a_priority_that_no_field_may_have_opens_nothing():
+    async with Both() as (client, _):
+        for wrong, error in (("u=1\n", ValueError), (1, TypeError), (b"u=1", TypeError)):
+            with pytest.raises(error):
+                await client.create_stream(priority=wrong)
+        assert client._quic.get_next_available_stream_id() == 0 and not client._quic._channels
+
+
+async def test_a_stream_waits_for_others_of_the_connection_too():
+    settings = Settings(max_concurrent_streams=1, enable_bidirectional_connect=True)
+    async with Both(settings=settings) as (client, server):
+        client._quic.send_stream_data(0, b"here", True)
+        assert await server.octets(0) == b"here"
+        other = await server._quic._opener.tunnel("quic-stream", headers={"quic-stream-id": "401"})
+        server._quic.send_stream_data(1, b"waits", True)
+        await asyncio.sleep(0.1)
+        assert not any(type(event) is quic.StreamReset for event in server.events)
+        other.abort()
+        assert await client.octets(1) == b"waits"
+
+
 async def test_a_code_that_does_not_fit_changes_nothing():
     async with Both() as (client, server):
         client._quic.send_stream_data(0, b"begun")
