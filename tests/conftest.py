@@ -1,6 +1,7 @@
 """Both twins of the engine, for every test that takes `twin` or `engine`."""
 
 import gc
+import logging
 import os
 import signal
 import threading
@@ -16,6 +17,9 @@ REQUIRE_COMPILED = os.environ.get("H2WS_FAST_REQUIRE_COMPILED", "") not in ("", 
 # starts: the tests that interrupt a program would wait for ever.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# It says so once in a process, to whichever test comes first: some of them read all that is logged.
+_twins.warn_if_pure(logging.Logger("unheard", logging.CRITICAL))
 
 # Where clients go through a proxy they still reach the servers of the tests straight.
 os.environ["no_proxy"] = ",".join((os.environ.get("no_proxy", ""), "127.0.0.1", "localhost", "::1"))
