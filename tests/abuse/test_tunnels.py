@@ -8,6 +8,7 @@ import pytest
 
 from h2ws_fast.engine.capsules import capsule, datagram, udp_datagram
 from tests.support import frames as f
+from tests.support.programs import bind_packets
 from tests.support.target import Target
 
 from .conftest import in_turn
@@ -21,18 +22,16 @@ MANY = 2000
 @contextlib.contextmanager
 def proxying(tcp=None, udp=None, **options):
     """(A server, the authority of a target that takes connections and packets, and says nothing)."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        port = listener.getsockname()[1]
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as packets:
-            packets.bind(("127.0.0.1", port))
-            hosts = [f"127.0.0.1:{port}"]
-            proxies = {
-                "tcp": {"allow": hosts, "ports": None, **(tcp or {})},
-                "udp": {"allow": hosts, **(udp or {})},
-            }
-            settings = {"enable_connect_protocol": True, "max_concurrent_streams": 3000}
-            with Target(proxies=proxies, settings=settings, **options) as target:
-                yield target, hosts[0]
+    listener, packets = bind_packets(lambda: socket.create_server(("127.0.0.1", 0), backlog=1024))
+    with listener, packets:
+        hosts = [f"127.0.0.1:{listener.getsockname()[1]}"]
+        proxies = {
+            "tcp": {"allow": hosts, "ports": None, **(tcp or {})},
+            "udp": {"allow": hosts, **(udp or {})},
+        }
+        settings = {"enable_connect_protocol": True, "max_concurrent_streams": 3000}
+        with Target(proxies=proxies, settings=settings, **options) as target:
+            yield target, hosts[0]
 
 
 def asked(attacker, authority):

@@ -18,8 +18,8 @@ from h2ws_fast.aio import uri
 from h2ws_fast.aio.client.forward import MAX_EARLY, Landing
 from h2ws_fast.aio.client.proxy import find_proxy, parse_proxy
 from tests.support import frames as f
-from tests.support.forwarding import ConnectProxy, SocksProxy, closed_port
-from tests.support.programs import module
+from tests.support.forwarding import ConnectProxy, SocksProxy
+from tests.support.programs import free_port, module
 from tests.support.raw import RawServer
 
 VARIABLES = ("all", "http", "https", "no", "socks", "ws", "wss")
@@ -130,7 +130,7 @@ async def test_proxy_that_wants_to_know_who_asks(clear):
 async def test_answers_that_are_none(clear, answers):
     async with ConnectProxy(answers=answers) as proxy:
         with pytest.raises(InvalidProxyMessage):
-            await connect(f"ws://127.0.0.1:{closed_port()}", proxy=proxy.uri())
+            await connect(f"ws://127.0.0.1:{free_port()}", proxy=proxy.uri())
 
 
 async def test_refusal_without_an_end(clear):
@@ -144,9 +144,9 @@ async def test_refusal_without_an_end(clear):
 async def test_proxy_that_does_not_reach_the_server(clear):
     async with ConnectProxy() as proxy:
         with pytest.raises(ProxyError, match="502"):
-            await connect(f"ws://127.0.0.1:{closed_port()}", proxy=proxy.uri())
+            await connect(f"ws://127.0.0.1:{free_port()}", proxy=proxy.uri())
     with pytest.raises(OSError):
-        await connect("ws://127.0.0.1:1", proxy=f"http://127.0.0.1:{closed_port()}")
+        await connect("ws://127.0.0.1:1", proxy=f"http://127.0.0.1:{free_port()}")
 
 
 async def test_proxy_that_does_not_answer(clear):
@@ -286,9 +286,9 @@ async def test_socks_that_refuses(clear):
         with pytest.raises(ProxyError):
             await connect(clear.ws(), proxy=proxy.uri(login="me:other@"))
         with pytest.raises(ProxyError):
-            await connect(f"ws://127.0.0.1:{closed_port()}", proxy=proxy.uri(login="me:pw@"))
+            await connect(f"ws://127.0.0.1:{free_port()}", proxy=proxy.uri(login="me:pw@"))
     with pytest.raises(OSError):
-        await connect(clear.ws(), proxy=f"socks5://127.0.0.1:{closed_port()}")
+        await connect(clear.ws(), proxy=f"socks5://127.0.0.1:{free_port()}")
 
 
 async def test_without_python_socks(clear, monkeypatch):

@@ -16,7 +16,7 @@ from h2ws_fast.errors import StreamClosed, StreamReset
 from h2ws_fast.forward import Link, Rule, Socks, TcpForward, UdpForward
 from h2ws_fast.masque import UdpProxy, connect_udp, create_datagram_endpoint
 from tests.support.again import flat
-from tests.support.forwarding import closed_port
+from tests.support.programs import free_port
 
 from .test_leaks import part
 
@@ -60,7 +60,7 @@ class Place:
     def __init__(self, tcp, udp):
         self.tcp = tcp
         self.udp = udp
-        self.nobody = closed_port()
+        self.nobody = free_port()
         hosts = [f"127.0.0.1:{port}" for port in (tcp, udp, self.nobody)]
         self.dialer = Dialer(hosts, ports=None, private=True, time_wait_s=0)
         self.proxy = UdpProxy(hosts, private=True, rate=1e9, idle_timeout=0.2)

@@ -13,7 +13,7 @@ import pytest
 from h2ws_fast import ConnectionTerminated, Session, connect, serve, unix_connect
 from h2ws_fast.aio.client import race
 from h2ws_fast.aio.client.race import MAX_ADDRESSES, in_turn
-from tests.support.forwarding import closed_port
+from tests.support.programs import free_port
 
 
 async def echo(ws):
@@ -72,7 +72,7 @@ async def test_the_first_that_answers_wins(place, resolves):
 
 async def test_the_next_follows_a_failure_at_once(clear, resolves):
     async with clear.serve(echo):
-        resolves(("127.0.0.1", closed_port()), ("::1", closed_port()), ("127.0.0.1", clear.port))
+        resolves(("127.0.0.1", free_port()), ("::1", free_port()), ("127.0.0.1", clear.port))
         for delay in (30, None):
             async with connect(clear.ws(), http="h2", happy_eyeballs_delay=delay) as ws:
                 await ws.send("there")
@@ -88,7 +88,7 @@ async def test_without_a_delay_one_waits_for_the_other(clear, resolves):
 
 
 async def test_all_that_failed_are_told(clear, resolves):
-    one, two = closed_port(), closed_port()
+    one, two = free_port(), free_port()
     resolves(("127.0.0.1", one), ("127.0.0.1", two))
     with pytest.raises(OSError) as caught:
         await connect(clear_uri())

@@ -21,7 +21,7 @@ from h2ws_fast.errors import ExtendedConnectUnsupported
 from tests.support import frames as f
 from tests.support.asgi import Client
 from tests.support.certificates import write_certificate
-from tests.support.programs import COMMAND, Serve, free_port, read_line, running
+from tests.support.programs import COMMAND, Serve, read_line, running
 from tests.support.within import within
 
 pytestmark = pytest.mark.skipif(
@@ -381,7 +381,7 @@ def test_what_cannot_be_is_said_in_a_line(arguments, says):
 def test_a_port_in_use_is_said_in_a_line():
     pytest.importorskip("uvicorn")
     with socket.socket() as other:
-        other.bind(("127.0.0.1", free_port()))
+        other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         done = command("serve", APP, "--port", str(port))

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from h2ws_fast.cli import main
-from tests.support.programs import COMMAND, Command, end, read_line
+from tests.support.programs import COMMAND, Command, end, free_port, read_line
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="needs the signals and pipes of POSIX"
@@ -201,9 +201,7 @@ def test_streams_by_name():
 
 def test_the_other_way():
     """The server listens, the target is here; it listens again after a new start."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        at = sock.getsockname()[1]
+    at = free_port()
     with tcp_echo() as tcp:
         with TunnelServer("--cleartext", "--allow-listen", str(at)) as server:
             rule = f"{at}:localhost:{tcp}"

@@ -14,6 +14,7 @@ from h2ws_fast.aio.server import addresses
 from h2ws_fast.forward import Link, Rule, Socks, TcpForward, UdpForward
 from h2ws_fast.masque import UdpProxy, connect_udp
 from tests.support import frames as f
+from tests.support.programs import bind_packets
 from tests.support.raw import RawServer
 
 from .test_forward import LOCAL, forwarding
@@ -76,11 +77,11 @@ async def everywhere():
     """A TCP and a UDP server on all addresses: (touched, port)."""
     loop = asyncio.get_running_loop()
     it = Touched()
-    server = await asyncio.start_server(it.accepted, "0.0.0.0", 0)
-    port = server.sockets[0].getsockname()[1]
-    transport, _ = await loop.create_datagram_endpoint(lambda: it, ("0.0.0.0", port))
+    listener, packets = bind_packets(lambda: socket.create_server(("0.0.0.0", 0)))
+    server = await asyncio.start_server(it.accepted, sock=listener)
+    transport, _ = await loop.create_datagram_endpoint(lambda: it, sock=packets)
     try:
-        yield it, port
+        yield it, listener.getsockname()[1]
     finally:
         transport.close()
         server.close()

@@ -14,7 +14,7 @@ from h2ws_fast.forward import Link, Ports, Remotes, Rule
 from h2ws_fast.forward.lease import ACCEPTED, LISTEN, LISTENING_ON, Lease
 from tests.aio.test_connect import shout, target
 from tests.forward.test_forward import ask, at_once, goes_on
-from tests.support.forwarding import closed_port
+from tests.support.programs import free_port
 
 BOTH_WAYS = Settings(enable_bidirectional_connect=True)
 NAME = "0123456789abcdef"
@@ -131,7 +131,7 @@ async def test_resets_pass_both_ways(clear):
 
 
 async def test_a_target_that_is_not_there(clear, within):
-    async with serving(clear) as there, remote(clear, rule(closed_port())) as remotes:
+    async with serving(clear) as there, remote(clear, rule(free_port())) as remotes:
         with pytest.raises(ConnectionError):
             await ask(port_of(remotes))
         assert remotes.all[0].counts.failed == 1
@@ -162,7 +162,7 @@ async def test_several_rules_and_several_connections(clear, within):
 
 
 async def test_nothing_listens_that_was_not_allowed(clear):
-    free, other = closed_port(), closed_port()
+    free, other = free_port(), free_port()
     async with target(shout) as port, serving(clear, [str(free)]) as there:
         for wanted in (
             rule(port, other),
@@ -345,7 +345,7 @@ async def test_a_port_is_gone_with_its_client(clear, within):
 
 
 async def test_it_listens_again_when_the_connection_is_made_again(clear, within):
-    at = closed_port()
+    at = free_port()
     async with target(shout) as port, serving(clear, [str(at)]) as there:
         async with remote(clear, rule(port, at)) as remotes:
             assert await ask(at) == b"HELLOBYE"
@@ -360,7 +360,7 @@ async def test_it_listens_again_when_the_connection_is_made_again(clear, within)
 
 async def test_a_client_that_comes_again_does_not_wait_for_its_old_connection(clear, within):
     """The server has not noticed yet that the first is gone: the same name takes its place."""
-    at = closed_port()
+    at = free_port()
     path = Lease("127.0.0.1", at, NAME, 0).path
     async with target(shout) as port, serving(clear, [str(at)]) as there:
         remotes = Remotes([rule(port, at)], delays=at_once)

@@ -6,14 +6,7 @@ import contextlib
 import socket
 import struct
 
-__all__ = ["ConnectProxy", "SocksProxy", "closed_port"]
-
-
-def closed_port():
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+__all__ = ["ConnectProxy", "SocksProxy"]
 
 
 async def _pump(reader, writer):

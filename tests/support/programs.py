@@ -7,6 +7,7 @@ A test without its program is skipped, and says which; with `H2WS_FAST_REQUIRE_P
 import contextlib
 import importlib.util
 import os
+import random
 import re
 import select
 import shutil
@@ -19,6 +20,7 @@ import time
 
 import pytest
 
+PORTS = random.SystemRandom()  # no test's seed makes it give the same ones to two processes
 REQUIRED = os.environ.get("H2WS_FAST_REQUIRE_PEERS", "") not in ("", "0")
 
 
@@ -56,9 +58,30 @@ def node_module(name, folder):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of 127.0.0.1 that nobody has, and that nobody gets who asks the system for any, which
+    gives those from 32768 on, or higher: so it is free still when a program takes it. Browsers
+    refuse some up to 10080."""
+    while True:
+        port = PORTS.randrange(11_000, 32_768)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def bind_packets(make):
+    """A socket of TCP that `make()` gives, and one for packets on the same address and port: TCP's is
+    any that is free, and with UDP that may be somebody's."""
+    for _ in range(20):
+        stream = make()
+        packets = socket.socket(stream.family, socket.SOCK_DGRAM)
+        try:
+            packets.bind(stream.getsockname())
+        except OSError:
+            packets.close()
+            stream.close()
+        else:
+            return stream, packets
+    raise AssertionError("no port is free for TCP and UDP")
 
 
 def wait_for_port(port, process, seconds=20):
