@@ -8,6 +8,8 @@ import sys
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from h2ws_fast import quic
 from tests.support.programs import missing, module
 
@@ -52,6 +54,7 @@ def resolver():
     return Resolver
 
 
+@pytest.mark.timeout(330)  # a download, and what builds its metadata
 def test_dns_over_quic(tmp_path):
     module("aioquic")
     module("dnslib")

@@ -92,8 +92,8 @@ def wait_for_nobody(port):
             socket.create_connection(("127.0.0.1", port), 1).close()
         except ConnectionRefusedError:
             return
-        except ConnectionResetError:  # it closed its socket while we stood in the queue
-            pass
+        except (ConnectionResetError, TimeoutError):
+            pass  # it closed its socket while we stood in the queue
         time.sleep(0.02)
     raise AssertionError(f"something still accepts on port {port}")
 

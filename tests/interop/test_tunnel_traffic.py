@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.test_tunnels import Forward, TunnelServer
 from tests.interop.test_tunnel_programs import forwarded, run
-from tests.support.programs import free_port, program, running, wait_for_port
+from tests.support.programs import free_port, program, read_line, running, wait_for_port
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="needs the signals and pipes of POSIX"
@@ -30,12 +30,17 @@ def test_iperf3():
     """UDP each way, a second at two megabits: loss, order, rate. Its control connection is TCP."""
     iperf = program("iperf3")
     port = free_port()
-    with serving(port, iperf, "-s", "-B", "127.0.0.1", "-p", str(port)) as target:
+    target = f"127.0.0.1:{port}"
+    serve = [iperf, "-s", "--forceflush", "-B", "127.0.0.1", "-p", str(port)]
+    with running(serve, stdout=subprocess.PIPE, bufsize=0) as server:
         local = free_port()  # one number for both: it has one option for them
         rules = ("-L", f"{local}:{target}", "-U", f"{local}:{target}")
         with forwarded(*rules, allow=[target]):
             ask = [iperf, "-c", "127.0.0.1", "-p", str(local), "-u", "-b", "2M", "-l", "1200"]
             for way in ([], ["-R"]):
+                # For each test it listens anew; whoever asks by connecting is one.
+                while not (line := read_line(server)).startswith("Server listening"):
+                    assert line, "iperf3 has ended"
                 said = json.loads(run(*ask, "-t", "1", "--json", *way))["end"]
                 (udp,) = [stream["udp"] for stream in said["streams"]]
                 assert udp["packets"] > 150 and udp["out_of_order"] == 0
