@@ -120,7 +120,9 @@ def test_messages_that_grow_and_nobody_reads(target, siege):
     """A kilobyte for each mebibyte that is held: 64 of these at the most, whatever the windows."""
     count = 200
     message = begun(deflated(bytes(MIB)), True)
-    with siege(target, "max_buffered", memory=80 * MIB, cpu=4.0), target.attack() as attacker:
+    # Nobody answers the Close of those that fail: a machine that is slow sees the end of their time.
+    limits = {"also": {"close_timeout_s"}, "memory": 80 * MIB, "cpu": 4.0}
+    with siege(target, "max_buffered", **limits), target.attack() as attacker:
         for i in range(count):
             opened(attacker, 2 * i + 1, "/asleep")
         attacker.send(*(f.data(2 * i + 1, message) for i in range(count)), f.ping())
@@ -130,8 +132,9 @@ def test_messages_that_grow_and_nobody_reads(target, siege):
             # Each turn of the loop expands two of them.
             return sum(octets[2:4] == b"\x03\xf5" for octets in attacker.data.values())
 
-        attacker.read_until(lambda: failed() > count - 60, 2)
-        assert count - 66 <= failed() <= count - 60
+        assert attacker.read_until(lambda: failed() >= count - 66, 20)
+        attacker.read_until(lambda: failed() > count - 60, 1)
+        assert failed() <= count - 60
         assert target.stats()["octets_held"] <= 65 * MIB
         assert attacker.goaway is None
         attacker.websocket(2 * count + 1)

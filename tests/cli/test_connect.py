@@ -56,12 +56,12 @@ def test_https_is_the_same(server):
 
 
 def test_binary_messages_are_shown_in_hex(server):
-    done = talk(f"{server.uri}/push?count=1&size=100", "", "--insecure", "--wait", "0.3")
+    done = talk(f"{server.uri}/push?count=1&size=100", "", "--insecure", "--wait", "2")
     assert done.stdout == f"(100 octets) {bytes(64).hex(' ', 4)} ...\n"
 
 
 def test_fields_of_the_request(server):
-    options = ["--insecure", "--origin", "https://example.org", "--wait", "0.3"]
+    options = ["--insecure", "--origin", "https://example.org", "--wait", "2"]
     options += ["--subprotocol", "a", "--subprotocol", "b", "--header", "X-One: 1: 2"]
     done = talk(f"{server.uri}/headers", "", *options)
     for each in (

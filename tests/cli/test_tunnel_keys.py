@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import subprocess
@@ -15,7 +14,7 @@ from h2ws_fast.aio.http import Request
 from h2ws_fast.aio.server.notices import Notices
 from h2ws_fast.cli import main
 from h2ws_fast.cli.credentials import check_from, without_password
-from tests.support.programs import COMMAND
+from tests.support.programs import COMMAND, read_line
 
 from .test_tunnels import Forward, TunnelServer, say, tcp_echo
 
@@ -208,10 +207,11 @@ def test_a_client_has_so_many_sockets_of_both_kinds():
                         say(forward.ports[0])
                     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as packets:
                         packets.sendto(b"x", ("127.0.0.1", forward.ports[1]))
-                        said = os.read(forward.process.stderr.fileno(), 4096)
-                        while b"UDP" not in said:
-                            said += os.read(forward.process.stderr.fileno(), 4096)
-                    assert said.count(b"503") == 2
+                        said = [read_line(forward.process, output="stderr")]
+                        while "UDP" not in said[-1]:
+                            assert said[-1], said
+                            said.append(read_line(forward.process, output="stderr"))
+                    assert sum(line.count("503") for line in said) == 2
 
 
 def test_a_port_has_so_many_connections():

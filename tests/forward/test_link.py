@@ -108,7 +108,7 @@ def lines(caplog):
 
 # -- connections that nobody uses ----------------------------------------------------------------
 
-SHORT = Limits(first_request_timeout_s=0.2, idle_timeout_s=0.2)
+SHORT = Limits(first_request_timeout_s=0.5, idle_timeout_s=0.5)
 
 
 async def test_one_that_nobody_uses_is_made_again_when_it_is_asked_for(

@@ -151,7 +151,7 @@ async def test_requests_wait_for_a_connection_and_tunnels_leave_none():
 
     async with RawBackend(script) as server:
         there = Backend(
-            f"http://127.0.0.1:{server.port}", http="h1", h1_connections=1, connect_timeout=0.5
+            f"http://127.0.0.1:{server.port}", http="h1", h1_connections=1, connect_timeout=3
         )
         async with in_front_of(there) as gate:
             async with Session(f"http://127.0.0.1:{gate.port}") as session:

@@ -114,7 +114,7 @@ async def test_a_backend_that_went_silent_is_passed_over():
                 peer.headers(frame.stream_id, [(":status", "200")])
 
     async with Silent(script, (8, 1), (3, 100)) as server:
-        there = Backend(f"http://127.0.0.1:{server.port}", http="h2", connect_timeout=0.4)
+        there = Backend(f"http://127.0.0.1:{server.port}", http="h2", connect_timeout=1)
         async with in_front_of(there) as gate:
             client = await RawClient.connect(gate.port)
             assert (await client.websocket(1)).get(":status") == "200"
