@@ -3,7 +3,8 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
 from .awaitable cimport h2ws_store_slots, stop
-from .protocol cimport Waiter, Wire, new_waiter
+from .hub cimport Waiter, new_waiter
+from .protocol cimport Wire
 from ..engine.sink cimport Sink
 
 cdef object PENDING

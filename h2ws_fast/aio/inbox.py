@@ -11,7 +11,7 @@ from typing import Any
 from ..engine.constants import GOING_AWAY, NO_STATUS_RCVD, NORMAL_CLOSURE, TRY_AGAIN_LATER
 from ..engine.sink import Sink
 from ..errors import Close, ConcurrencyError, ConnectionClosedError, ConnectionClosedOK
-from .protocol import new_waiter
+from .hub import new_waiter
 
 PENDING = object()  # nothing to read now
 

@@ -1,7 +1,8 @@
 cimport cython
 
 from .inbox cimport Inbox
-from .protocol cimport Hub, Wire
+from .hub cimport Hub
+from .protocol cimport Wire
 
 cdef double EARLY, NEVER
 cdef int OPEN, WS_INTERNAL_ERROR

@@ -1,7 +1,8 @@
 from typing import Any
 
+from .hub import Hub
 from .inbox import Inbox
-from .protocol import Hub, Wire
+from .protocol import Wire
 
 class Kept(Inbox): ...
 

@@ -1,55 +1,14 @@
 cimport cython
 
 from ..engine.endpoint cimport Endpoint
+from .hub cimport Hub, Spoke
 
-cdef int IDLE, YIELDED, ARMED, WOKEN
 cdef object logger
 cdef double NEVER
 cdef int EARLY, FAST, MIN_PULL, PULL, PULL_MORE
 
 
-cdef class Wire
-cdef class Waiter
-
-
-cdef class Hub:
-    cdef object __weakref__
-    cdef readonly object loop
-    cdef readonly object time
-    cdef readonly object buffer
-    cdef readonly object pool
-    cdef readonly dict known
-    cdef bint busy
-    cdef readonly bint scheduled
-    cdef public object reads
-    cdef Wire current
-    cdef list dirty
-    cdef list ready
-    cdef object done
-    cpdef object schedule(self)
-    @cython.locals(wire=Wire, dirty=list, now=double)
-    cpdef object flush(self)
-    @cython.locals(waiter=Waiter)
-    cdef object wake(self)
-
-
-cdef class Waiter:
-    cdef public bint _asyncio_future_blocking
-    cdef Hub hub
-    cdef int state
-    cdef object callback
-    cdef object context
-    cdef bint begin(self) except -1
-    cdef object reset(self)
-    cdef object wake(self)
-    cdef object run(self)
-
-
-@cython.locals(waiter=Waiter)
-cpdef Waiter new_waiter(Hub hub)
-
-
-cdef class Wire:
+cdef class Wire(Spoke):
     cdef readonly Hub hub
     cdef readonly Endpoint conn
     cdef readonly object transport
@@ -86,7 +45,7 @@ cdef class Wire:
     cdef bint plain
     @cython.locals(hub=Hub)
     cdef object _touch(self)
-    @cython.locals(hub=Hub, previous=Wire, busy=bint)
+    @cython.locals(hub=Hub, previous=Spoke, busy=bint)
     cdef object _receive(self, object data, double now)
     cdef bint _rests(self) except -1
     cdef object _leave(self, double now)
@@ -96,7 +55,7 @@ cdef class Wire:
     cpdef object _settled(self)
     cpdef object become(self, Endpoint conn)
     cpdef object settle(self, list events)
-    @cython.locals(hub=Hub, previous=Wire)
+    @cython.locals(hub=Hub, previous=Spoke)
     cdef object _settle(self, list events, double now)
     cdef list _events(self)
     cdef object _handle(self, object event)

@@ -9,31 +9,18 @@ are called outside of a batch are flushed together by one `call_soon`.
 
 The engine is pulled only while the transport is below its high-water mark: what waits must wait in
 the engine, where control frames overtake data, and not in the transport, where they cannot.
-
-Every read of a loop goes through one buffer, which holds nothing between reads: the engine has
-consumed it all before `buffer_updated` returns. An idle connection therefore owns no buffer.
 """
 
-import asyncio
-import contextvars
 import logging
-import socket
-import threading
-import weakref
 
-from ..engine.buffers import Pool
 from ..engine.constants import MIN_PULL, NEVER, PULL, PULL_MORE
+from .address import pack, shared, unpack
+from .hub import Spoke, reraise
 from .observer import tell
 
 logger = logging.getLogger("h2ws_fast.aio")
 
-# What a stream's reader asks for at a time is not less than what one read brings: a piece that is
-# more is taken apart, one more copy of every octet (bench/transport.py: 220 us of user time a MiB
-# at the receiver, and 130 with this).
-READ_BUFFER = 262144
 SPARE_BUFFER = 65536
-LARGE_BLOCK = 4 * 2**20
-LOCAL = "local address"  # where a Hub's `known` has the one that was asked for last
 WRITE_HIGH = 65536  # the transport's own buffer
 FAST = 524288  # who takes so much before it is full has soon sent what little stands in it
 # Octets that readers which were woken by one read have sent, behind which they are written at once:
@@ -46,230 +33,8 @@ LINGER_S = 10.0  # how long a closing transport may try to get rid of its last o
 DISCARD_S = 1.0
 DISCARD = 4 * 2**20
 
-# Waiter.state
-IDLE = 0
-YIELDED = 1  # handed to whoever drives the reader, who has not said yet whom to wake
-ARMED = 2
-WOKEN = 3
 
-
-class Hub:
-    """What the connections of one event loop share."""
-
-    __slots__ = (
-        "__weakref__",
-        "buffer",
-        "busy",
-        "current",
-        "dirty",
-        "done",
-        "known",
-        "loop",
-        "pool",
-        "reads",
-        "ready",
-        "scheduled",
-        "time",
-    )
-
-    def __init__(self, loop):
-        self.loop = loop
-        self.time = loop.time
-        # glibc gives the top of its heap back to the system at 128 KiB and maps what is larger, a
-        # page fault for each page of each batch, until it sees a large block come and go: a 16 KiB
-        # echo costs 1.5 us less from then on. Elsewhere this does nothing.
-        bytes(LARGE_BLOCK)
-        # A view: asyncio's TLS slices what it gets, and a slice of a bytearray is a copy.
-        self.buffer = memoryview(bytearray(READ_BUFFER))
-        self.pool = Pool()
-        self.busy = False  # the engine reads from `buffer` right now
-        self.current = None  # the Wire whose batch is being handled
-        self.dirty = []  # Wires with something to send or to tell
-        self.ready = []  # Waiters to wake
-        self.scheduled = False
-        self.reads = None  # of tunnels, past their transports
-        self.known = {}  # what clients remember of origins, and texts that requests share
-        # What a woken reader's task is told: a future that is done, since asyncio looks into its
-        # own futures and calls methods of any other.
-        self.done = loop.create_future()
-        self.done.set_result(None)
-
-    def schedule(self):
-        """Make `flush` run soon."""
-        if not self.scheduled:
-            # In this order: in debug mode `call_soon` raises where another thread calls.
-            self.loop.call_soon(self.flush)
-            self.scheduled = True
-
-    def flush(self):
-        """Wake who is ready and write what verbs left behind."""
-        self.scheduled = False
-        if self.ready:
-            self.wake()
-        dirty = self.dirty
-        if not dirty:
-            return
-        self.dirty = []
-        now = self.time()
-        for wire in dirty:
-            try:
-                wire._leave(now)
-            except Exception:
-                logger.exception("writing to a connection failed")
-                wire.abort()
-
-    def wake(self):
-        """Run every reader that got something. Never called from inside a task."""
-        while self.ready:
-            ready = self.ready
-            self.ready = []
-            for waiter in ready:
-                waiter.run()
-
-
-_thread = threading.local()
-
-
-def running_hub():
-    """Return the Hub of the running event loop."""
-    loop = asyncio.get_running_loop()
-    reference = getattr(_thread, "hub", None)
-    hub = None if reference is None else reference()
-    if hub is None or hub.loop is not loop:
-        hub = Hub(loop)
-        _thread.hub = weakref.ref(hub)
-    return hub
-
-
-def _raise(error):
-    raise error
-
-
-class Waiter:
-    """What a reader yields to its task while it has nothing to read: a future used again and again.
-
-    It looks like a future just as far as `asyncio.Task` looks: the task sets
-    `_asyncio_future_blocking`, asks for the loop, adds its callback, and may cancel.
-    """
-
-    __slots__ = ("_asyncio_future_blocking", "callback", "context", "hub", "state")
-
-    def get_loop(self):
-        return self.hub.loop
-
-    def add_done_callback(self, callback, *, context=None):
-        if self.state != YIELDED:
-            raise RuntimeError("only the task that awaits a message may wait for it")
-        self.callback = callback
-        self.context = contextvars.copy_context() if context is None else context
-        self.state = ARMED
-
-    def remove_done_callback(self, callback):
-        if self.state != ARMED or self.callback != callback:
-            return 0
-        self.reset()
-        return 1
-
-    def done(self):
-        return self.state == IDLE or self.state == WOKEN
-
-    def cancelled(self):
-        return False
-
-    def result(self):
-        return None
-
-    def exception(self):
-        return None
-
-    def cancel(self, msg=None):
-        if self.state != ARMED:
-            return False
-        callback = self.callback
-        context = self.context
-        self.reset()
-        # From here on nobody waits: a message that comes now stays for the next reader.
-        future = self.hub.loop.create_future()
-        future.cancel(msg)
-        self.hub.loop.call_soon(callback, future, context=context)
-        return True
-
-    def begin(self):
-        """Somebody is about to wait: False where somebody already does."""
-        if self.state != IDLE:
-            return False
-        self.state = YIELDED
-        self._asyncio_future_blocking = True
-        return True
-
-    def reset(self):
-        """Nobody waits any more."""
-        self.state = IDLE
-        self.callback = None
-        self.context = None
-
-    def wake(self):
-        """There is something to read: run the reader at the end of the batch, or soon."""
-        if self.state == ARMED:
-            self.state = WOKEN
-            self.hub.ready.append(self)
-            if self.hub.current is None:
-                self.hub.schedule()
-
-    def run(self):
-        """Let the reader's task go on, in its own context and outside of any other task."""
-        if self.state != WOKEN:
-            return
-        callback = self.callback
-        context = self.context
-        self.state = IDLE
-        self.callback = None
-        self.context = None
-        try:
-            context.run(callback, self.hub.done)
-        except (SystemExit, KeyboardInterrupt) as error:
-            # The transport that called us would swallow it; the loop does not.
-            self.hub.loop.call_soon(_raise, error)
-        except BaseException as error:
-            self.hub.loop.call_exception_handler(
-                {"message": "a task could not be woken", "exception": error}
-            )
-
-
-def new_waiter(hub):
-    waiter = Waiter.__new__(Waiter)
-    waiter.hub = hub
-    waiter.state = IDLE
-    waiter.callback = None
-    waiter.context = None
-    waiter._asyncio_future_blocking = False
-    return waiter
-
-
-def _shared(known, address):
-    # That of a server is the same on all its connections; a client's port is another each time.
-    found = known.get(LOCAL)
-    if found != address:
-        found = known[LOCAL] = address
-    return found
-
-
-def _packed(address):
-    # An IPv4 address and port as a number, which stands in the Wire itself: a tuple, a str and an
-    # int take 150 octets. Whatever does not come out of it as it went in is 0.
-    if type(address) is not tuple or len(address) != 2:
-        return 0
-    host, port = address
-    try:
-        octets = socket.inet_aton(host)
-    except (OSError, TypeError):
-        return 0
-    if type(port) is not int or not 0 <= port <= 0xFFFF or socket.inet_ntoa(octets) != host:
-        return 0
-    return 1 << 48 | int.from_bytes(octets, "big") << 16 | port
-
-
-class Wire:
+class Wire(Spoke):
     """One connection: a transport on one side, the engine on the other.
 
     A subclass that is also an `asyncio.BufferedProtocol` says what to do with events of the
@@ -317,7 +82,7 @@ class Wire:
         self.conn = conn
         self.transport = None
         self._remote = None  # the peer's address ...
-        self._remote_v4 = 0  # ... or this number: see `_packed`
+        self._remote_v4 = 0  # ... or this number: see `address.pack`
         self._local = None
         self.timer = None
         self.spare = None
@@ -353,10 +118,10 @@ class Wire:
         self.transport = transport
         # Asked for now: uvloop's transports, and TLS, no longer know them when the peer is gone.
         self._remote = transport.get_extra_info("peername")
-        self._remote_v4 = _packed(self._remote)
+        self._remote_v4 = pack(self._remote)
         if self._remote_v4:
             self._remote = None
-        self._local = _shared(self.hub.known, transport.get_extra_info("sockname"))
+        self._local = shared(self.hub.known, transport.get_extra_info("sockname"))
         transport.set_write_buffer_limits(WRITE_HIGH)
         # uvloop's TCP transport takes any buffer; asyncio's own and both TLS layers do not.
         kind = type(transport)
@@ -400,7 +165,7 @@ class Wire:
             events = self.conn.receive_data(data, now)
         except (SystemExit, KeyboardInterrupt) as error:
             # From a receiver. The transport that called us would swallow it; the loop does not.
-            hub.loop.call_soon(_raise, error)
+            hub.loop.call_soon(reraise, error)
         finally:
             hub.busy = busy
             hub.current = previous
@@ -493,8 +258,7 @@ class Wire:
         """The peer's address, and after the end what it was; None before there is a connection."""
         packed = self._remote_v4
         if packed:
-            host = (packed >> 16 & 0xFFFFFFFF).to_bytes(4, "big")
-            return socket.inet_ntoa(host), packed & 0xFFFF
+            return unpack(packed)
         return self._remote
 
     @property
@@ -585,14 +349,14 @@ class Wire:
         try:
             return self.conn.events()
         except (SystemExit, KeyboardInterrupt) as error:
-            self.hub.loop.call_soon(_raise, error)
+            self.hub.loop.call_soon(reraise, error)
             return None
 
     def _handle(self, event):
         try:
             self._event(event)
         except (SystemExit, KeyboardInterrupt) as error:
-            self.hub.loop.call_soon(_raise, error)
+            self.hub.loop.call_soon(reraise, error)
         except BaseException:
             logger.exception("handling %s failed", type(event).__name__)
 

@@ -1,30 +1,18 @@
 # Inside the asyncio layer: typed as far as its neighbours need it.
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from ..engine.buffers import Pool
 from ..engine.connection import AnyEvent
 from ..engine.endpoint import Endpoint
+from .hub import Hub, Spoke
 from .keeper import Keeper
 from .observer import Observer
 from .websocket import WebSocket
 
 WRITE_HIGH: int
 
-class Hub:
-    loop: asyncio.AbstractEventLoop
-    time: Callable[[], float]
-    pool: Pool
-    buffer: memoryview
-    known: dict[Any, Any]
-    reads: Any
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
-    def schedule(self) -> None: ...
-    def flush(self) -> None: ...
-
-class Wire:
+class Wire(Spoke):
     hub: Hub
     conn: Any  # an Endpoint: Connection, Upgraded, or one of the handshakes
     transport: Any
@@ -66,5 +54,3 @@ class Wire:
     def refuse(self) -> None: ...
     def forsake(self) -> None: ...
     def abort(self) -> None: ...
-
-def running_hub() -> Hub: ...

@@ -17,7 +17,8 @@ from .awaitable cimport failed, finished, pending
 from .extra cimport Extra, still_waiting
 from .keeper cimport Keeper
 from .outgoing cimport Outgoing
-from .protocol cimport Waiter, Wire
+from .hub cimport Waiter
+from .protocol cimport Wire
 
 cdef object READY
 cdef bint COMPILED

@@ -25,10 +25,10 @@ from ..engine.events import Closed, Drained, MessagePart, Ponged, Shed
 from ..errors import ConcurrencyError, ConnectionClosed, LocalProtocolError, StreamClosed
 from .awaitable import READY, failed, finished, following, pending
 from .extra import still_waiting
+from .hub import reraise
 from .observer import tell
 from .outgoing import Outgoing
 from .parts import Parts, Pieces, invalid_reason
-from .protocol import _raise
 from .state import CLOSED, CONNECTING, OPEN, State
 from .urgency import prioritize
 
@@ -147,7 +147,7 @@ class WebSocket(Outgoing):
 
     def _callback_failed(self, error):
         if isinstance(error, SystemExit | KeyboardInterrupt):
-            self.wire.hub.loop.call_soon(_raise, error)
+            self.wire.hub.loop.call_soon(reraise, error)
         else:
             self.logger.error("a callback of %r failed", self, exc_info=error)
         self._start_closing(WS_INTERNAL_ERROR, "")

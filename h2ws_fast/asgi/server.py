@@ -10,8 +10,8 @@ from typing import Any
 from ..aio import tls
 from ..aio.arguments import check_kinds, deflate_from, limits_from
 from ..aio.http import HeadersLike, fields_of
+from ..aio.hub import Hub
 from ..aio.observer import Observer, check_observer
-from ..aio.protocol import Hub
 from ..aio.server.accepted import AcceptedWire
 from ..aio.server.admission import Admission
 from ..aio.server.listener import Listener

@@ -16,9 +16,9 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from ..aio.arguments import deflate_from
+from ..aio.hub import running_hub
 from ..aio.keeper import Keeper
 from ..aio.observer import Observer, check_observer, tell
-from ..aio.protocol import running_hub
 from ..aio.server.admission import Admission
 from ..aio.server.options import CommonOptions
 from ..aio.server.roster import Roster

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ..aio.protocol import Hub
+from ..aio.hub import Hub
 from ..aio.server.accepted import AcceptedWire
 from ..aio.server.roster import Roster
 from .application import Application

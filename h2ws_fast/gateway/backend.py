@@ -10,7 +10,7 @@ from ..aio import tls, uri
 from ..aio.arguments import check_count
 from ..aio.client.pool import Origin, Pool
 from ..aio.client.way import Way
-from ..aio.protocol import running_hub
+from ..aio.hub import running_hub
 from ..engine import Limits, Settings
 from ..engine.constants import NEVER
 from ..errors import (

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..aio import tls
 from ..aio.arguments import check_kinds, check_seconds, limits_from
+from ..aio.hub import Hub
 from ..aio.observer import Observer, check_observer
-from ..aio.protocol import Hub
 from ..aio.server.accepted import AcceptedWire
 from ..aio.server.admission import Admission
 from ..aio.server.listener import Listener

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..aio.client.pool import Origin, Pool, PoolLink
 from ..aio.client.serving import Serving
 from ..aio.client.wire import ClientWire
-from ..aio.protocol import Hub
+from ..aio.hub import Hub
 from ..aio.traced import traced
 from ..engine import Settings
 from ..errors import H2WSError, LocalProtocolError, NoAvailableStreams, StreamClosed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..aio.protocol import Hub
+from ..aio.hub import Hub
 from ..aio.server.accepted import AcceptedWire
 from ..aio.tunnel import reset
 from ..engine.constants import INTERNAL_ERROR

@@ -13,7 +13,7 @@ import pytest
 from h2ws_fast import Response, serve
 from h2ws_fast.aio.answering import Answering
 from h2ws_fast.aio.h1.pace import ReadingWire
-from h2ws_fast.aio.protocol import running_hub
+from h2ws_fast.aio.hub import running_hub
 from h2ws_fast.engine import Limits
 from h2ws_fast.engine.events import Ended, Reset, Terminated
 from h2ws_fast.engine.octets import Octets

@@ -21,7 +21,8 @@ import time
 import pytest
 
 from h2ws_fast import engine
-from h2ws_fast.aio.protocol import WRITE_HIGH, Wire, running_hub
+from h2ws_fast.aio.hub import running_hub
+from h2ws_fast.aio.protocol import WRITE_HIGH, Wire
 from h2ws_fast.engine import Limits, Settings
 from h2ws_fast.engine.constants import PULL, PULL_MORE
 from tests.support import frames as f

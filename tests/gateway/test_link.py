@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from h2ws_fast.aio.protocol import running_hub
+from h2ws_fast.aio.hub import running_hub
 from h2ws_fast.engine import Limits
 from h2ws_fast.engine.octets import Octets
 from h2ws_fast.gateway.links import H1Link, H1Links

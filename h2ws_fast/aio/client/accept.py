@@ -14,8 +14,8 @@ from ...engine.constants import ENHANCE_YOUR_CALM
 from ...errors import ConnectionTerminated
 from .. import tls
 from ..arguments import check_callables, check_count
+from ..hub import Hub, running_hub
 from ..kernel_queue import limit_unsent
-from ..protocol import Hub, running_hub
 from ..server.admission import Admission
 from ..server.arrival import Arrival
 from ..server.options import HANDSHAKE_S, CommonOptions, secure_from

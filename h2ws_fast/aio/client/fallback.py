@@ -20,7 +20,7 @@ from ...errors import (
 )
 from ..h1.upgrade import Handshake, TunnelHandshake, UpgradeWire, dialling
 from ..http import Request, Response
-from ..protocol import Hub
+from ..hub import Hub
 from ..traced import traced
 from ..tunnel import Tunnel
 from ..uri import Target

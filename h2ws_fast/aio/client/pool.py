@@ -21,7 +21,7 @@ from ...errors import (
 from .. import tls, uri
 from ..arguments import check_count
 from ..http import Body, HeadersLike, Response, fields_of, octets_of
-from ..protocol import running_hub
+from ..hub import running_hub
 from ..tunnel import Tunnel
 from ..websocket import WebSocket
 from .connections import MAX_WAITING, Connections

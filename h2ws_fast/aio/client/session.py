@@ -33,10 +33,11 @@ from ..arguments import (
     marks_from,
 )
 from ..http import Body, Headers, HeadersLike, Request, Response, fields_of, octets_of
+from ..hub import Hub, running_hub
 from ..keeper import Keeper
 from ..observer import Observer, check_observer
 from ..opener import Fields, Opener
-from ..protocol import Hub, Wire, running_hub
+from ..protocol import Wire
 from ..traced import log_tracer, traced
 from ..tunnel import Tunnel, reset
 from ..websocket import WebSocket

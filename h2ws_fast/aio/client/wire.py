@@ -13,7 +13,8 @@ from ...engine.endpoint import Endpoint
 from ...engine.events import GoawayReceived, Requested, SinkFailed, Terminated
 from ...errors import AlpnError, ConnectionTerminated, InvalidHandshake
 from .. import tls
-from ..protocol import Hub, Wire
+from ..hub import Hub
+from ..protocol import Wire
 
 if TYPE_CHECKING:
     from .session import Session

@@ -1,7 +1,8 @@
 cimport cython
 
 from ..descriptor cimport Poll, receive, send
-from ..protocol cimport Hub, Wire
+from ..hub cimport Hub
+from ..protocol cimport Wire
 
 cdef bint HAS_EPOLL
 cdef int ROUNDS, FEW, TURNS

@@ -1,6 +1,7 @@
 from typing import Any
 
-from ..protocol import Hub, Wire
+from ..hub import Hub
+from ..protocol import Wire
 
 class Bypass:
     wire: Wire

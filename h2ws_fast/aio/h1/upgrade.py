@@ -20,7 +20,7 @@ from ...engine.headers import MalformedMessage
 from ...engine.octets import Octets
 from ...errors import ConnectionTerminated, InvalidHandshake, InvalidStatus, NegotiationError
 from ..http import Request, Response
-from ..protocol import Hub
+from ..hub import Hub
 from .answer import Answer
 from .pace import PacedWire
 

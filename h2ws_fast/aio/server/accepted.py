@@ -17,7 +17,7 @@ from ...printable import printable
 from .. import tls
 from ..h1.connection import H1Connection
 from ..h1.pace import PacedWire
-from ..protocol import Hub
+from ..hub import Hub
 from ..tunnel import reset
 from .admission import peer_of
 from .arrival import REFUSAL_S, Arrival

@@ -14,7 +14,7 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
-from ..protocol import Hub
+from ..hub import Hub
 from .introduction import Introduction
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import Any, Literal, Self, cast
 from ..._twins import warn_if_pure
 from ...engine.closing import check_close
 from ...engine.constants import NO_ERROR
+from ..hub import Hub, running_hub
 from ..keeper import Keeper
 from ..kernel_queue import limit_unsent
-from ..protocol import Hub, running_hub
 from ..state import State
 from ..websocket import WebSocket
 from .accepted import AcceptedWire

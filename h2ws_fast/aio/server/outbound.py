@@ -16,7 +16,7 @@ from ..client.agent import user_agent
 from ..client.way import Way, run_on
 
 if TYPE_CHECKING:
-    from ..protocol import Hub
+    from ..hub import Hub
     from .accepted import AcceptedWire
 
 __all__ = ["Nowhere", "dial", "serve_on"]

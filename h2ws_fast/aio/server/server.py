@@ -22,8 +22,8 @@ from ..arguments import (
     marks_from,
 )
 from ..http import Request, Response
+from ..hub import Hub
 from ..observer import Observer, check_observer
-from ..protocol import Hub
 from ..traced import log_tracer, traced
 from ..websocket import WebSocket
 from .accepted import AcceptedWire

@@ -17,7 +17,7 @@ from ...printable import printable
 from ..answering import Answering
 from ..h1.connection import H1Connection
 from ..http import Headers, Request, Response, response_fields, text_response
-from ..protocol import Hub
+from ..hub import Hub
 from ..tunnel import Tunnel, reset, run_handler
 from ..websocket import WebSocket, new_websocket, open_websocket
 from .accepted import AcceptedWire
