@@ -53,6 +53,8 @@ MAX_DISORDER = 4 * 1024
 AGAIN_S = (0.01, 0.05, 0.25, 1.0)  # how long after a refusal a stream is asked for again
 LOOK_S = 0.1  # how often to look whether there is room for one, where nothing tells
 
+_prepare: Any = prepare  # the engine's inner modules are not typed
+
 StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
 
 
@@ -502,7 +504,7 @@ class QuicConnectionProtocol:
         ValueError and TypeError for what no field may be.
         """
         if priority is not None:
-            prepare(fields_of({"priority": priority}), "trailers")
+            _prepare(fields_of({"priority": priority}), "trailers")
         stream_id = self._quic.get_next_available_stream_id(is_unidirectional)
         self._quic._channel(stream_id, priority)
         reader, writer = self._streams(stream_id)
