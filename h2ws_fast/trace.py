@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from .aio.h1.head import MAX_HEAD
 from .engine import constants as c
 from .engine.hpack import CompressionError, Decoder, HeaderListTooLarge
 from .printable import printable
@@ -76,7 +77,6 @@ SEND, RECV = "send", "recv"
 
 UPGRADE = re.compile(rb"upgrade:[ \t]*websocket[ \t]*\Z", re.IGNORECASE)
 HEAD = re.compile(rb"[!-~]+ [^\r\n]* HTTP/1\.|HTTP/1\.")
-MAX_HEAD = 65536  # octets of a head of HTTP/1.1; what is longer is told as octets
 
 _new_decoder: Any = Decoder  # the engine's inner modules are not typed
 
@@ -240,6 +240,7 @@ class Tracer:
             first_part = not direction.began and b"\r\n" not in octets
             if end < 0 and len(octets) <= MAX_HEAD and first_part:
                 return
+            # What is longer than a head may be is told as octets.
             if not HEAD.match(octets) or (end < 0 and len(octets) > MAX_HEAD):
                 self._line(f"{direction.name} {len(octets)} octets over HTTP/1.1")
                 octets.clear()
