@@ -247,7 +247,8 @@ class Report:
         link = self._link
         print(
             f"{link.connected} connections to the server, {link.connects} made in all, "
-            f"{link.failures} attempts failed"
+            f"{link.failures} attempts failed",
+            flush=True,
         )
         for name, counts in self._all:
             print(f"{name}: {counts}", flush=True)
