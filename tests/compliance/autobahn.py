@@ -202,6 +202,7 @@ class Job:
             path = self._specification(folder, servers=[server])
             command = [*wstest, "-m", "fuzzingclient", "-s", str(path)]
             async with running(command) as suite:
+                line = b""
                 async for line in suite.stdout:
                     self.done += line.startswith(b"Running test case")
                 if await suite.wait():
