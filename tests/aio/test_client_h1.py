@@ -626,16 +626,19 @@ async def test_the_context_of_the_caller_may_be_shared(certificate, server_tls):
 
 
 @pytest.mark.parametrize("by", ["client", "server"])
-async def test_over_tls_nobody_waits_behind_the_closing_handshake(certificate, server_tls, by):
+async def test_over_tls_nobody_waits_behind_the_closing_handshake(
+    certificate, server_tls, by, monkeypatch
+):
     async def handler(ws):
         async for _ in ws:
             if by == "server":
                 await ws.close()
 
+    monkeypatch.setattr(tls, "SHUTDOWN_S", 30)
     context = tls.client_context(cafile=certificate[0])
     place = Place(server_tls, context)
-    async with place.serve(handler):
-        ws = await connect(place.ws(), ssl=context, http="h1")
+    async with place.serve(handler, close_timeout=30):
+        ws = await connect(place.ws(), ssl=context, http="h1", close_timeout=30)
         begun = asyncio.get_running_loop().time()
         if by == "client":
             await ws.close()
@@ -643,7 +646,7 @@ async def test_over_tls_nobody_waits_behind_the_closing_handshake(certificate, s
             await ws.send("close, please")
             await ws.wait_closed()
         await ws.wire.gone
-        assert asyncio.get_running_loop().time() - begun < 0.7
+        assert asyncio.get_running_loop().time() - begun < 10
         assert ws.close_code == 1000
 
 
