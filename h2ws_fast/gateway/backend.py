@@ -37,6 +37,7 @@ REMEMBER_S = 600.0  # what "auto" has found out
 DOWN_S = 0.5
 MAX_DOWN_S = 30.0
 ENOUGH = 3  # requests in a row that it took and did not answer: it is passed over, too
+BUSY = "all of its connections or streams are in use"  # it is there, and not to be passed over
 DOUBT_S = 1.0  # how long "auto" goes by a hang-up that is not explained yet
 
 
@@ -209,8 +210,12 @@ class Backend:
         except Refused:
             self.unanswered(loop.time())
             raise
+        except TimeoutError as error:
+            if error.errno is None and pool.full:
+                raise NoAvailableStreams(BUSY) from error
+            raise
         except asyncio.CancelledError:
-            if conversation.late:
+            if conversation.left_unanswered:
                 self.unanswered(loop.time())
             raise
         self._answers()
@@ -314,8 +319,7 @@ class Backend:
         except TimeoutError as error:
             full = any(link.usable and link.room <= 0 for link in pool._connections.links())
             if error.errno is None and full:
-                # It is there, and busy: that is no reason to pass it over.
-                raise NoAvailableStreams("all of its streams are in use") from error
+                raise NoAvailableStreams(BUSY) from error
             raise
 
     def _pool_for(self, crossing: Crossing) -> Pool:

@@ -58,6 +58,7 @@ class Conversation:
         self.authority: str = event.authority
         self.status = 0
         self.late = False  # the backend did not answer in time
+        self.room: asyncio.Timeout | None = None  # until it was asked
         self.octets = [0, 0]  # of messages: from the client, and to it
         self.path: str = event.path
         values = values_of(event.headers, b"sec-websocket-protocol")
@@ -84,6 +85,11 @@ class Conversation:
         patience = wire.server.options.patience_s
         if patience != float("inf"):
             self._timer = wire.hub.loop.call_later(patience, self._late)
+
+    @property
+    def left_unanswered(self) -> bool:
+        """Was a backend asked, that has not answered in time?"""
+        return self.late and self.room is not None and self.room.when() is None
 
     def _feed(self, event: Any) -> None:
         # Before it is open there is nothing to hear but that the client has gone.

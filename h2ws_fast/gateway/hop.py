@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from ..aio.client.opening import Wanted
-from ..aio.client.pool import Pool, PoolLink
+from ..aio.client.pool import Origin, Pool, PoolLink
 from ..aio.uri import Target
 from ..aio.websocket import WebSocket
 from ..errors import ConnectionTerminated
@@ -16,6 +19,11 @@ from .fields import Refused
 
 __all__ = ["HopPool"]
 
+T = TypeVar("T")
+
+# Of the task that asks: until when it may wait for a connection, and for a stream on it.
+ROOM: ContextVar[asyncio.Timeout] = ContextVar("room")
+
 
 class HopLink(PoolLink):
     """One of them."""
@@ -23,7 +31,14 @@ class HopLink(PoolLink):
     # RFC 6455 section 4.1 has one client open one after the other; these are of many.
     _in_turn = False
 
+    async def _start(self, attempt: Callable[[], int]) -> int:
+        stream_id = await super()._start(attempt)
+        ROOM.get().reschedule(None)
+        return stream_id
+
     async def _websocket(self, wanted: Wanted) -> WebSocket:
+        if self._over_h1:  # and connecting has its own bound
+            ROOM.get().reschedule(None)
         try:
             return await super()._websocket(wanted)
         except (OSError, ConnectionTerminated) as error:
@@ -39,15 +54,26 @@ def is_asked(wanted: Wanted) -> bool:
 
 
 class HopPool(Pool):
-    """A Pool that asks for what a client has asked for. `open_timeout` is for connecting alone.
+    """A Pool that asks for what a client has asked for. `open_timeout` is for room and connecting.
 
     Refused where a handshake was sent and nothing came of it; otherwise it raises as `Pool` does.
     """
+
+    _open_timeout: float
 
     _kind = HopLink
 
     def __init__(self, aware: Aware, **arguments: Any) -> None:
         super().__init__(**aware._asdict(), **arguments)
+        self._most: int = arguments["max_connections"]
+
+    @property
+    def full(self) -> bool:
+        """Is there no room for one more WebSocket?"""
+        told = self.stats()
+        if told["connections"] - told["leaving"] + told["dialling"] >= self._most:
+            return True
+        return any(link.usable and link.room <= 0 for link in self._connections.links())
 
     def retire(self) -> None:
         """From here on each connection ends with the last WebSocket on it."""
@@ -58,8 +84,16 @@ class HopPool(Pool):
             else:
                 retire(link)
 
+    async def _over_h1(self, origin: Origin, act: Callable[[Any], Awaitable[T]]) -> T:
+        # As long again, where HTTP/2 was tried.
+        ROOM.get().reschedule(asyncio.get_running_loop().time() + self._open_timeout)
+        return await super()._over_h1(origin, act)
+
     async def converse(self, target: Target, conversation: Conversation) -> WebSocket:
-        """Open the backend's end; how long that may take is for the caller to say."""
+        """Open the backend's end; how long it may take to answer is for the caller to say.
+
+        Raises TimeoutError where nothing could be asked in `open_timeout` seconds.
+        """
         asked: dict[str, Any] = {
             "additional_headers": conversation.fields,
             "subprotocols": conversation.subprotocols,
@@ -67,4 +101,8 @@ class HopPool(Pool):
             "authority": conversation.authority or target.authority,
         }
         # The path as it came: what a URI may not hold is the client's and the backend's to know.
-        return await self._websocket(target._replace(path=conversation.path), math.inf, asked)
+        target = target._replace(path=conversation.path)
+        async with asyncio.timeout(self._open_timeout) as room:
+            ROOM.set(room)
+            conversation.room = room
+            return await self._websocket(target, math.inf, asked)

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from h2ws_fast import ConnectionClosed, connect, serve
+from h2ws_fast import ConnectionClosed, InvalidStatus, connect, serve
 from h2ws_fast.engine import Settings
 from h2ws_fast.gateway import Aware, Backend, Route, Routes, Table, Upstream
 from h2ws_fast.gateway.conversation import Conversation
@@ -157,6 +157,43 @@ async def test_a_handshake_that_is_slow_holds_up_no_other():
             released.set()
             assert (await client.expect(1, 1)).get(":status") == "403"
             client.close()
+
+
+@pytest.mark.parametrize("http", ["h1", "h2"])
+async def test_a_backend_that_has_no_room_is_busy_and_another_is_asked(http):
+    """One WebSocket over HTTP/1.1, or one stream, is all that there may be: it has not failed."""
+    settings = Settings(max_concurrent_streams=1)
+    async with (
+        serve(echo, "127.0.0.1", 0, origins=None, settings=settings) as one,
+        serve(echo, "127.0.0.1", 0, origins=None, settings=settings) as other,
+    ):
+        bounds = {"connections": 1, "h1_connections": 1, "connect_timeout": 0.3}
+        theirs = [behind(server, http=http, **bounds) for server in (one, other)]
+        async with in_front_of(*theirs, aware=True, open_timeout=2) as gate:
+            async with to(gate), to(gate):
+                assert [there.load for there in theirs] == [1, 1]
+                for _ in range(2):
+                    with pytest.raises(InvalidStatus) as refused:
+                        await to(gate)
+                    assert refused.value.response.status == 503
+            await until(lambda: not any(there.load for there in theirs))
+            # The first has room again, and it is the other's turn.
+            async with to(gate), to(gate):
+                assert [there.load for there in theirs] == [1, 1]
+            told = gate.stats()["backends"].values()
+            assert [(each["failures"], each["unanswered"]) for each in told] == [(0, 0)] * 2
+
+
+async def test_who_waits_for_room_gets_it():
+    async with serve(echo, "127.0.0.1", 0, origins=None) as server:
+        there = behind(server, http="h1", h1_connections=1, connect_timeout=10)
+        async with in_front_of(there, aware=True) as gate:
+            async with to(gate):
+                second = asyncio.create_task(to(gate).__aenter__())
+                await until(lambda: gate.stats()["backends"][there.address]["load"] == 2)
+            async with await second as ws:
+                await ws.send("1")
+                assert await ws.recv() == "1"
 
 
 @pytest.mark.parametrize("front", ["h1", "h2"])
