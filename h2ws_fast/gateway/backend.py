@@ -337,7 +337,8 @@ class Backend:
         self._own[client].end().add_done_callback(lambda _: self._own.pop(client))
 
     async def _start_h1(self, crossing: Crossing, table: Table) -> None:
-        link = await self._links.take(self._connect_timeout)
+        # Where one connection was stale others may be, too.
+        link = await self._links.take(self._connect_timeout, fresh=crossing.again)
         token = None
         if crossing.token is not None:
             token = crossing.how or table[crossing.token]

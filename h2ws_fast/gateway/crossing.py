@@ -149,6 +149,11 @@ class Crossing:
         return self.front.ended and self.front.early is None
 
     @property
+    def again(self) -> bool:
+        """Was it sent before, in vain?"""
+        return self._tries > 1
+
+    @property
     def head(self) -> list[tuple[Any, Any]]:
         """The request's head, with its pseudo-fields."""
         return self._fields  # type: ignore[no-any-return]

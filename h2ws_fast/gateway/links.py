@@ -80,16 +80,18 @@ class H1Links:
     def __len__(self) -> int:
         return len(self._all)
 
-    async def take(self, patience_s: float) -> H1Link:
-        """Return one for a request. Raises what `dial` raises, ConnectionResetError where the
-        backend hung up before it could be used, and NoAvailableStreams: too many wait, or none was
-        free in time."""
+    async def take(self, patience_s: float, fresh: bool = False) -> H1Link:
+        """Return one for a request; with `fresh` none that waits for another, where there is room.
+
+        Raises what `dial` raises, ConnectionResetError where the backend hung up before it could be
+        used, and NoAvailableStreams: too many wait, or none was free in time."""
         while True:
-            while self._idle:
+            has_room = len(self._all) + self._dialling < self._most
+            while self._idle and not (fresh and has_room):
                 link = self._idle.pop()
                 if link.usable:
                     return link
-            if len(self._all) + self._dialling < self._most:
+            if has_room:
                 break
             granted = await self._granted(patience_s)
             if granted is None:

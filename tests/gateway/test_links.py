@@ -77,6 +77,15 @@ async def test_who_comes_when_there_are_so_many_waits_in_turn():
     }
 
 
+async def test_a_fresh_one_is_made_where_there_is_room():
+    dials = Dials(2)
+    (task,) = await dials.taking(1)
+    dials.links.rest(await task)
+    assert await dials.links.take(10, fresh=True) is dials.made[1]
+    dials.links.rest(dials.made[1])
+    assert await dials.links.take(10, fresh=True) is dials.made[1]  # there is no room for a third
+
+
 async def test_one_that_could_not_be_made_leaves_room_for_the_next():
     dials = Dials(1, fails=1)
     first, second = await dials.taking(2)

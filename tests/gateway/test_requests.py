@@ -466,6 +466,37 @@ async def test_a_connection_that_went_stale_costs_no_request():
     assert len(served) == 2
 
 
+async def test_as_many_stale_connections_as_there_are_cost_no_request():
+    """What went stale with one of them is not asked of the others: a new one is made."""
+    visits = []
+    three = asyncio.Event()
+
+    async def script(visit):
+        await visit.head()
+        visits.append(visit)
+        if len(visits) == 3:
+            three.set()
+        await three.wait()
+        visit.say("HTTP/1.1 200 OK", "Content-Length: 0")
+        if len(visits) == 3:
+            await visit.head()
+            visit.close()
+        await visit.rest()
+
+    async with RawBackend(script) as backend:
+        there = Backend(f"http://127.0.0.1:{backend.port}", http="h1")
+        async with in_front_of(there) as gate:
+            client = await RawClient.connect(gate.port)
+            for stream_id in (1, 3, 5):
+                client.headers(stream_id, head(), end_stream=True)
+            for _ in range(3):
+                assert (await client.expect(f.HEADERS)).get(":status") == "200"
+            client.headers(7, head(), end_stream=True)
+            assert (await whole(client, 7))[0] == "200"
+            client.close()
+    assert len(visits) == 4
+
+
 async def test_an_answer_before_the_request_is_whole():
     async def script(visit):
         await visit.head()
