@@ -224,21 +224,22 @@ class Backend:
 
     async def _ask(self, crossing: Crossing, table: Table) -> None:
         # Where nobody knows yet what is spoken one request finds out, and the others go as it goes.
-        if self.http != "auto" or self._speaks_h2:
-            await self._start(crossing, table)
-            return
-        asking = self._asking
-        if asking is not None:
-            await asyncio.wait((asking,))
-            if (error := asking.exception()) is not None:
-                raise error
-        elif asyncio.get_running_loop().time() >= max(self._doubt_until, self._plain_until):
-            await self._find_out(crossing, table)
-            return
-        if asyncio.get_running_loop().time() < self._doubt_until and crossing.how is None:
-            await self._start_h1(crossing, table)
-        else:
-            await self._start(crossing, table)
+        loop = asyncio.get_running_loop()
+        while self.http == "auto" and not self._speaks_h2:
+            if self._asking is not None:
+                asking = self._asking
+                await asyncio.wait((asking,))
+                if (error := asking.exception()) is not None:
+                    raise error
+            elif loop.time() >= max(self._doubt_until, self._plain_until):
+                await self._find_out(crossing, table)
+                return
+            elif loop.time() < self._doubt_until and crossing.how is None:
+                await self._start_h1(crossing, table)
+                return
+            else:
+                break
+        await self._start(crossing, table)
 
     async def _find_out(self, crossing: Crossing, table: Table) -> None:
         loop = asyncio.get_running_loop()

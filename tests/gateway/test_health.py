@@ -139,6 +139,34 @@ async def test_one_request_finds_out_what_a_backend_speaks():
     assert len(heads) == 10
 
 
+async def test_one_request_finds_out_where_the_first_that_did_has_gone():
+    """Its client leaves while the backend says nothing: of those who wait the next finds out."""
+    asked = []
+
+    async def script(visit):
+        if await visit.read(4) == b"PRI ":
+            asked.append(visit)
+            if len(asked) > 1:
+                visit.cut()
+            await visit.rest()
+            return
+        await answers(visit)
+
+    async with RawBackend(script) as backend:
+        there = to(backend, "auto")
+        async with in_front_of(there) as gate:
+            client = await RawClient.connect(gate.port)
+            for stream_id in range(1, 21, 2):
+                client.headers(stream_id, head(), end_stream=True)
+            while there.under_way < 10 or not asked:
+                await asyncio.sleep(0.002)
+            client.send(f.rst_stream(1, f.CANCEL))
+            for _ in range(9):
+                assert (await client.expect(f.HEADERS)).get(":status") == "200"
+            client.close()
+    assert len(asked) == 2
+
+
 async def test_who_waits_for_what_cannot_be_reached_does_not_wait_again():
     """A backend that takes no connection in time: the next is asked, by all at once."""
     silent = socket.create_server(("127.0.0.1", 0), backlog=0)
