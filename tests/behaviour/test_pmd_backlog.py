@@ -385,16 +385,8 @@ def test_what_came_before_the_transport_ended_is_not_lost(waiting):
 @row("SEC-5-2")
 def test_many_readers_share_what_a_connection_may_hold(twin):
     """No WebSocket is closed because the others hold much, as long as each reads."""
-    peer = Peer(twin, "server", limits={"max_buffered": 8 * MIB}, auto_credit=False)
-    peer.feed(f.window_update(0, 1 << 30))
-    factory, octets = opened(twin, "h1", SERVER).deflate
     ids = [1 + 2 * n for n in range(12)]
-    for stream_id in ids:
-        peer.open([*CONNECT, ("sec-websocket-extensions", octets.decode())], stream_id=stream_id)
-        peer.conn.accept_websocket(stream_id, deflate=factory)
-    peer.sent()
-    peer.more()
-    peer.events.clear()
+    peer = many(twin, ids, limits={"max_buffered": 8 * MIB}, auto_credit=False)
     socket = opened(twin, "h1", SERVER)
     for stream_id in ids:
         peer.feed(f.data(stream_id, zeros(socket, [100_000] * 30)))

@@ -7,7 +7,7 @@ import pytest
 from h2ws_fast.gateway import Backend
 from tests.gateway.conftest import in_front_of
 from tests.support import frames as f
-from tests.support.raw import RawClient, RawServer
+from tests.support.raw import RawClient, RawServer, opens_all
 
 
 def asking(method="POST", *fields):
@@ -108,12 +108,7 @@ async def test_a_backend_that_went_silent_is_passed_over():
             else:
                 await reader.read()
 
-    async def script(peer):
-        while (frame := await peer.frame()) is not None:
-            if frame.kind == f.HEADERS:
-                peer.headers(frame.stream_id, [(":status", "200")])
-
-    async with Silent(script, (8, 1), (3, 100)) as server:
+    async with Silent(opens_all, (8, 1), (3, 100)) as server:
         there = Backend(f"http://127.0.0.1:{server.port}", http="h2", connect_timeout=1)
         async with in_front_of(there) as gate:
             client = await RawClient.connect(gate.port)

@@ -15,7 +15,7 @@ from tests.gateway.conftest import in_front_of
 from tests.support import frames as f
 from tests.support.backend import RawBackend
 from tests.support.programs import free_port
-from tests.support.raw import RawClient, RawServer
+from tests.support.raw import RawClient, RawServer, opens_all
 
 TABLE = Table()
 
@@ -462,12 +462,7 @@ async def test_a_backend_that_is_left_ends_its_connections(http):
 
 
 async def test_a_backend_whose_streams_are_in_use_is_busy_not_down():
-    async def script(peer):
-        while (frame := await peer.frame()) is not None:
-            if frame.kind == f.HEADERS:
-                peer.headers(frame.stream_id, [(":status", "200")])
-
-    async with RawServer(script, (8, 1), (3, 1)) as server:
+    async with RawServer(opens_all, (8, 1), (3, 1)) as server:
         there = Backend(
             f"http://127.0.0.1:{server.port}", http="h2", connections=1, connect_timeout=0.4
         )

@@ -8,7 +8,7 @@ from tests.support import frames as f
 from tests.support.scripted import Scripted
 from tests.support.ws_frames import close_frame, read_ws_frames, ws_frame
 
-__all__ = ["RawClient", "RawPeer", "RawServer", "close_frame", "ws_frame"]
+__all__ = ["RawClient", "RawPeer", "RawServer", "close_frame", "opens_all", "ws_frame"]
 
 
 class RawPeer:
@@ -138,3 +138,10 @@ class RawServer(Scripted):
             await peer.expect(f.SETTINGS, skip=())
             peer.send(f.settings_ack())
         await self.script(peer)
+
+
+async def opens_all(peer):
+    """The script of a server that answers 200 to every request, and says no more."""
+    while (frame := await peer.frame()) is not None:
+        if frame.kind == f.HEADERS:
+            peer.headers(frame.stream_id, [(":status", "200")])
