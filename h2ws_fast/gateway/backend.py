@@ -416,6 +416,10 @@ class Backend:
             "aware_connections": sum(pool.stats()["connections"] for pool in self._hops.values()),
         }
 
+    def welcome(self) -> None:
+        """Requests come here, again where that was over."""
+        self._links.welcome()
+
     def retire(self) -> None:
         """Nothing goes here any more: connections end with what is under way on them."""
         self._links.retire()

@@ -90,7 +90,9 @@ class Gateway(Listener):
 
     def reroute(self, routes: Routes) -> None:
         """From here on requests go by these routes; what is under way stays where it is."""
-        kept = {backend for upstream in routes.upstreams for backend in upstream.backends}
+        kept = set(routes.backends)
+        for backend in kept:
+            backend.welcome()
         for former in (*self._former, self.routes):
             for backend in former.backends:
                 if backend not in kept:

@@ -175,6 +175,10 @@ class H1Links:
             "h1_refused": self._refused,
         }
 
+    def welcome(self) -> None:
+        """They are used again, if that was over."""
+        self._retired = False
+
     def retire(self) -> None:
         """From here on each ends with what is under way on it."""
         self._retired = True

@@ -461,6 +461,26 @@ async def test_a_backend_that_is_left_ends_its_connections(http):
             assert not there.busy
 
 
+async def test_a_backend_that_routes_lead_to_again_keeps_connections():
+    async def script(visit):
+        while True:
+            await visit.head()
+            visit.say("HTTP/1.1 200 OK", "Content-Length: 2", body=b"ok")
+
+    async with RawBackend(script) as server:
+        there = Backend(f"http://127.0.0.1:{server.port}", http="h1")
+        async with (
+            in_front_of(there) as gate,
+            Session(f"http://127.0.0.1:{gate.port}") as session,
+        ):
+            first = gate.routes
+            gate.reroute(Routes([Route(Upstream([Backend("http://127.0.0.1:1")], table=TABLE))]))
+            gate.reroute(first)
+            for _ in range(3):
+                assert await ask(session) == (200, "ok")
+    assert len(server.visits) == 1
+
+
 async def test_a_backend_whose_streams_are_in_use_is_busy_not_down():
     async with RawServer(opens_all, (8, 1), (3, 1)) as server:
         there = Backend(
