@@ -20,6 +20,7 @@ from . import wire
 
 CREDIT = 1 << 28  # windows are opened wide and topped up long before they end
 READ = 1 << 18
+BUFFER = memoryview(bytearray(READ))  # of all reads: what came is taken out at once
 
 
 class Failed(Exception):
@@ -53,35 +54,40 @@ class Link:
         parts = []
         try:
             while True:
-                data = self.socket.recv(READ)
-                if not data:
+                # Into what is there: a block of READ octets for each read is mapped and unmapped.
+                n = self.socket.recv_into(BUFFER)
+                if not n:
                     raise Failed("the server closed the connection")
-                parts.append(data)
-                if not self.tls and len(data) < READ:
+                parts.append(BUFFER[:n].tobytes())
+                if not self.tls and n < READ:
                     break
         except (BlockingIOError, ssl.SSLWantReadError):
             pass
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def write(self, data):
-        if data:
+        if self.waiting:
             self.waiting += data
+            self._release()
+        elif data:
+            sent = self._send(data)
+            if sent < len(data):
+                self.waiting += data[sent:]
+                self._watch(selectors.EVENT_READ | selectors.EVENT_WRITE)
+
+    def _release(self):
+        del self.waiting[: self._send(self.waiting)]
         if not self.waiting:
-            return
-        try:
-            sent = self.socket.send(self.waiting)
-        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            sent = 0
-        if sent == len(self.waiting):
-            self.waiting = bytearray()
             self._watch(selectors.EVENT_READ)
-        else:
-            del self.waiting[:sent]
-            self._watch(selectors.EVENT_READ | selectors.EVENT_WRITE)
+
+    def _send(self, data):
+        try:
+            return self.socket.send(data)
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
 
     def _watch(self, events):
-        if self.selector.get_key(self.socket).events != events:
-            self.selector.modify(self.socket, events, self)
+        self.selector.modify(self.socket, events, self)
 
 
 class Echoes:
