@@ -9,6 +9,7 @@ import logging
 import socket
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from ..aio.h1.pace import RESET_ON_CLOSE
@@ -27,6 +28,10 @@ logger = logging.getLogger("h2ws_fast.forward")
 # Who has lost its power, or never ends its side, has a place among so many.
 MAX_CONNECTIONS = 1024
 HALF_CLOSED_S = 300.0
+
+
+def _close(sock: socket.socket, _: object) -> None:
+    sock.close()
 
 
 class Listener(abc.ABC):
@@ -85,7 +90,8 @@ class Listener(abc.ABC):
                 self.notices.write("accepting failed: %s", error)
                 await asyncio.sleep(0.1)
                 continue
-            self._spawn(self._serve(sock))
+            # A task that is cancelled before it begins does nothing.
+            self._spawn(self._serve(sock)).add_done_callback(partial(_close, sock))
 
     async def _serve(self, sock: socket.socket) -> None:
         counts = self.counts
@@ -104,7 +110,6 @@ class Listener(abc.ABC):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         finally:
             self._served -= 1
-            sock.close()
 
     async def _carry(self, tunnel: Tunnel, sock: socket.socket) -> None:
         await self.counts.carry(tunnel, sock, self.half_closed_timeout)

@@ -217,6 +217,26 @@ async def test_a_client_that_never_ends_its_side(clear, within, kind):
             await forward.close()
 
 
+async def test_a_client_that_comes_while_it_closes():
+    """Its task is cancelled before it begins."""
+
+    class Closing(Listener):
+        async def _forward(self, sock):
+            raise AssertionError("it has begun")
+
+        def _spawn(self, coroutine):
+            task = super()._spawn(coroutine)
+            if self._accepting:
+                task.cancel()
+            return task
+
+    listener = Closing()
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.listen(*LOCAL))
+    assert await reader.read() == b""
+    writer.close()
+    await listener.close()
+
+
 async def test_clients_that_are_gone_are_found_out():
     """A connection that says nothing is asked by TCP whether it is there."""
 
