@@ -170,7 +170,7 @@ async def _main(arguments: argparse.Namespace) -> None:
     if len(known) > 1:
         raise CommandError("say who asks once: in the URL, by --user or by --token")
     link.headers = [*(("authorization", value) for value in known), *arguments.header]
-    if known and arguments.url.startswith(("http://", "ws://")):
+    if known and arguments.url.lower().startswith(("http://", "ws://")):
         logger.warning(IN_THE_CLEAR)
     report = Report(arguments, link, remotes)
     on_signals(stop.set, "SIGINT", "SIGTERM")

@@ -129,7 +129,8 @@ def test_keys_in_files(tmp_path):
                 ("--user", "me:s3cr:et"),
                 ("--token", f"@{token}"),
             ):
-                with Forward(server.url, "-L", f"0:{target}", *said) as forward:
+                url = server.url.replace("http", "HTTP")  # however a scheme is written
+                with Forward(url, "-L", f"0:{target}", *said) as forward:
                     assert say(forward.ports[0]) == b"hello"
                     forward.process.send_signal(signal.SIGINT)
                     _, err = forward.process.communicate(timeout=20)
