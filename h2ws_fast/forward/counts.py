@@ -18,7 +18,7 @@ class Counts:
         self.open = 0
         self.failed = 0
         self.turned_away = 0  # of those that failed: beyond what there may be at once
-        self.sent = 0  # octets towards the target, of what has ended
+        self.sent = 0  # octets into tunnels, of what has ended
         self.received = 0
         self._carried: set[Splice] = set()
 

@@ -59,8 +59,9 @@ class Link:
     time, and after delays that are random and grow where that fails, or lasts for less than half a
     minute. One that lasted longer and on which nothing was open when the server left it, as servers
     do with what nobody uses, is made again when it is asked for; with an attendant at once, too.
-    What is open on a connection that was replaced goes on until it ends. `arguments` are those of `Session`; `connections` stripes
-    what is forwarded over several. `delays()` gives the delays in seconds.
+    What is open on a connection that was replaced goes on until it ends. `arguments` are those of
+    `Session`; `connections` stripes what is forwarded over several. `delays()` gives the delays in
+    seconds.
     """
 
     def __init__(

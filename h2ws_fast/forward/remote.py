@@ -20,6 +20,7 @@ from ..errors import ExtendedConnectUnsupported, H2WSError, InvalidStatus, Strea
 from .counts import Counts
 from .lease import ACCEPTED, LISTEN, LISTENING_ON, Lease
 from .link import Link
+from .listener import HALF_CLOSED_S
 from .rules import Rule
 
 __all__ = ["Remote", "Remotes"]
@@ -44,8 +45,14 @@ class Remote:
     `listening_on` is where it listens, as the server said it; None while it does not.
     """
 
-    def __init__(self, rule: Rule, delays: Callable[[], Iterator[float]]) -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        delays: Callable[[], Iterator[float]],
+        half_closed_timeout: float | None = HALF_CLOSED_S,
+    ) -> None:
         self.rule = rule
+        self.half_closed_timeout = half_closed_timeout
         self.counts = Counts()
         self.name = secrets.token_urlsafe(16)
         self.first: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -105,7 +112,7 @@ class Remote:
             tunnel.abort(CONNECT_ERROR)
             return
         try:
-            await self.counts.carry(tunnel, sock)
+            await self.counts.carry(tunnel, sock, self.half_closed_timeout)
         except StreamReset:  # whoever connected there did it
             self.counts.failed += 1
 
@@ -119,13 +126,19 @@ class Remotes:
 
     The server must take `tcp-listen`, as one with `Ports` does. Each connection of the link has a
     lease of each port, and what connects there goes over them in turn; a connection that is made
-    again asks again. `delays()` gives the delays in seconds between attempts.
+    again asks again. `delays()` gives the delays in seconds between attempts. Of what was connected
+    both sides are reset where one has ended and nothing came for `half_closed_timeout` seconds since
+    (None: never).
     """
 
     def __init__(
-        self, rules: Iterable[Rule], *, delays: Callable[[], Iterator[float]] = backoff
+        self,
+        rules: Iterable[Rule],
+        *,
+        delays: Callable[[], Iterator[float]] = backoff,
+        half_closed_timeout: float | None = HALF_CLOSED_S,
     ) -> None:
-        self.all = [Remote(rule, delays) for rule in rules]
+        self.all = [Remote(rule, delays, half_closed_timeout) for rule in rules]
         self.tunnels: dict[str, Callable[[Tunnel], Awaitable[None]]] = {ACCEPTED: self._accepted}
         self._of = {remote.name: remote for remote in self.all}
 

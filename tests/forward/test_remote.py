@@ -34,9 +34,9 @@ async def serving(clear, allow=("0",), **options):
 
 
 @contextlib.asynccontextmanager
-async def remote(clear, *rules, connections=1):
+async def remote(clear, *rules, connections=1, **options):
     """A link and what it has listened on: gives the Remotes, whose ports are there."""
-    remotes = Remotes(rules, delays=at_once)
+    remotes = Remotes(rules, delays=at_once, **options)
     link = Link(clear.http, tunnels=remotes.tunnels, connections=connections, delays=at_once)
     async with link:
         await remotes.listen(link)
@@ -100,6 +100,22 @@ async def test_each_direction_ends_apart(clear):
         async with asyncio.timeout(10):
             assert await heard
         writer.close()
+
+
+async def test_a_target_whose_peer_never_ends_its_side(clear, within):
+    """A server that waits for ever does not make this end wait for ever."""
+
+    async def ends(reader, writer):
+        writer.write_eof()
+        await reader.read()
+
+    async with target(ends) as port, serving(clear, half_closed_timeout=None):
+        async with remote(clear, rule(port), half_closed_timeout=0.3) as remotes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port_of(remotes))
+            assert await reader.read() == b""
+            counts = remotes.all[0].counts
+            await within(lambda: counts.opened == 1 and counts.open == 0)
+            writer.close()
 
 
 async def test_resets_pass_both_ways(clear):
