@@ -48,9 +48,9 @@ def octets_of(body: Body) -> Any:
 class Headers(MutableMapping[str, str]):
     """Header fields: a mapping that ignores case and keeps order and repetitions.
 
-    `headers[name]` is the value, values of a repeated field joined by ", "; setting a field
-    replaces all of that name, `add` appends one. Names are kept in lower case, as HTTP/2 sends
-    them. Octets of values are read as ISO 8859-1.
+    `headers[name]` is the value, values of a repeated field joined by ", ", lines of a `cookie` by
+    "; "; setting a field replaces all of that name, `add` appends one. Names are kept in lower
+    case, as HTTP/2 sends them. Octets of values are read as ISO 8859-1.
     """
 
     # Received fields stay one `bytes` until somebody changes them: an open WebSocket keeps its
@@ -115,7 +115,10 @@ class Headers(MutableMapping[str, str]):
         values = self.get_all(name)
         if not values:
             raise KeyError(name)
-        return values[0] if len(values) == 1 else ", ".join(values)
+        if len(values) == 1:
+            return values[0]
+        # RFC 9113 section 8.2.3: lines of a cookie are joined so, and by nothing else.
+        return ("; " if name.lower() == "cookie" else ", ").join(values)
 
     def __setitem__(self, name: str, value: str) -> None:
         self.pop(name, None)

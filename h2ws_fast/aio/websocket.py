@@ -166,8 +166,9 @@ class WebSocket(Outgoing):
     def ping(self, data: Any = None) -> Any:
         """Send a ping; `await` gives a future whose result is the round trip in seconds.
 
-        The payload is four random octets unless given. Raises ConcurrencyError where the same
-        payload is on its way already, ConnectionClosed where the WebSocket is closed.
+        The payload is four random octets unless given, and at most 125. Raises ValueError for more,
+        ConcurrencyError where the same payload is on its way already, ConnectionClosed where the
+        WebSocket is closed.
         """
         if self._state != OPEN:
             return self._not_open()
@@ -196,7 +197,11 @@ class WebSocket(Outgoing):
         return finished(future)
 
     def pong(self, data: Any = b"") -> Any:
-        """Send a pong nobody asked for: a sign of life. Pings are answered without you."""
+        """Send a pong nobody asked for: a sign of life. Pings are answered without you.
+
+        The payload has at most 125 octets. Raises ValueError for more, ConnectionClosed where the
+        WebSocket is closed.
+        """
         if self._state != OPEN:
             return self._not_open()
         if isinstance(data, str):

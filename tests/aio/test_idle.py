@@ -35,6 +35,14 @@ def test_idle_connections_share_one_timer(ping_interval):
     run(main())
 
 
+def test_lines_of_a_cookie_are_joined_as_one():
+    fields = [(b"cookie", b"a=1"), (b"accept", b"a"), (b"cookie", b"b=2"), (b"accept", b"b")]
+    headers = Headers.received(fields)
+    assert headers["Cookie"] == headers.get("cookie") == "a=1; b=2"
+    assert headers["accept"] == "a, b"
+    assert headers.get_all("cookie") == ["a=1", "b=2"]
+
+
 def test_received_fields_stay_packed_until_they_are_changed():
     fields = [(b"host", b"h"), (b"origin", b"https://h"), (b"accept", b"a"), (b"accept", b"b")]
     headers = Headers.received(fields)

@@ -384,3 +384,15 @@ async def test_the_setting_is_of_one_hop(door, pairs, tokens, told):
             client.headers(1, GET, end_stream=True)
             assert (await client.expect(f.HEADERS, 1)).get(":status") == "204"
             client.close()
+
+
+async def test_lines_of_a_cookie_stay_one_cookie(door):
+    """RFC 9113 section 8.2.3: over HTTP/2 it may be cut into lines, and they are joined by "; "."""
+    heads = []
+    async with RawServer(accepting(heads, "404"), CONNECT_PROTOCOL) as backend:
+        async with door(backend.port, http="h2", tokens=TOKENS) as gate:
+            client = await Client.to(gate)
+            octets = request(["Cookie: a=1", "Cookie: b=2; c=3"])
+            assert (await client.ask(octets)).status == 404
+            client.close()
+    assert [value for name, value in heads[0] if name == "cookie"] == ["a=1", "b=2; c=3"]

@@ -480,3 +480,20 @@ async def test_an_answer_that_is_no_http_is_a_502(door, octets):
             status = (await answer(client))[0]
         assert status == "502"
         client.close()
+
+
+async def test_lines_of_a_cookie_become_one(door):
+    """RFC 9113 section 8.2.3: "concatenated into a single octet string" before HTTP/1.1."""
+    heads = []
+
+    async def script(visit):
+        heads.append((await visit.switch("websocket"), visit.fields))
+        await visit.rest()
+
+    async with RawBackend(script) as backend, door(backend.port) as gate:
+        client = await RawClient.connect(gate.port)
+        client.headers(1, connect("websocket", ("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")))
+        assert (await answer(client))[0] == "200"
+        client.close()
+    lines = [value for name, value in heads[0][1] if name.lower() == "cookie"]
+    assert lines == ["a=1; b=2"]

@@ -48,9 +48,8 @@ class PacedWire(Wire):
             passed.leave()
         Wire.connection_lost(self, exc)
 
-    # Behind a proxy's 101 octets pass without what a Wire does for all others. With that, and with
-    # `bypass`, it takes 4100 instructions a message there and back, from a tunnel over HTTP/2 to one
-    # over HTTP/1.1; otherwise 9200.
+    # Behind a proxy's 101 octets pass without what a Wire does for all others. That, and `bypass`,
+    # is what makes a message from a tunnel over HTTP/2 to one over HTTP/1.1 and back cheap.
 
     def _rests(self):
         conn = self.conn
