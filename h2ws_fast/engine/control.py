@@ -385,6 +385,14 @@ class Control(Heads):
             # What RFC 9113 sections 6.2 and 6.3 leave of priorities is an error of the stream; but
             # an idle one is never reset (section 6.4).
             self.fail_connection(error, reason)
+        elif (
+            error == FRAME_SIZE_ERROR
+            and stream_id <= self.goaway_last
+            and self.closed.get(stream_id) != RESET_BY_US
+        ):
+            # A closed one may have been open when the frame left. Section 5.4.2: "Normally, an
+            # endpoint SHOULD NOT send more than one RST_STREAM frame for any stream."
+            self._reset_unopened(stream_id, error)
         else:
             self._reached(self.guard.glitch(self.now))
         return 0

@@ -293,6 +293,59 @@ def test_priority_of_another_length_on_idle_is_a_connection_error(server):
     peer.expect_connection_error(f.FRAME_SIZE_ERROR)
 
 
+SHORT = f.frame(f.PRIORITY, 0, 1, bytes(4))
+
+
+@row("9113-6.3-2")
+@pytest.mark.parametrize("cut", [0, 3, 9, 11])
+def test_priority_of_another_length_on_a_closed_stream_is_a_stream_error(server, cut):
+    """The stream was answered, and is over, before the frame had come whole."""
+    peer = server()
+    assert peer.get() == 1
+    peer.feed(SHORT[:cut])
+    peer.conn.respond(1, OK, end_stream=True)
+    assert peer.conn.open_streams == 0
+    peer.sent()
+    peer.forget()
+    peer.feed(SHORT[cut:])
+    assert peer.pull() == f.rst_stream(1, f.FRAME_SIZE_ERROR)
+    assert peer.events == []
+    peer.next_id = 3
+    peer.expect_alive()
+
+
+@row("9113-6.3-2")
+def test_no_second_reset_for_priority_of_another_length(server):
+    """RFC 9113 section 5.4.2: an endpoint "SHOULD NOT send more than one RST_STREAM frame"."""
+    peer = server()
+    by_peer, by_us, skipped = peer.post(), peer.post(), peer.new_id()
+    peer.feed(f.rst_stream(by_peer))
+    peer.conn.reset(by_us)
+    peer.expect_alive()
+    peer.sent()
+    for stream_id in (by_peer, skipped):
+        peer.feed(f.frame(f.PRIORITY, 0, stream_id, bytes(6)))
+        assert peer.pull() == f.rst_stream(stream_id, f.FRAME_SIZE_ERROR)
+    glitches = peer.conn.stats()["glitches"]
+    for stream_id in (by_peer, by_us, skipped):
+        peer.feed(f.frame(f.PRIORITY, 0, stream_id, bytes(6)))
+    assert peer.conn.stats()["glitches"] == glitches + 3
+    assert peer.pull() == b""
+    peer.expect_alive()
+
+
+@row("9113-6.3-2")
+def test_priority_of_another_length_above_our_goaway_is_ignored(server):
+    peer = server()
+    stream_id = peer.post()
+    peer.conn.shutdown()
+    peer.feed(f.ping(peer.sent()[-1].payload, ack=True))
+    above = stream_id + 2
+    peer.feed(peer.headers(above, GET, True), f.frame(f.PRIORITY, 0, above, bytes(4)))
+    assert f.RST_STREAM not in [x.kind for x in peer.sent()]
+    assert not peer.conn.terminated
+
+
 @row("9113-6.3-3")
 def test_priority_is_accepted_in_every_state(server):
     peer = server()

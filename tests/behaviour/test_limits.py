@@ -263,11 +263,21 @@ def test_max_pending_resets(make, options):
     peer.expect_alive()
 
 
+def answered(peer):
+    """The number of a stream that is over."""
+    stream_id = peer.get()
+    peer.conn.respond(stream_id, OK, end_stream=True)
+    return stream_id
+
+
 FAULTS = {
     "window update of 0": lambda peer: [f.window_update(peer.post(), 0)],
     "window overflow": lambda peer: [f.window_update(peer.post(), 0x7FFFFFFF)],
     "data after the end": lambda peer: [f.data(peer.get(), b"x")],
     "priority of another length": lambda peer: [f.frame(f.PRIORITY, 0, peer.post(), b"")],
+    "priority of another length, on a closed stream": lambda peer: [
+        f.frame(f.PRIORITY, 0, answered(peer), b"")
+    ],
     "content-length": lambda peer: [f.data(peer.open([*POST, ("content-length", "1")]), b"xx")],
     "malformed": lambda peer: [peer.headers(peer.new_id(), [*GET, ("a b", "")], True)],
 }

@@ -20,8 +20,8 @@ async def handler(ws):
 
 
 async def on_request(request):
-    # What h2spec sends in several pieces (a PRIORITY frame of 4 octets) belongs to a stream that is
-    # open: on one that was answered in the meantime it is counted, and gets no answer.
+    # What h2spec sends in several pieces (a PRIORITY frame of 4 octets) is meant for a stream that is
+    # open. One that was answered in the meantime is another case: tests/behaviour has both.
     await asyncio.sleep(ANSWER_S)
     return Response(200, {"content-type": "text/plain"}, PAGE)
 
