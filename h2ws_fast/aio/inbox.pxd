@@ -8,8 +8,8 @@ from .protocol cimport Wire
 from ..engine.sink cimport Sink
 
 cdef object PENDING
-cdef int MAX_EMPTY, MESSAGE_OCTETS, TRIM
-cdef int GOING_AWAY, NO_STATUS_RCVD, NORMAL_CLOSURE, TRY_AGAIN_LATER
+cdef int EVENT_OCTETS, TRIM
+cdef int GOING_AWAY, NO_STATUS_RCVD, NORMAL_CLOSURE
 
 cdef class Inbox(Sink)
 
@@ -28,7 +28,6 @@ cdef Receiver new_receiver(Inbox inbox, bint iterating)
 cdef class Inbox(Sink):
     cdef readonly Wire wire
     cdef readonly unsigned int stream_id
-    cdef int _empty
     cdef Py_ssize_t _rest_at
     cdef Py_ssize_t _credit
     cdef object _first
@@ -45,7 +44,6 @@ cdef class Inbox(Sink):
     cdef object _put(self, object data, Py_ssize_t credit)
     @cython.final
     cdef object _clear(self)
-    cpdef object _start_closing(self, object code, object reason)
     cpdef object _join(self, bint iterating)
     cpdef bint _is_awaited(self) except -1
     cpdef bint _is_unread(self) except -1

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..engine.constants import GOING_AWAY, NO_STATUS_RCVD, NORMAL_CLOSURE, TRY_AGAIN_LATER
+from ..engine.constants import EVENT_OCTETS, GOING_AWAY, NO_STATUS_RCVD, NORMAL_CLOSURE
 from ..engine.sink import Sink
 from ..errors import Close, ConcurrencyError, ConnectionClosedError, ConnectionClosedOK
 from .hub import new_waiter
 
 PENDING = object()  # nothing to read now
 
-# Messages that carry no credit (empty ones) do not fill the flow-control window: so many may wait.
-MAX_EMPTY = 65536
-# What a message takes beside its octets: the object, and two places in the list of what waits.
-MESSAGE_OCTETS = 64
 TRIM = (
     64  # places of what was taken, in the list of what waits: beyond, they are given up by halves
 )
@@ -92,7 +88,6 @@ class Inbox(Sink):
     __slots__ = (
         "_closed",
         "_credit",
-        "_empty",
         "_first",
         "_iterator",
         "_receiver",
@@ -175,11 +170,8 @@ class Inbox(Sink):
                 self._rest_at = 0
             else:
                 self._rest_at = at
-        if credit:
-            self.wire.conn.consumed(self.stream_id, credit)
-            self.wire._touch()
-        else:
-            self._empty -= 1
+        self.wire.conn.consumed(self.stream_id, credit)
+        self.wire._touch()
         return message
 
     def _put(self, data, credit):
@@ -196,10 +188,6 @@ class Inbox(Sink):
             rest.append(credit)
             if len(rest) - self._rest_at == self.wire.queue_high * 2:
                 self.wire.conn.withhold(self.stream_id, True)
-        if not credit:
-            self._empty += 1
-            if self._empty > MAX_EMPTY:
-                self._start_closing(TRY_AGAIN_LATER, "too many messages are waiting")
         if self._waiter is not None:
             self._waiter.wake()
 
@@ -208,10 +196,6 @@ class Inbox(Sink):
         self._first = None
         self._rest = None
         self._rest_at = 0
-        self._empty = 0
-
-    def _start_closing(self, code, reason):
-        """What a WebSocket does when too many messages wait: it begins the closing handshake."""
 
     def _is_awaited(self):
         # Does a task wait for a message?
@@ -232,11 +216,11 @@ class Inbox(Sink):
         # What the messages that wait whole take, about.
         if self._first is None:
             return 0
-        octets = MESSAGE_OCTETS + len(self._first)
+        octets = EVENT_OCTETS + len(self._first)
         rest = self._rest
         if rest is not None:
             for at in range(self._rest_at, len(rest), 2):
-                octets += MESSAGE_OCTETS + len(rest[at])
+                octets += EVENT_OCTETS + len(rest[at])
         return octets
 
     def _take_whole(self):
@@ -253,8 +237,8 @@ class Inbox(Sink):
         return (
             event.received is not None
             and event.sent is not None
-            and event.received[0] in (NORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RCVD)
-            and event.sent[0] in (NORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RCVD)
+            and event.received[0] in (NORMAL_CLOSURE, EVENT_OCTETS, GOING_AWAY, NO_STATUS_RCVD)
+            and event.sent[0] in (NORMAL_CLOSURE, EVENT_OCTETS, GOING_AWAY, NO_STATUS_RCVD)
         )
 
     def _error(self):

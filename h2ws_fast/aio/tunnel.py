@@ -53,6 +53,7 @@ def iterating(body: Any) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
 
 
 SMALL = 4096  # octets: see Receiving
+FEW = 64  # pieces that wait as they came, whatever their size
 
 
 class Receiving:
@@ -127,9 +128,16 @@ class Receiving:
                 if self._discarding:
                     return
                 credit = 0
-            self._pieces.append(event.data)
-            self._credits.append(credit)
-            self.held += len(event.data)
+            data = event.data
+            pieces = self._pieces
+            if len(pieces) > FEW and len(data) < SMALL and len(pieces[-1]) < SMALL:
+                # Single octets are not to be kept as objects of 50 each.
+                pieces[-1] += data
+                self._credits[-1] += credit
+            else:
+                pieces.append(data)
+                self._credits.append(credit)
+            self.held += len(data)
         elif kind is Trailers:
             self.trailers = Headers.received(event.headers)
             return

@@ -526,7 +526,6 @@ def new_websocket(wire, stream_id, request):
     ws._credit = 0
     ws._rest = None
     ws._rest_at = 0
-    ws._empty = 0
     ws._waiter = None
     ws._receiver = None
     ws._iterator = None

@@ -25,6 +25,7 @@ STATUSES = {status: (b":status", b"%d" % status) for status in range(100, 1000)}
 
 # So many octets of one message are given to the engine at once; the rest waits for the peer.
 PIECE = 262144
+SMALL = 4096  # octets: smaller pieces that wait are put together
 
 
 def outgoing(fields: list[Any], headers: Iterable[Any], wire: ASGIWire | None = None) -> int:
@@ -126,10 +127,13 @@ class Exchange(Sink, metaclass=abc.ABCMeta):
             if remainders is not None:
                 remainders.took(self.stream_id, len(data))
             return
-        if self._pieces is None:
+        pieces = self._pieces
+        if pieces is None:
             self._pieces = [data]
+        elif len(data) < SMALL and len(pieces[-1]) < SMALL:
+            pieces[-1] += data  # single octets are not to be kept as objects of 50 each
         else:
-            self._pieces.append(data)
+            pieces.append(data)
         self._credit += credit
         if self._waiting is not None:
             self._wake()

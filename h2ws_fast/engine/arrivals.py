@@ -7,6 +7,7 @@ Whoever changes this changes `arrivals.pyx`; `tests/engine/test_arrivals.py` fee
 class TextMessage:
     """A WebSocket text message arrived: `data` is `str`.
 
+    `credit` is what it counts while nobody has taken it: its octets, and 64 for what holds them.
     When the application has taken it, `Connection.consumed(stream_id, credit)` lets the peer send
     as much again (not needed with `auto_credit=True`).
     """
@@ -47,7 +48,7 @@ class BytesMessage:
 
 
 class Data:
-    """Octets of a body or tunnel arrived: `data` is `bytes`. See `TextMessage` for `credit`."""
+    """Octets of a body or tunnel arrived: `data` is `bytes`, and their number is `credit`."""
 
     __slots__ = ("stream_id", "data", "credit")
 

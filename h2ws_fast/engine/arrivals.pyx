@@ -17,6 +17,7 @@ cdef extern from "Python.h":
 cdef class TextMessage:
     """A WebSocket text message arrived: `data` is `str`.
 
+    `credit` is what it counts while nobody has taken it: its octets, and 64 for what holds them.
     When the application has taken it, `Connection.consumed(stream_id, credit)` lets the peer send
     as much again (not needed with `auto_credit=True`).
     """
@@ -73,7 +74,7 @@ cdef class BytesMessage:
 
 @cython.freelist(1024)
 cdef class Data:
-    """Octets of a body or tunnel arrived: `data` is `bytes`. See `TextMessage` for `credit`."""
+    """Octets of a body or tunnel arrived: `data` is `bytes`, and their number is `credit`."""
 
     def __init__(self, unsigned int stream_id=0, bytes data=b"", Py_ssize_t credit=0):
         self.stream_id = stream_id

@@ -24,7 +24,7 @@ cdef unsigned int FLOW_CONTROL_ERROR, HALF_CLOSED_LOCAL, HALF_CLOSED_REMOTE, HIG
 cdef unsigned int ENHANCE_YOUR_CALM, LATE_PONG, LOCAL, OVER, PADDED, PROTOCOL_ERROR, STREAM_CLOSED
 cdef unsigned int TRY_AGAIN_LATER, TUNNELLED, WINDOW_UPDATE, WS_INTERNAL_ERROR, WS_PONG
 cdef int ENDED, RESET_BY_PEER, RESET_BY_US, READ_HEAD, READ_PAYLOAD, CLOSE_TIMER, GO_ON_TIMER
-cdef int64_t TICKS
+cdef int64_t EVENT_OCTETS, TICKS
 
 cdef Layer DISCARDED, TUNNEL
 
@@ -106,7 +106,7 @@ cdef class Carrier(Endings):
     cdef int go_on_soon(self, Stream stream) except -1
     @cython.locals(sink=CallbackSink, layer=Layer)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
-    @cython.locals(n=int64_t)
+    @cython.locals(n=int64_t, credit=int64_t)
     cdef int deliver_part(self, Stream stream, bytes data, bint text, bint final, bint early) except -1
     @cython.locals(sink=Sink, credit=int64_t)
     cdef int deliver_data(self, Stream stream, bytes data) except -1

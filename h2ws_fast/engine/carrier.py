@@ -19,6 +19,7 @@ from .constants import (
     END,
     END_STREAM,
     ENHANCE_YOUR_CALM,
+    EVENT_OCTETS,
     FIN,
     FLOW_CONTROL_ERROR,
     GO_ON_TIMER,
@@ -437,7 +438,8 @@ class Carrier(Endings):
                 self.buffered -= early
             credit = 0
         else:
-            stream.due -= early
+            stream.due -= early + EVENT_OCTETS
+            credit += EVENT_OCTETS
             stream.held += credit - early
             self.buffered += credit - early
         if stream.sink is None:
@@ -462,17 +464,15 @@ class Carrier(Endings):
         return 0
 
     def deliver_part(self, stream, data, text, final, early):
-        n = len(data)
+        n = len(data) if early else 0  # held before, and credited
+        credit = 0
         self.messages_received += final
-        if early and self.auto_credit:
-            stream.held -= n
-            self.buffered -= n
-        elif early:
-            stream.due -= n
-        elif not self.auto_credit:
-            stream.held += n
-            self.buffered += n
-        self.emit(stream, MessagePart(stream.id, data, text, final, 0 if self.auto_credit else n))
+        if not self.auto_credit:
+            credit = len(data) + EVENT_OCTETS
+            stream.due -= n + EVENT_OCTETS
+        stream.held += credit - n
+        self.buffered += credit - n
+        self.emit(stream, MessagePart(stream.id, data, text, final, credit))
         if self.buffered > self.shed_at:
             self._shed()
         return 0

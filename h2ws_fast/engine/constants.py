@@ -166,6 +166,11 @@ HANDSHAKE_TIMER = 10
 CLOSE_TIMER = 11
 GO_ON_TIMER = 12  # a BACKLOG is looked at once others had their turn
 
+# What an event that waits takes beside its octets: the object that holds them, and its places in the
+# lists of those who keep it. Counted and charged with them, or messages of an octet would weigh 64
+# times what `Limits.max_buffered` knows of, and empty ones would weigh anything.
+EVENT_OCTETS = 64
+
 MIN_PULL = 64  # octets asked of `data_to_send`: a frame's head and something to show for it
 PULL_MORE = 266240  # a piece at most, and what a transport asks for: 256 KiB and their frames ...
 PULL = 65536  # ... and one that was full after little

@@ -25,7 +25,7 @@ cdef int CLOSE_TIMER, GO_ON_TIMER, SWEEP_TIMER
 cdef double NEVER, ROUNDING_S
 cdef Layer DISCARDED
 cdef Limits DEFAULTS
-cdef int64_t UNLIMITED
+cdef int64_t EVENT_OCTETS, UNLIMITED
 
 
 cdef class Upgraded(Delivery):
@@ -97,7 +97,7 @@ cdef class Upgraded(Delivery):
     cdef int go_on_soon(self, Stream stream) except -1
     @cython.locals(sink=Sink, direct=CallbackSink)
     cdef int deliver(self, Stream stream, object data, int64_t credit, int64_t early) except -1
-    @cython.locals(n=int64_t)
+    @cython.locals(n=int64_t, credit=int64_t)
     cdef int deliver_part(self, Stream stream, bytes data, bint text, bint final, bint early) except -1
     cdef int fail_application(self, Stream stream) except -1
     cdef int end(self, Stream stream) except -1

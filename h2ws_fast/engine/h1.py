@@ -16,6 +16,7 @@ from .constants import (
     CLOSED,
     CLOSING,
     DIRECT,
+    EVENT_OCTETS,
     FIN,
     GO_ON_TIMER,
     GOING_AWAY,
@@ -570,6 +571,7 @@ class Upgraded(Delivery):
             self.buffered -= early
             credit = 0
         else:
+            credit += EVENT_OCTETS
             stream.held += credit - early
             self.buffered += credit - early
         sink = stream.sink
@@ -590,17 +592,13 @@ class Upgraded(Delivery):
         return 0
 
     def deliver_part(self, stream, data, text, final, early):
-        n = len(data)
+        n = len(data) if early else 0  # held before
+        credit = 0 if self.auto_credit else len(data) + EVENT_OCTETS
         self.messages_received += final
-        if early:
-            self._partial -= n
-        if early and self.auto_credit:
-            stream.held -= n
-            self.buffered -= n
-        elif not early and not self.auto_credit:
-            stream.held += n
-            self.buffered += n
-        self.emit(stream, MessagePart(STREAM_ID, data, text, final, 0 if self.auto_credit else n))
+        self._partial -= n
+        stream.held += credit - n
+        self.buffered += credit - n
+        self.emit(stream, MessagePart(STREAM_ID, data, text, final, credit))
         return 0
 
     def fail_application(self, stream):

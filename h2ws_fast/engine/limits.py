@@ -107,8 +107,8 @@ class Limits:
         max_final_blocks=128,
         # Octets waiting on a stream above which only the latest ping is answered: ping floods.
         max_pong_backlog=16384,
-        # Undelivered octets of a connection, partial messages included; above it the tunnel that
-        # holds most is failed with 1013.
+        # Undelivered octets of a connection, partial messages included, and EVENT_OCTETS for each
+        # message that waits whole; above it the tunnel that holds most is failed with 1013.
         max_buffered=67108864,
         # What a stream's window may grow to where it holds a fast peer back ...
         max_window=4194304,

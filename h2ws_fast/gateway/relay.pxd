@@ -6,6 +6,9 @@ from ..engine.endpoint cimport Endpoint
 from ..engine.sink cimport Sink
 
 
+cdef int SMALL
+
+
 cdef class Half(Sink):
     cdef readonly object crossing
     cdef public Wire wire
@@ -17,7 +20,7 @@ cdef class Half(Sink):
     cdef readonly int64_t octets
     cdef public bint ended
 
-    @cython.locals(other=Half, to=Wire, source=Wire, waiting=int64_t)
+    @cython.locals(early=list, last=Py_ssize_t, other=Half, to=Wire, source=Wire, waiting=int64_t)
     cpdef object _data(self, bytes data, Py_ssize_t credit)
     cpdef object _event(self, object event)
     @cython.locals(owed=int64_t)

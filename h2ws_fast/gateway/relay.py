@@ -12,6 +12,8 @@ from ..engine.events import Drained, Ended, Trailers
 from ..engine.sink import Sink
 from ..errors import LocalProtocolError, StreamClosed
 
+SMALL = 4096  # octets: smaller pieces that wait are put together
+
 
 class Half(Sink):
     """One end: the stream `stream_id` of `wire`. What arrives is kept until `flow`.
@@ -51,8 +53,14 @@ class Half(Sink):
             self._event(event)
 
     def _data(self, data, credit):
-        if self.early is not None:
-            self.early.append((data, credit))
+        early = self.early
+        if early is not None:
+            last = len(early) - 1
+            if last >= 0 and len(data) < SMALL and len(early[last][0]) < SMALL:
+                # Single octets are not to be kept as objects of 50 each.
+                early[last] = (early[last][0] + data, early[last][1] + credit)
+            else:
+                early.append((data, credit))
             return
         self.octets += len(data)
         other = self.other

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from tests.support import frames as f
-from tests.support.peer import kinds
+from tests.support.peer import EVENT_OCTETS, kinds
 from tests.support.websocket import CLIENT, END, SERVER, WebSocket
 from tests.support.ws_frames import BINARY, CONTINUATION, PING, TEXT
 
@@ -175,7 +175,7 @@ def test_pieces_hold_back_the_window_until_they_are_consumed(twin):
     socket.feed(socket.frame(BINARY, bytes(size), fin=False))
     events = take(socket)
     assert sum(len(event.data) for event in events) == size
-    assert socket.conn.stats()["octets_buffered"] == size
+    assert socket.conn.stats()["octets_buffered"] == size + EVENT_OCTETS * len(events)
     assert granted(socket) <= 14
     for event in events:
         socket.conn.consumed(1, event.credit)
@@ -190,7 +190,7 @@ def test_pieces_that_were_credited_early_are_credited_once(twin):
     socket.feed(socket.frame(CONTINUATION, bytes(20_000)))
     events = take(socket)
     assert [event.credit for event in events if event.credit] != []
-    assert sum(event.credit for event in events) == 50_000
+    assert sum(event.credit for event in events) == 50_000 + EVENT_OCTETS * len(events)
     for event in events:
         socket.conn.consumed(1, event.credit)
     assert socket.conn.stats()["octets_buffered"] == 0
@@ -202,6 +202,6 @@ def test_unread_pieces_hold_back_the_transport_of_http1(twin):
     socket = WebSocket(twin, "h1", SERVER, auto_credit=False)
     socket.conn.stream_messages(1)
     socket.feed(socket.frame(BINARY, bytes(1000), fin=False))
-    assert socket.conn.unread == 1000
-    socket.conn.consumed(1, 1000)
+    assert socket.conn.unread == 1000 + EVENT_OCTETS
+    socket.conn.consumed(1, 1000 + EVENT_OCTETS)
     assert socket.conn.unread == 0

@@ -17,7 +17,7 @@ from h2ws_fast.engine.agreement import (
 from h2ws_fast.engine.codec import isal_zlib
 from h2ws_fast.engine.headers import MalformedMessage
 from tests.support import frames as f
-from tests.support.peer import CONNECT, OK, Peer, of
+from tests.support.peer import CONNECT, EVENT_OCTETS, OK, Peer, of
 from tests.support.twins import of as of_twin
 from tests.support.websocket import CLIENT, END, SERVER, WebSocket
 from tests.support.ws_frames import BINARY, CONTINUATION, PING, TEXT, read_ws_frames
@@ -636,9 +636,9 @@ def test_what_is_inflated_must_be_consumed(twin, transport, role):
     reference = Reference()
     packed = [reference.pack(bytes(100_000)) for _ in range(3)]
     socket.feed(*[compressed(socket, BINARY, one) for one in packed])
-    assert socket.conn.octets_held == 300_000
+    assert socket.conn.octets_held == 300_000 + 3 * EVENT_OCTETS
     credits = [event.credit for event in of(socket.events, "BytesMessage")]
-    assert credits == [100_000] * 3
+    assert credits == [100_000 + EVENT_OCTETS] * 3
     for credit in credits:
         socket.conn.consumed(1, credit)
     assert socket.conn.octets_held == 0

@@ -31,6 +31,7 @@ CONNECT = [
 ]
 BYTESTREAM = [(":method", "CONNECT"), (":protocol", "bytestream"), *GET[1:]]
 OK = [(":status", "200")]
+EVENT_OCTETS = 64  # what a message that nobody took counts beside its octets
 # Clocks that would go on ticking beside what a test is about; tests/behaviour/test_timeouts.py and
 # those that name one have them.
 UNTIMED = {
