@@ -18,6 +18,7 @@ from .report import Table
 from .servers import PEERS, NotStarted, Peer, Server, free_port, hold, missing, processors
 
 OURS = "h2ws_fast gateway"
+AWARE = "h2ws_fast gateway, aware"  # which reads the messages
 HAPROXY = "HAProxy"
 SHARING = "HAProxy, http-reuse always"  # by itself it makes a connection for each client
 NGHTTPX = "nghttpx"
@@ -52,11 +53,12 @@ def command_of(name, way, port, back, folder, options=()):
     """How a proxy is run, from a version of HTTP on its port to another on that of the backend;
     None where it cannot."""
     front, behind = way
-    if name == OURS:
+    if name in (OURS, AWARE):
+        reads = ["--websocket-aware"] if name == AWARE else []
         return [
             *(sys.executable, "-m", "h2ws_fast", "gateway", "--cleartext"),
             *("--listen", f"127.0.0.1:{port}", "--upstream", f"http://127.0.0.1:{back}"),
-            *("--http", behind, *options),
+            *("--http", behind, *reads, *options),
         ]
     if name in (HAPROXY, SHARING):
         config = Path(folder, f"haproxy-{port}.cfg")
@@ -165,7 +167,7 @@ def measured(bench, way):
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         back = stack.enter_context(contextlib.closing(backend(way[1])))
         proxies = []
-        for name in (OURS, HAPROXY, SHARING, NGHTTPX, BY_HAND):
+        for name in (OURS, AWARE, HAPROXY, SHARING, NGHTTPX, BY_HAND):
             if name == SHARING and way[1] == "h1":
                 continue  # a tunnel has a connection of its own, shared or not
             if name == BY_HAND and missing(Peer(name, "", ("h2", "wsproto"))):
@@ -199,7 +201,9 @@ def turns(bench, proxies, way, size, runs, seconds):
             if name not in times:
                 continue
             for patience in (1, 3, 9):  # on a busy machine a run may be over before it began
-                answer = load(proxy, (*shape, 1, size), seconds * patience, False)
+                answer = load(
+                    proxy, (*shape, 1, size), seconds * patience, False, fragments=name == AWARE
+                )
                 if "error" not in answer:
                     break
             if "error" in answer:

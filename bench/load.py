@@ -116,12 +116,45 @@ class Echoes:
         return done
 
 
+class Fragments(Echoes):
+    """The same from whoever may cut a message into frames: their heads are passed over."""
+
+    __slots__ = ("head", "left")
+
+    def __init__(self, expected):
+        super().__init__(expected)  # the content of the echo
+        self.head = b""
+        self.left = 0  # octets of the frame that is being read
+
+    def take(self, data):
+        """See `Echoes`."""
+        pieces = []
+        at = 0
+        while at < len(data):
+            if self.left:
+                piece = data[at : at + self.left]
+                pieces.append(piece)
+                self.left -= len(piece)
+                at += len(piece)
+                continue
+            self.head += data[at : at + 1]
+            at += 1
+            short = self.head[1] if len(self.head) > 1 else 0
+            if len(self.head) == {126: 4, 127: 10}.get(short, 2):
+                self.left = int.from_bytes(self.head[2:], "big") if short > 125 else short
+                self.head = b""
+        return super().take(b"".join(pieces))
+
+
 def message(options, seed):
+    """What is sent, and who waits for its echo."""
     source = random.Random(seed)
     data = wire.payload(options.size, options.kind, source)
     opcode = wire.BINARY if options.kind == "binary" else wire.TEXT
     sent = wire.websocket_frame(data, opcode, source.randbytes(4))
-    return sent, wire.websocket_frame(data, opcode)
+    if options.fragments:
+        return sent, Fragments(data)
+    return sent, Echoes(wire.websocket_frame(data, opcode))
 
 
 class Http1:
@@ -131,8 +164,7 @@ class Http1:
 
     def __init__(self, options, selector, seed):
         self.link = Link(options, selector)
-        self.sent, echo = message(options, seed)
-        self.echoes = Echoes(echo)
+        self.sent, self.echoes = message(options, seed)
         self.head = b""
         self.open = 0
         self.link.write(wire.UPGRADE)
@@ -171,12 +203,11 @@ class Http2:
         self.frames, self.echoes, self.windows, self.queues = {}, {}, {}, {}
         self.blocked = {}
         for stream_id in wire.stream_ids(options.streams):
-            sent, echo = message(options, seed * 100_000 + stream_id)
+            sent, self.echoes[stream_id] = message(options, seed * 100_000 + stream_id)
             self.frames[stream_id] = [
                 sent[at : at + wire.MAX_FRAME_SIZE]
                 for at in range(0, len(sent), wire.MAX_FRAME_SIZE)
             ]
-            self.echoes[stream_id] = Echoes(echo)
         self.one = {
             stream_id: wire.frame(wire.DATA, 0, stream_id, parts[0])
             for stream_id, parts in self.frames.items()
@@ -368,6 +399,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--warm-up", type=float, default=0.1)
     parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--fragments", action="store_true", help="echoes may come in fragments")
     parser.add_argument("--cpu", type=int, help="run on this processor only")
     options = parser.parse_args()
     if options.cpu is not None:

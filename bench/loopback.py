@@ -25,8 +25,8 @@ TLS = [
 ]
 
 
-def load(server, shape, seconds, tls, warm_up=0.1):
-    """Run the client against a server; return its answer."""
+def load(server, shape, seconds, tls, warm_up=0.1, fragments=False):
+    """Run the client against a server; return its answer. `fragments`: it may cut messages."""
     connections, streams, in_flight, size = shape
     _, cpu = processors()
     command = [sys.executable, "-m", "bench.load"]
@@ -44,6 +44,8 @@ def load(server, shape, seconds, tls, warm_up=0.1):
         command += [f"--{name}", str(value)]
     if tls:
         command.append("--tls")
+    if fragments:
+        command.append("--fragments")
     if cpu is not None:
         command += ["--cpu", str(cpu)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=90)

@@ -27,7 +27,10 @@ class Notes:
         self.figures[key] = value
 
 
-@pytest.mark.parametrize("name", [gateway.OURS, gateway.HAPROXY, gateway.NGHTTPX, gateway.BY_HAND])
+@pytest.mark.parametrize(
+    "name",
+    [gateway.OURS, gateway.AWARE, gateway.HAPROXY, gateway.NGHTTPX, gateway.BY_HAND],
+)
 @pytest.mark.parametrize("way", gateway.WAYS, ids="-".join)
 def test_every_proxy_echoes(name, way, tmp_path):
     with contextlib.closing(gateway.backend(way[1])) as back:
@@ -37,7 +40,8 @@ def test_every_proxy_echoes(name, way, tmp_path):
             pytest.skip(str(error))
         with contextlib.closing(proxy):
             shape = (1, 20) if way[0] == "h2" else (20, 1)
-            answer = load(proxy, (*shape, 1, 40_000), 0.5, False, warm_up=1.0)
+            reads = name == gateway.AWARE  # and sends pieces on as they come
+            answer = load(proxy, (*shape, 1, 40_000), 0.5, False, warm_up=1.0, fragments=reads)
     assert "error" not in answer, answer
     assert answer["messages"] > 0
 

@@ -11,7 +11,8 @@ class Echo(picows.WSListener):
             transport.send_close(frame.get_close_code())
             transport.disconnect()
         else:
-            transport.send(frame.msg_type, frame.get_payload_as_memoryview())
+            # A fragment stays one: the last ends the message.
+            transport.send(frame.msg_type, frame.get_payload_as_memoryview(), frame.fin)
 
 
 async def main():
