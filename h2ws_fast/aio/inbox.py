@@ -237,8 +237,8 @@ class Inbox(Sink):
         return (
             event.received is not None
             and event.sent is not None
-            and event.received[0] in (NORMAL_CLOSURE, EVENT_OCTETS, GOING_AWAY, NO_STATUS_RCVD)
-            and event.sent[0] in (NORMAL_CLOSURE, EVENT_OCTETS, GOING_AWAY, NO_STATUS_RCVD)
+            and event.received[0] in (NORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RCVD)
+            and event.sent[0] in (NORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RCVD)
         )
 
     def _error(self):
