@@ -7,7 +7,7 @@ import ssl as ssl_module
 from typing import Any
 
 from ..aio import tls, uri
-from ..aio.arguments import check_count
+from ..aio.arguments import check_count, check_seconds
 from ..aio.client.pool import Origin, Pool
 from ..aio.client.way import Way
 from ..aio.hub import running_hub
@@ -64,13 +64,14 @@ class Backend:
         ssl: ssl_module.SSLContext | None = None,
         connections: int = 4,
         h1_connections: int = MOST,
-        connect_timeout: float = 5.0,
+        connect_timeout: float | None = 5.0,
         limits: Limits | None = None,
         settings: Settings | None = None,
     ) -> None:
         if http not in HTTP:
             raise ValueError(f"http is one of {', '.join(HTTP)}: {http!r}")
         check_count(connections=connections, h1_connections=h1_connections)
+        check_seconds(connect_timeout=connect_timeout)
         self.target = uri.parse(address)
         if self.target.path != "/" or self.target.headers:
             raise ValueError(f"a backend is a scheme, a host and a port: {address!r}")

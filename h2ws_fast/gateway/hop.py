@@ -59,8 +59,6 @@ class HopPool(Pool):
     Refused where a handshake was sent and nothing came of it; otherwise it raises as `Pool` does.
     """
 
-    _open_timeout: float
-
     _kind = HopLink
 
     def __init__(self, aware: Aware, **arguments: Any) -> None:
@@ -86,7 +84,9 @@ class HopPool(Pool):
 
     async def _over_h1(self, origin: Origin, act: Callable[[Any], Awaitable[T]]) -> T:
         # As long again, where HTTP/2 was tried.
-        ROOM.get().reschedule(asyncio.get_running_loop().time() + self._open_timeout)
+        patience = self._open_timeout
+        due = None if patience is None else asyncio.get_running_loop().time() + patience
+        ROOM.get().reschedule(due)
         return await super()._over_h1(origin, act)
 
     async def converse(self, target: Target, conversation: Conversation) -> WebSocket:

@@ -80,7 +80,7 @@ class H1Links:
     def __len__(self) -> int:
         return len(self._all)
 
-    async def take(self, patience_s: float, fresh: bool = False) -> H1Link:
+    async def take(self, patience_s: float | None, fresh: bool = False) -> H1Link:
         """Return one for a request; with `fresh` none that waits for another, where there is room.
 
         Raises what `dial` raises, ConnectionResetError where the backend hung up before it could be
@@ -110,7 +110,7 @@ class H1Links:
             self._dialling -= 1
             self._let_in(None)
 
-    async def _granted(self, patience_s: float) -> H1Link | None:
+    async def _granted(self, patience_s: float | None) -> H1Link | None:
         if len(self._waiting) >= MAX_WAITING:
             self._refused += 1
             raise NoAvailableStreams("too many requests wait for a connection")

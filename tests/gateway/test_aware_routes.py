@@ -184,9 +184,10 @@ async def test_a_backend_that_has_no_room_is_busy_and_another_is_asked(http):
             assert [(each["failures"], each["unanswered"]) for each in told] == [(0, 0)] * 2
 
 
-async def test_who_waits_for_room_gets_it():
+@pytest.mark.parametrize("patience", [10, None])
+async def test_who_waits_for_room_gets_it(patience):
     async with serve(echo, "127.0.0.1", 0, origins=None) as server:
-        there = behind(server, http="h1", h1_connections=1, connect_timeout=10)
+        there = behind(server, http="h1", h1_connections=1, connect_timeout=patience)
         async with in_front_of(there, aware=True) as gate:
             async with to(gate):
                 second = asyncio.create_task(to(gate).__aenter__())

@@ -125,6 +125,7 @@ def test_an_address_has_a_port(listen):
         (route(websocket_aware=True, max_size=2**20 + 1), "above that of all"),
         (route(websocket_aware=True, ping_timeout=-1.0), "ping_timeout"),
         (route(h1_connections=0), "h1_connections"),
+        (route(connect_timeout=0.0), "connect_timeout"),
         ({}, "no route"),
     ],
 )
