@@ -14,6 +14,7 @@ from ..engine.octets import Octets
 from ..errors import NoAvailableStreams
 from .crossing import LAST_WORDS_S
 from .h1 import H1Client
+from .sides import Sided
 
 __all__ = ["MOST", "H1Link", "H1Links"]
 
@@ -24,7 +25,7 @@ MOST = 20_000
 MAX_WAITING = 1000  # requests that wait for one; more would outlast their clients' patience
 
 
-class H1Link(ReadingWire, asyncio.Protocol):
+class H1Link(Sided, ReadingWire, asyncio.Protocol):
     """A connection to a backend over HTTP/1.1, and the tunnel that it may become."""
 
     __slots__ = ("_links", "client")

@@ -15,6 +15,7 @@ from .access import note, note_crossing
 from .conversation import Conversation
 from .crossing import LAST_WORDS_S, Crossing
 from .fields import Refused, by_connection, by_upgrade, plain_address
+from .sides import Sided
 
 if TYPE_CHECKING:
     from .gateway import Gateway
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["GatewayWire"]
 
 
-class GatewayWire(AcceptedWire):
+class GatewayWire(Sided, AcceptedWire):
     """One connection of a Gateway."""
 
     __slots__ = ("_introduced", "address")

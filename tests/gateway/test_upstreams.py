@@ -514,7 +514,7 @@ async def test_closing_lets_tunnels_end(door):
 
 
 @pytest.mark.parametrize("http", ["h1", "h2"])
-async def test_over_tls_on_both_sides(door, server_tls, client_tls, http):
+async def test_over_tls_on_both_sides(caplog, server_tls, client_tls, http):
     async def echo(ws):
         async for message in ws:
             await ws.send(message)
@@ -531,6 +531,10 @@ async def test_over_tls_on_both_sides(door, server_tls, client_tls, http):
                     # TLS cannot end one side alone here: closing must not wait for what never comes.
                     async with asyncio.timeout(5):
                         await ws.close()
+            async with asyncio.timeout(10):
+                while gate.stats()["connections"] or there.load:
+                    await asyncio.sleep(0.005)
+    assert not caplog.records  # asyncio warns of who would have it otherwise
 
 
 @pytest.mark.parametrize(
