@@ -186,7 +186,8 @@ def test_streams_by_name():
     """Whoever has the name need not know where it leads, and gets nowhere else."""
     with tcp_echo() as tcp, tcp_echo() as other:
         streams = ["--stream", f"bytestream:/echo=127.0.0.1:{tcp}"]
-        with TunnelServer("--cleartext", *streams, "--stream", "db:/=localhost:1") as server:
+        streams += ["--stream", "db:/=localhost:1"]
+        with TunnelServer("--cleartext", "--private", *streams) as server:
             assert "2 targets" in server.said
             with Forward(
                 server.url,
