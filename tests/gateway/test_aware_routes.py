@@ -167,9 +167,9 @@ async def test_a_backend_that_has_no_room_is_busy_and_another_is_asked(http):
         serve(echo, "127.0.0.1", 0, origins=None, settings=settings) as one,
         serve(echo, "127.0.0.1", 0, origins=None, settings=settings) as other,
     ):
-        bounds = {"connections": 1, "h1_connections": 1, "connect_timeout": 0.3}
+        bounds = {"connections": 1, "h1_connections": 1, "connect_timeout": 1}
         theirs = [behind(server, http=http, **bounds) for server in (one, other)]
-        async with in_front_of(*theirs, aware=True, open_timeout=2) as gate:
+        async with in_front_of(*theirs, aware=True, open_timeout=5) as gate:
             async with to(gate), to(gate):
                 assert [there.load for there in theirs] == [1, 1]
                 for _ in range(2):

@@ -484,7 +484,7 @@ async def test_a_backend_that_routes_lead_to_again_keeps_connections():
 async def test_a_backend_whose_streams_are_in_use_is_busy_not_down():
     async with RawServer(opens_all, (8, 1), (3, 1)) as server:
         there = Backend(
-            f"http://127.0.0.1:{server.port}", http="h2", connections=1, connect_timeout=0.4
+            f"http://127.0.0.1:{server.port}", http="h2", connections=1, connect_timeout=1
         )
         async with in_front_of(there) as gate:
             client = await RawClient.connect(gate.port)
