@@ -87,7 +87,7 @@ def test_the_readmes_server_and_client_work(tmp_path):
     with running([sys.executable, "server.py"], **options) as process:
         wait_for_port(port, process)
         done = subprocess.run(
-            [sys.executable, "client.py"], capture_output=True, text=True, timeout=30, **options
+            [sys.executable, "client.py"], capture_output=True, text=True, timeout=60, **options
         )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "b'hello\\n'\nhello\n"
@@ -99,7 +99,7 @@ def test_the_readmes_engine_works(tmp_path):
         [sys.executable, "engine.py"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         cwd=tmp_path,
         env=environment(),
     )
@@ -177,7 +177,7 @@ def test_the_asgi_application_of_the_documents_works(tmp_path):
                 input="hello\n",
                 capture_output=True,
                 text=True,
-                timeout=30,
+                timeout=60,
                 **options,
             )
         assert done.stdout == "hello\n", done.stderr

@@ -34,7 +34,7 @@ def command(name, *arguments):
 
 def finish(name, *arguments):
     done = subprocess.run(
-        command(name, *arguments), capture_output=True, text=True, timeout=30, env=environment()
+        command(name, *arguments), capture_output=True, text=True, timeout=60, env=environment()
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -156,7 +156,7 @@ def test_an_answer_that_the_terminal_cannot_show(echo):
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert "status 403: na\\xefve" in done.stdout
     assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -33,7 +33,7 @@ def talk(url, typed="", *options):
         input=typed,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
 
 

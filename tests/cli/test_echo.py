@@ -37,7 +37,7 @@ def run(coroutine):
     return asyncio.run(bounded())
 
 
-def command(*arguments, timeout=30, **options):
+def command(*arguments, timeout=60, **options):
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout, **options
     )
@@ -345,7 +345,7 @@ def test_goodbye(number, workers):
 
     with Echo("--workers", workers) as echo:
         run(main(echo))
-        out, err = echo.process.communicate(timeout=20)
+        out, err = echo.process.communicate(timeout=60)
         assert echo.process.returncode == 0
         assert out.decode().endswith("goodbye\n")
         assert "Traceback" not in err.decode()
@@ -371,7 +371,7 @@ def test_a_worker_that_dies_ends_the_others():
     with Echo("--workers", "2") as echo:
         _, body = run(fetch(echo, "GET", "/stats"))
         os.kill(json.loads(body)["process"], signal.SIGKILL)
-        _, err = echo.process.communicate(timeout=20)
+        _, err = echo.process.communicate(timeout=60)
         assert echo.process.returncode == 1
         assert "1 of 2 workers failed" in err.decode()
 
@@ -530,7 +530,7 @@ def test_nothing_of_the_certificate_stays_behind(tmp_path):
     ],
 )
 def test_a_number_that_is_none_is_told_in_words(option, words):
-    done = subprocess.run([*COMMAND, "echo", option], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*COMMAND, "echo", option], capture_output=True, text=True, timeout=60)
     name = option.partition("=")[0]
     assert done.returncode == 2 and done.stderr.endswith(f"argument {name}: {words}\n")
 

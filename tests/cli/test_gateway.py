@@ -181,7 +181,7 @@ def test_a_certificate_whose_key_is_not_there_yet_takes_nothing_away(echo, tmp_p
     names = ("--certfile", str(shown / certificate.name), "--keyfile", str(shown / key.name))
 
     def is_shown(folder):
-        pem = ssl.get_server_certificate(("127.0.0.1", gate.port), timeout=20)
+        pem = ssl.get_server_certificate(("127.0.0.1", gate.port), timeout=60)
         return ssl.PEM_cert_to_DER_cert(pem) == ssl.PEM_cert_to_DER_cert(
             (folder / certificate.name).read_text()
         )
@@ -254,7 +254,7 @@ def test_what_makes_no_sense_is_one_line(arguments, words, tmp_path):
     file.write_text(FILE.format(path="/", url="http://127.0.0.1:1"))
     arguments = [argument.replace("{file}", str(file)) for argument in arguments]
     done = subprocess.run(
-        [*COMMAND, "gateway", *arguments], capture_output=True, text=True, timeout=30
+        [*COMMAND, "gateway", *arguments], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

@@ -34,7 +34,7 @@ TRUSTING = tls.client_context(verify=False)
 
 def command(*arguments, **options):
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=30, **options
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, **options
     )
 
 
@@ -415,7 +415,7 @@ def test_without_uvicorn_it_says_what_to_install(uvicorn, says):
     pytest.importorskip("click")
     program = f"import sys, types; {uvicorn}; from h2ws_fast.cli import main; sys.exit(main())"
     done = subprocess.run(
-        [sys.executable, "-c", program, "serve", APP], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", program, "serve", APP], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
     assert done.stderr == f"h2ws-fast: {says}: pip install 'h2ws_fast[uvicorn]'\n"

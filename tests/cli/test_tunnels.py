@@ -150,7 +150,7 @@ def test_everything_through_one_server():
                 told = read_line(forward.process)
                 assert re.search(r": 0 open, 1 in all, 0 failed, 5 octets sent, 5 received", told)
                 forward.process.send_signal(signal.SIGINT)
-                out, err = forward.process.communicate(timeout=20)
+                out, err = forward.process.communicate(timeout=60)
                 assert forward.process.returncode == 0
                 assert out.count(b" in all, ") == 3 + 5  # the rest, and all once more
                 assert b"status 403" in err

@@ -138,7 +138,7 @@ def curl(echo, path, *options):
         [program("curl"), "-sSk", "-m", "20", "-w", "\n%{http_version} %{http_code}", *options]
         + [f"{echo.url}{each}" for each in path.split()],
         capture_output=True,
-        timeout=30,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr.decode()
     body, _, last = done.stdout.rpartition(b"\n")
@@ -184,7 +184,7 @@ def test_node_upgrades_by_hand(echo):
             ],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

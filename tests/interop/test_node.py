@@ -39,7 +39,7 @@ def node(echo, path, messages, code):
         ],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

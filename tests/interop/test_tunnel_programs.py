@@ -39,7 +39,7 @@ def forwarded(*rules, allow=(), streams=()):
 
 
 def run(*arguments, **options):
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=30, **options)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -124,7 +124,7 @@ def test_curl_by_socks():
                 ask = [curl, "-s", "-f", "--noproxy", "", "--socks5-hostname", f"127.0.0.1:{local}"]
                 assert run(*ask, f"http://localhost:{port}/page") == "/page" * 1000
                 # By another name, it is another target.
-                denied = subprocess.run([*ask, f"http://127.0.0.1:{port}/page"], timeout=30)
+                denied = subprocess.run([*ask, f"http://127.0.0.1:{port}/page"], timeout=60)
                 assert denied.returncode == 97  # CURLE_PROXY
         finally:
             server.shutdown()

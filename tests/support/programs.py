@@ -84,7 +84,7 @@ def bind_packets(make):
     raise AssertionError("no port is free for TCP and UDP")
 
 
-def wait_for_port(port, process, seconds=20):
+def wait_for_port(port, process, seconds=60):
     """Wait until something accepts on a port; fail where the process ends before."""
     due = time.monotonic() + seconds
     while time.monotonic() < due:
@@ -119,7 +119,7 @@ def running(arguments, **options):
                 stream.close()
 
 
-def read_line(process, seconds=30, output="stdout"):
+def read_line(process, seconds=60, output="stdout"):
     """The next line of a process's output, which must be unbuffered (`bufsize=0`)."""
     stream = getattr(process, output)
     line = b""
@@ -174,7 +174,7 @@ class Command:
     def stop(self, number=signal.SIGINT):
         """End it; return its exit code, and what else it wrote to stdout and stderr."""
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out.decode(), (err or b"").decode()
 
     def __enter__(self):
@@ -214,7 +214,7 @@ class Serve(Command):
         self._log.seek(0)
         return self._log.read().decode()
 
-    def wait_for(self, words, count=1, seconds=20):
+    def wait_for(self, words, count=1, seconds=60):
         """Wait until it has logged some words so often."""
         due = time.monotonic() + seconds
         while self.log().count(words) < count:
