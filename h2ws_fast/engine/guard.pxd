@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 from .limits cimport Limits
 
 
-cdef int64_t UNLIMITED
+cdef int64_t SMALL, SMALL_BODIES, SMALL_RATE, UNLIMITED
 
 
 cdef class Bucket:
@@ -18,9 +18,10 @@ cdef class Guard:
     cdef Limits limits
     cdef Bucket _reset_bucket, _glitch_bucket, _dribble_bucket
     cdef Bucket _settings_bucket, _ping_bucket
+    cdef double _small_at
     cdef int64_t _dribble_mark, _ping_mark, dribbles
     cdef object notify
-    cdef int64_t control_frames, data_frames_sent, empty_frames, glitches, goaways, local_resets
+    cdef int64_t bodies, control_frames, data_frames_sent, empty_frames, glitches, goaways, local_resets
     cdef int64_t pending_resets, priority_frames, resets, small_data, streams
     cdef int64_t window_updates
     cdef dict hits
@@ -41,4 +42,5 @@ cdef class Guard:
     cdef object window_update(self)
     @cython.locals(allowed=int64_t)
     cdef object priority(self)
-    cdef object body_data(self, int64_t n)
+    cdef int body(self) except -1
+    cdef object body_data(self, int64_t n, double now)

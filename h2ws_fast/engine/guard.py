@@ -2,6 +2,12 @@
 
 from .limits import UNLIMITED
 
+SMALL = 256  # octets of a DATA frame that is worth one
+# Smaller ones that are forgiven: so many a second, since who types or tells of events may do so all
+# day; and one of each body, all that forms and reports have, of no more bodies than this.
+SMALL_RATE = 100
+SMALL_BODIES = 1000
+
 
 class Bucket:
     """A token bucket: `burst` at once, `rate` more each second."""
@@ -37,6 +43,7 @@ class Guard:
     """Counts; a method returns the name of the limit that was passed, or None."""
 
     __slots__ = (
+        "bodies",
         "control_frames",
         "data_frames_sent",
         "dribbles",
@@ -60,6 +67,7 @@ class Guard:
         "_ping_mark",
         "_reset_bucket",
         "_settings_bucket",
+        "_small_at",
     )
 
     def __init__(self, limits):
@@ -73,6 +81,7 @@ class Guard:
         self._ping_mark = 0
         self.dribbles = 0
         self.notify = None
+        self.bodies = 0
         self.control_frames = 0
         self.data_frames_sent = 0
         self.empty_frames = 0
@@ -83,6 +92,7 @@ class Guard:
         self.priority_frames = 0
         self.resets = 0
         self.small_data = limits.small_data
+        self._small_at = 0.0
         self.streams = 0
         self.window_updates = 0
         self.hits = None
@@ -188,9 +198,23 @@ class Guard:
             allowed *= 1 + self.streams
         return self.hit("max_priority_frames") if self.priority_frames > allowed else None
 
-    def body_data(self, n):
-        """A DATA frame of n > 0 octets in a body: small ones cost, octets refund."""
-        self.small_data += n if n >= 256 else n - (256 - n)
+    def body(self):
+        """A body begins, whose stream cost the client more than one small frame is worth."""
+        if self.bodies < SMALL_BODIES:
+            self.bodies += 1
+        return 0
+
+    def body_data(self, n, now):
+        """A DATA frame of n > 0 octets in a body: small ones cost, octets and time refund."""
+        if n < SMALL and self.bodies > 0:
+            self.bodies -= 1
+            return None
+        if now > self._small_at:
+            self.small_data += int(min(now - self._small_at, 3600.0) * SMALL_RATE * SMALL)
+            self._small_at = now
+        if self.small_data > self.limits.small_data:
+            self.small_data = self.limits.small_data
+        self.small_data += n if n >= SMALL else n - (SMALL - n)
         if self.small_data > self.limits.small_data:
             self.small_data = self.limits.small_data
         return self.hit("small_data") if self.small_data < 0 else None

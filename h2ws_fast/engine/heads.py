@@ -222,8 +222,10 @@ class Heads(Carrier):
                 stream.flags |= HEAD_ONLY
             stream.flags |= BODY_IN
             stream.layer = new_body(head.content_length)
-            if not end_stream and not self.timers.runs(SWEEP_TIMER):
-                self.timers.mark(SWEEP_TIMER, 0)
+            if not end_stream:
+                guard.body()
+                if not self.timers.runs(SWEEP_TIMER):
+                    self.timers.mark(SWEEP_TIMER, 0)
         if rank < 0 and head.priority is not None:
             rank = read_priority(head.priority)
         if rank >= 0:

@@ -784,6 +784,30 @@ def test_small_data(make):
     calm(peer, "small_data")
 
 
+def test_many_small_bodies_are_no_attack(make):
+    """A frame each, or two with its end, one after the other or at once; and a slow stream."""
+    peer = make("server", limits={"small_data": 2560, "max_pending_resets": None})
+    for n in range(300):
+        peer.post(stream_id=1 + 2 * n)
+        peer.feed(f.data(1 + 2 * n, b'{"a":1}', end_stream=n % 2 == 0))
+        if n % 2:
+            peer.feed(f.data(1 + 2 * n, b"", end_stream=True))
+        peer.conn.respond(1 + 2 * n, [(":status", "204")], True)
+        peer.sent()
+    untouched(peer)
+    opened = range(701, 1101, 2)
+    for stream_id in opened:
+        peer.post(stream_id=stream_id)
+    for stream_id in opened:
+        peer.feed(f.data(stream_id, b"x"))
+    untouched(peer)
+    stream_id = opened[0]
+    for _ in range(300):
+        peer.tick(0.011)
+        peer.feed(f.data(stream_id, b"x"))
+    untouched(peer)
+
+
 def test_small_messages_of_a_websocket_cost_nothing(make):
     peer = make("server", limits={"small_data": 1}, auto_credit=True)
     stream_id = peer.websocket()
