@@ -41,6 +41,8 @@ class Transport(asyncio.Transport):
         return True
 
     def write_eof(self):
+        if self.fails is not None:
+            raise self.fails
         self.told.append(("eof",))
 
 
@@ -117,3 +119,11 @@ async def test_a_transport_that_fails_is_given_up(caplog):
         assert await later(link) == [("abort",)]
         link.conn.send_data(1, b"y")
         assert await later(link) == [] and not caplog.records
+
+
+async def test_a_transport_that_fails_to_end_is_given_up(caplog):
+    """The peer has reset it, and the loop has not looked yet."""
+    async with connected() as link:
+        link.transport.fails = OSError("not connected")
+        link.conn.send_data(1, b"", True)
+        assert await later(link) == [("abort",)] and not caplog.records

@@ -110,7 +110,11 @@ class PacedWire(Wire):
         if not upgraded and conn.leaving and not self.left:
             self.left = True
             if transport.can_write_eof():
-                transport.write_eof()
+                try:
+                    transport.write_eof()
+                except OSError as error:  # the peer has reset it in this moment
+                    self._write_failed(error)
+                    return
             elif type(conn) is Octets:
                 self.hub.loop.call_later(self.patience_s(), self._end_both)
         if held != self.held:
