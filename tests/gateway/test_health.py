@@ -108,6 +108,13 @@ async def test_who_hangs_is_not_who_has_the_least_to_do(aware):
                 await asyncio.sleep(0.002)
 
 
+async def ten_requests(gate):
+    client = await RawClient.connect(gate.port)
+    for stream_id in range(1, 21, 2):
+        client.headers(stream_id, head(), end_stream=True)
+    return client
+
+
 async def test_one_request_finds_out_what_a_backend_speaks():
     """Many that come meanwhile go as it goes, and are not kept for longer."""
     heads = []
@@ -126,9 +133,7 @@ async def test_one_request_finds_out_what_a_backend_speaks():
     async with RawBackend(script) as backend:
         there = to(backend, "auto")
         async with in_front_of(there) as gate:
-            client = await RawClient.connect(gate.port)
-            for stream_id in range(1, 21, 2):
-                client.headers(stream_id, head(), end_stream=True)
+            client = await ten_requests(gate)
             while there.under_way < 10:
                 await asyncio.sleep(0.002)
             asked.set()
@@ -155,9 +160,7 @@ async def test_one_request_finds_out_where_the_first_that_did_has_gone():
     async with RawBackend(script) as backend:
         there = to(backend, "auto")
         async with in_front_of(there) as gate:
-            client = await RawClient.connect(gate.port)
-            for stream_id in range(1, 21, 2):
-                client.headers(stream_id, head(), end_stream=True)
+            client = await ten_requests(gate)
             while there.under_way < 10 or not asked:
                 await asyncio.sleep(0.002)
             client.send(f.rst_stream(1, f.CANCEL))
@@ -178,9 +181,7 @@ async def test_who_waits_for_what_cannot_be_reached_does_not_wait_again():
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         dead, lives = Backend(url, connect_timeout=0.5), to(two)
         async with in_front_of(dead, lives) as gate:
-            client = await RawClient.connect(gate.port)
-            for stream_id in range(1, 21, 2):
-                client.headers(stream_id, head(), end_stream=True)
+            client = await ten_requests(gate)
             for _ in range(10):
                 assert (await client.expect(f.HEADERS)).get(":status") == "200"
             assert dead.failures == 1
