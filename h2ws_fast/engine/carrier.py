@@ -266,7 +266,7 @@ class Carrier(Endings):
             if not flags & PADDED:
                 self.guard.empty_frames = 0
             if stream.flags & BODY_IN:
-                self._reached(self.guard.body_data(length, self.now))
+                self._reached(self.guard.body_data(stream, length, self.now))
         elif flags & END_STREAM:
             self.guard.empty_frames = 0
         else:

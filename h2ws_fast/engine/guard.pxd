@@ -2,9 +2,10 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from .limits cimport Limits
+from .stream cimport Stream
 
 
-cdef int64_t SMALL, SMALL_BODIES, SMALL_RATE, UNLIMITED
+cdef int64_t SMALL, SMALL_FREE, SMALL_RATE, UNLIMITED
 
 
 cdef class Bucket:
@@ -21,7 +22,7 @@ cdef class Guard:
     cdef double _small_at
     cdef int64_t _dribble_mark, _ping_mark, dribbles
     cdef object notify
-    cdef int64_t bodies, control_frames, data_frames_sent, empty_frames, glitches, goaways, local_resets
+    cdef int64_t control_frames, data_frames_sent, empty_frames, glitches, goaways, local_resets
     cdef int64_t pending_resets, priority_frames, resets, small_data, streams
     cdef int64_t window_updates
     cdef dict hits
@@ -42,5 +43,4 @@ cdef class Guard:
     cdef object window_update(self)
     @cython.locals(allowed=int64_t)
     cdef object priority(self)
-    cdef int body(self) except -1
-    cdef object body_data(self, int64_t n, double now)
+    cdef object body_data(self, Stream stream, int64_t n, double now)

@@ -223,7 +223,6 @@ class Heads(Carrier):
             stream.flags |= BODY_IN
             stream.layer = new_body(head.content_length)
             if not end_stream:
-                guard.body()
                 if not self.timers.runs(SWEEP_TIMER):
                     self.timers.mark(SWEEP_TIMER, 0)
         if rank < 0 and head.priority is not None:

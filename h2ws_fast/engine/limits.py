@@ -142,7 +142,7 @@ class Limits:
         # Empty DATA, HEADERS or CONTINUATION frames without END_STREAM in a row: CVE-2019-9518.
         max_empty_frames=10,
         # Allowance for DATA frames under 256 octets in request bodies, refunded by payload (Rust h2);
-        # one in each body and a hundred a second cost nothing.
+        # the first 16 in each body and a hundred a second cost nothing.
         small_data=25600,
         # PRIORITY and PRIORITY_UPDATE frames for each stream opened, plus one: CVE-2019-9513.
         max_priority_frames=100,

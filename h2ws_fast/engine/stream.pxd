@@ -19,6 +19,7 @@ cdef class Stream(Window):
     cdef unsigned char state
     cdef unsigned char doublings
     cdef unsigned char rank
+    cdef unsigned char small
     cdef unsigned int first
     cdef unsigned int last
     cdef unsigned int pace

@@ -19,7 +19,7 @@ class Stream(Window):
 
     `extra` + the peer's INITIAL_WINDOW_SIZE is what we may still send on it. `pace` counts what came
     since `stamp`, and the peer's window was doubled so often as `doublings` says. `rank` is its
-    priority: see `priority`.
+    priority: see `priority`. `small` counts small DATA frames of its body, up to SMALL_FREE.
     """
 
     __slots__ = (
@@ -37,6 +37,7 @@ class Stream(Window):
         "sink",
         "next",
         "pace",
+        "small",
         "stamp",
     )
 
@@ -57,6 +58,7 @@ def new_stream(stream_id, flags, window, layer):
     stream.pace = 0
     stream.stamp = 0
     stream.doublings = 0
+    stream.small = 0
     stream.rank = DEFAULT_RANK
     stream.layer = layer
     stream.sink = None

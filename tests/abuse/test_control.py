@@ -155,7 +155,7 @@ def test_empty_frames(target, siege, name, kind):
 
 
 def test_small_pieces_of_a_body(target, siege):
-    """An octet a frame: a hundred are free, and each octet of a full one buys another."""
+    """An octet a frame: 16 of each body and a hundred are free, octets of others buy more."""
     with siege(target, "small_data"), target.attack() as attacker:
         attacker.send(attacker.request(1, method="POST", path="/read", end_stream=False))
         attacker.send(f.data(1, b"x") * 100_000)

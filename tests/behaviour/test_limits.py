@@ -773,8 +773,9 @@ def test_empty_continuations_count(make):
 def test_small_data(make):
     peer = make("server", limits={"small_data": 2550})
     peer.post()
-    for _ in range(10):
-        peer.feed(f.data(1, b"x"))  # each costs 255 and refunds 1
+    peer.feed(f.data(1, bytes(256)))  # not a small one
+    for _ in range(16 + 10):
+        peer.feed(f.data(1, b"x"))  # after the first 16 each costs 255 and refunds 1
     untouched(peer)
     peer.feed(f.data(1, bytes(2550)))  # refunded by payload
     for _ in range(10):
@@ -782,6 +783,56 @@ def test_small_data(make):
     untouched(peer)
     peer.feed(f.data(1, b"x"))
     calm(peer, "small_data")
+
+
+@row("SEC-9-1")
+def test_small_data_on_many_streams(make):
+    """An octet a frame, in turns: what one body leaves of its free frames is no other's."""
+    peer = make("server", limits={"small_data": 2540})
+    unused = [peer.post() for _ in range(50)]
+    bodies = [peer.post() for _ in range(50)]
+    for _ in range(16):
+        peer.feed(*[f.data(stream_id, b"x") for stream_id in bodies])
+    peer.feed(*[f.data(stream_id, b"x") for stream_id in bodies[:10]])
+    untouched(peer)
+    peer.feed(f.data(unused[0], b"x"))
+    untouched(peer)
+    peer.feed(f.data(bodies[0], b"x"))
+    calm(peer, "small_data")
+
+
+PIECES = {
+    "two small frames": lambda n: [f.data(n, b'{"a":'), f.data(n, b"1}", end_stream=True)],
+    "padding at the end": lambda n: [f.data(n, b"{}"), f.data(n, b"", end_stream=True, pad=3)],
+    "a form": lambda n: [*[f.data(n, b"field")] * 15, f.data(n, b"--", end_stream=True)],
+}
+
+
+@row("SEC-9-1")
+@pytest.mark.parametrize("pieces", PIECES)
+def test_small_bodies_in_pieces_are_no_attack(make, pieces):
+    """One after the other, while the clock stands still."""
+    peer = make("server")
+    for _ in range(500):
+        stream_id = peer.post()
+        peer.feed(*PIECES[pieces](stream_id))
+        peer.conn.respond(stream_id, [(":status", "204")], True)
+        peer.sent()
+    assert peer.conn.open_streams == 0
+    untouched(peer)
+
+
+@row("SEC-9-1")
+@pytest.mark.parametrize("pieces", PIECES)
+def test_thousands_of_small_bodies_at_once_are_no_attack(make, pieces):
+    peer = make("server", handshake=False, settings={"max_concurrent_streams": 3001})
+    peer.handshake()
+    opened = [peer.post() for _ in range(3000)]
+    assert peer.conn.open_streams == 3000
+    for stream_id in opened:
+        peer.feed(*PIECES[pieces](stream_id))
+    untouched(peer)
+    assert len([x for x in peer.events if getattr(x, "data", b"")]) >= 3000
 
 
 def test_many_small_bodies_are_no_attack(make):
