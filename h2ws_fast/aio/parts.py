@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from ..engine.constants import INVALID_DATA
+from ..engine.constants import EVENT_OCTETS, INVALID_DATA
 from ..errors import ConcurrencyError, ConnectionClosedOK
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ class Parts:
 
     def __len__(self) -> int:
         return len(self._queue)
+
+    def octets(self) -> int:
+        """What the pieces that wait take, about."""
+        return sum(EVENT_OCTETS + len(part.data) for part in self._queue)
 
     def put(self, part: Any) -> None:
         """A `MessagePart` has come."""

@@ -117,6 +117,13 @@ class WebSocket(Outgoing):
             extra is not None and extra.parts is not None and len(extra.parts) > 0
         )
 
+    def _unread_octets(self):
+        octets = Outgoing._unread_octets(self)
+        extra = self._extra
+        if extra is not None and extra.parts is not None:
+            octets += extra.parts.octets()
+        return octets
+
     async def _undecodable(self, error):
         code, reason = invalid_reason(error)
         self._start_closing(code, reason)
@@ -312,7 +319,7 @@ class WebSocket(Outgoing):
         self._closed = event
         self._state = CLOSED
         self._pinged = None
-        if self._first is not None:
+        if self._is_unread():
             self.wire._left_unread(self)
         websockets = self.wire.websockets
         if self._index >= 0:

@@ -1,3 +1,6 @@
+cdef int TOLD, UNKNOWN
+
+
 cdef class ClosedStreams:
     cdef Py_ssize_t _size
     cdef dict _how
@@ -6,5 +9,7 @@ cdef class ClosedStreams:
 
     cdef int add(self, unsigned int stream_id, int how) except -1
     cdef int get(self, unsigned int stream_id) except -1
+    cdef int tell(self, unsigned int stream_id) except -1
+    cdef bint is_told(self, unsigned int stream_id) except -1
     cdef int skip(self, unsigned int first, unsigned int last) except -1
     cdef bint is_skipped(self, unsigned int stream_id) except -1

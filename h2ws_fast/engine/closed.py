@@ -11,6 +11,7 @@ UNKNOWN = 0
 ENDED = 1  # both sides sent END_STREAM
 RESET_BY_PEER = 2
 RESET_BY_US = 3
+TOLD = 4  # beside one of these: see `tell`
 
 MAX_SKIPS = 64  # ranges; a peer that skips oftener is only judged by the latest
 
@@ -31,15 +32,26 @@ class ClosedStreams:
         if self._how is None:
             self._how = {}
             self._order = deque()
-        if stream_id not in self._how:
+        before = self._how.get(stream_id)
+        if before is None:
             if len(self._order) >= self._size:
                 del self._how[self._order.popleft()]
             self._order.append(stream_id)
+        else:
+            how |= before & TOLD
         self._how[stream_id] = how
 
     def get(self, stream_id):
         """How a stream ended, or UNKNOWN."""
-        return UNKNOWN if self._how is None else self._how.get(stream_id, UNKNOWN)
+        return UNKNOWN if self._how is None else self._how.get(stream_id, UNKNOWN) & ~TOLD
+
+    def tell(self, stream_id):
+        """An RST_STREAM leaves for what came after the end, which stays as it was."""
+        return self.add(stream_id, self.get(stream_id) | TOLD)
+
+    def is_told(self, stream_id):
+        """Was there such an RST_STREAM?"""
+        return self._how is not None and self._how.get(stream_id, UNKNOWN) & TOLD != 0
 
     def skip(self, first, last):
         """The peer passed over the numbers from first to last."""

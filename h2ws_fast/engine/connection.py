@@ -571,7 +571,10 @@ class Connection(Deadlines):
 
     @property
     def octets_held(self):
-        """Octets that this connection keeps: received and not consumed, or not sent yet."""
+        """Octets that this connection keeps: received and not consumed, or not sent yet.
+
+        With 64 octets for each message, or piece of one, that was not consumed.
+        """
         held = self.buffered + self.outbox.queued + self.outbox.control.size()
         if self.block is not None:
             held += self.block.size()
@@ -614,8 +617,9 @@ class Connection(Deadlines):
     def stats(self):
         """Counters by name, since the beginning; `limits` maps a limit's name to how often it was hit.
 
-        Of now are `open_streams`, `octets_buffered` (received, not consumed), `octets_queued` (not
-        sent) and `control_frames`; `latency_s` is of the last keepalive PING, None before it.
+        Of now are `open_streams`, `octets_buffered` (received, not consumed; with 64 octets for each
+        message, or piece of one, that was not), `octets_queued` (not sent) and `control_frames`;
+        `latency_s` is of the last keepalive PING, None before it.
         """
         guard = self.guard
         return {

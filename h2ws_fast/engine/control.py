@@ -389,10 +389,13 @@ class Control(Heads):
             error == FRAME_SIZE_ERROR
             and stream_id <= self.goaway_last
             and self.closed.get(stream_id) != RESET_BY_US
+            and not self.closed.is_told(stream_id)
         ):
             # A closed one may have been open when the frame left. Section 5.4.2: "Normally, an
             # endpoint SHOULD NOT send more than one RST_STREAM frame for any stream."
-            self._reset_unopened(stream_id, error)
+            self.closed.tell(stream_id)
+            if not self._provoked():
+                self._write_reset(stream_id, error)
         else:
             self._reached(self.guard.glitch(self.now))
         return 0

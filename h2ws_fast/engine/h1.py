@@ -433,8 +433,8 @@ class Upgraded(Delivery):
 
     @property
     def unread(self):
-        """Octets of whole messages that wait for `consumed`; 0 once it is closing, and more than
-        there can be while the peer is held back.
+        """Octets of whole messages that wait for `consumed`, and 64 for each; 0 once it is closing,
+        and more than there can be while the peer is held back.
 
         There are no windows here: whoever reads the transport stops while this is too much.
         """

@@ -246,6 +246,41 @@ async def test_messages_that_outlive_their_websocket_are_in_the_budget(clear, en
                 pass
 
 
+@row("SEC-1-8")
+@pytest.mark.parametrize("http", ["h1", "h2"])
+async def test_pieces_that_outlive_their_websocket_are_in_the_budget(clear, http):
+    """As whole messages: they count until all are read."""
+    release, began = asyncio.Event(), asyncio.Event()
+
+    async def handler(ws):
+        assert [piece async for piece in ws.recv_streaming()] == ["first"]
+        began.set()
+        await release.wait()
+        came = b""
+        while len(came) < 100_000:
+            came += b"".join([piece async for piece in ws.recv_streaming()])
+        assert came == bytes(100_000)
+
+    async with clear.serve(handler, memory_budget=100_000, compression=None) as server:
+        async with connect(clear.ws(), http=http) as ws:
+            await ws.send("first")
+            await began.wait()
+            for _ in range(100):
+                await ws.send(bytes(1000))
+            await until(lambda: server.stats()["octets_held"] >= 100_000)
+        await until(lambda: server.stats()["gone"] == 1)
+        # Nothing of it is the engine's any more.
+        assert 100_000 < server.stats()["octets_held"] <= 100_000 + 64 * 200
+        await asyncio.sleep(0.06)
+        assert await refused(clear.port) == (f.ENHANCE_YOUR_CALM, "memory_budget is reached")
+        release.set()
+        await until(lambda: server.stats()["octets_held"] == 0)
+        await until(lambda: server.stats()["gone"] == 0)
+        await asyncio.sleep(0.06)
+        async with connect(clear.ws(), http=http):
+            pass
+
+
 @pytest.mark.parametrize(
     "name", ["max_connections", "max_connections_per_address", "memory_budget"]
 )

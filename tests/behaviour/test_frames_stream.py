@@ -334,6 +334,39 @@ def test_no_second_reset_for_priority_of_another_length(server):
     peer.expect_alive()
 
 
+@row("9113-6.1-5", "9113-6.3-2")
+@pytest.mark.parametrize("late", ["data", "headers"])
+def test_how_a_stream_ended_is_known_after_priority_of_another_length(server, late):
+    def frame(peer, stream_id):
+        return f.data(stream_id, b"x") if late == "data" else peer.headers(stream_id, GET, True)
+
+    peer = server()
+    ended, by_peer = peer.get(), peer.post()
+    peer.conn.respond(ended, OK, end_stream=True)
+    peer.feed(f.rst_stream(by_peer))
+    for stream_id in (ended, by_peer):
+        peer.sent()
+        peer.feed(f.frame(f.PRIORITY, 0, stream_id, bytes(4)))
+        assert peer.pull() == f.rst_stream(stream_id, f.FRAME_SIZE_ERROR)
+    peer.feed(frame(peer, by_peer))
+    assert peer.pull() == f.rst_stream(by_peer, f.STREAM_CLOSED)
+    peer.feed(f.frame(f.PRIORITY, 0, by_peer, bytes(4)))
+    peer.feed(f.rst_stream(ended))  # it crossed ours ...
+    glitches = peer.conn.stats()["glitches"]
+    for stream_id in (ended, by_peer):
+        peer.feed(f.frame(f.PRIORITY, 0, stream_id, bytes(4)))
+    assert peer.conn.stats()["glitches"] == glitches + 2
+    assert peer.pull() == b""
+    peer = server()
+    ended = peer.get()
+    peer.conn.respond(ended, OK, end_stream=True)
+    peer.sent()
+    peer.feed(f.frame(f.PRIORITY, 0, ended, bytes(4)))
+    assert peer.pull() == f.rst_stream(ended, f.FRAME_SIZE_ERROR)
+    peer.feed(frame(peer, ended))
+    peer.expect_connection_error(f.STREAM_CLOSED)
+
+
 @row("9113-6.3-2")
 def test_priority_of_another_length_above_our_goaway_is_ignored(server):
     peer = server()

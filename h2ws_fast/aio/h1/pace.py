@@ -16,7 +16,8 @@ from .bypass import bypass
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of no seconds: close() sends RST
 
-MAX_UNREAD = 262144  # octets of whole messages that wait: as many as the window of a stream
+# Octets of whole messages that wait, and 64 for each: as many as the window of a stream.
+MAX_UNREAD = 262144
 
 
 class PacedWire(Wire):

@@ -230,7 +230,7 @@ class Admission:
     def held(self) -> int:
         """Octets that all connections keep now."""
         held: int = sum(wire.conn.octets_held for wire in self.wires)
-        left = sum(n for ws, n in list(self.unread.items()) if ws._unread())
+        left = sum(n for ws, n in list(self.unread.items()) if ws._is_unread())
         return held + left
 
     def refuse(self, name: str, wire: Any, what: str, why: str = "") -> None:
