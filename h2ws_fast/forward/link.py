@@ -268,10 +268,14 @@ class Link:
     async def connect_tcp(self, authority: str) -> Tunnel:
         """Have the server connect to a TCP port: see `open`, and `Session.connect_tcp`.
 
-        What it has in `authorization` is said as a proxy reads it, too.
+        What it has in `authorization` is said as a proxy reads it, too, unless it has something of
+        its own for that.
         """
-        known = [value for name, value in self.headers if name.lower() == "authorization"]
-        fields = [*self.headers, *(("proxy-authorization", value) for value in known)]
+        names = {name.lower() for name, _ in self.headers}
+        fields = list(self.headers)
+        if "proxy-authorization" not in names:
+            known = [value for name, value in fields if name.lower() == "authorization"]
+            fields += [("proxy-authorization", value) for value in known]
         return await self.open(lambda session: session.connect_tcp(authority, headers=fields))
 
     async def tunnel(self, token: str, path: str) -> Tunnel:

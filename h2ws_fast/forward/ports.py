@@ -20,6 +20,7 @@ from ..errors import H2WSError, StreamReset
 from .counts import Counts
 from .lease import ACCEPTED, LISTENING_ON, Lease
 from .listener import HALF_CLOSED_S, Listener
+from .presence import while_there
 from .rules import PortRange, authority_of
 
 __all__ = ["Ports"]
@@ -51,7 +52,9 @@ class Port(Listener):
         self._turn = 0
 
     async def _forward(self, sock: socket.socket) -> None:
-        await self._carry(await self._open(), sock)
+        async with while_there(sock):
+            tunnel = await self._open()
+        await self._carry(tunnel, sock)
 
     async def _open(self) -> Tunnel:
         self._turn += 1

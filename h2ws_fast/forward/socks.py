@@ -15,6 +15,7 @@ from .counts import Counts
 from .flows import IDLE_S, MAX_FLOWS, Flows
 from .link import Link, Unavailable, words
 from .listener import Listener
+from .presence import while_there
 from .rules import authority_of
 
 __all__ = ["Socks"]
@@ -81,7 +82,8 @@ class Socks(Listener):
             await self._reply(sock, FAILED)
             return
         try:
-            tunnel = await self.link.connect_tcp(target)
+            async with while_there(sock):
+                tunnel = await self.link.connect_tcp(target)
         except (OSError, H2WSError) as error:
             await self._reply(sock, reason(error))
             raise ConnectionError(f"to {target}: {words(error)}") from error

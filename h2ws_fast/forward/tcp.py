@@ -8,6 +8,7 @@ from typing import Any
 from .counts import Counts
 from .link import Link
 from .listener import Listener
+from .presence import while_there
 from .rules import Rule, StreamRule
 
 __all__ = ["TcpForward"]
@@ -34,8 +35,9 @@ class TcpForward(Listener):
 
     async def _forward(self, sock: socket.socket) -> None:
         rule = self.rule
-        if isinstance(rule, StreamRule):
-            tunnel = await self.link.tunnel(rule.token, rule.path)
-        else:
-            tunnel = await self.link.connect_tcp(rule.authority)
+        async with while_there(sock):
+            if isinstance(rule, StreamRule):
+                tunnel = await self.link.tunnel(rule.token, rule.path)
+            else:
+                tunnel = await self.link.connect_tcp(rule.authority)
         await self._carry(tunnel, sock)
