@@ -162,14 +162,16 @@ async def _main(arguments: argparse.Namespace) -> None:
     if arguments.insecure or arguments.cafile:
         options["ssl"] = tls.client_context(cafile=arguments.cafile, verify=not arguments.insecure)
     link = Link(arguments.url, connections=arguments.connections, **options)
-    known = [value for name, value in link.headers if name == "authorization"]
+    fields = [*link.headers, *arguments.header]
+    known = [value for name, value in fields if name.lower() == "authorization"]
     if arguments.user is not None:
         known.append(basic(*arguments.user))
     if arguments.token is not None:
         known.append(f"Bearer {arguments.token}")
     if len(known) > 1:
-        raise CommandError("say who asks once: in the URL, by --user or by --token")
-    link.headers = [*(("authorization", value) for value in known), *arguments.header]
+        raise CommandError("say who asks once: in the URL, by --user, by --token or by --header")
+    others = [field for field in arguments.header if field[0].lower() != "authorization"]
+    link.headers = [*(("authorization", value) for value in known), *others]
     if known and arguments.url.lower().startswith(("http://", "ws://")):
         logger.warning(IN_THE_CLEAR)
     report = Report(arguments, link, remotes)

@@ -176,6 +176,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command until SIGINT or SIGTERM."""
     if not (arguments.allow or arguments.stream or arguments.allow_listen):
         raise CommandError("nothing is allowed: give --allow, --stream or --allow-listen")
+    names: set[tuple[str, str]] = set()
+    for token, path, _ in arguments.stream:
+        if (token, path) in names:
+            raise CommandError(f"--stream {token}:{path} is given twice: it leads to one place")
+        names.add((token, path))
     host, _, digits = arguments.listen.rpartition(":")
     host = host.strip("[]")
     try:

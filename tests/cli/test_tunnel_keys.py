@@ -42,6 +42,7 @@ def judged(check, *fields, protocol="connect-udp"):
     ]
 
 
+FIELD = ("--header", "Authorization: Bearer secret")
 BOTH = ([("me", "secret")], ["right"])
 ME = "Basic bWU6c2VjcmV0"
 
@@ -149,6 +150,11 @@ def test_keys_in_files(tmp_path):
         (("--token", "@/dev/null"), "/dev/null is empty"),
         (("--token", "t", "--user", "me:x"), "say who asks once"),
         (("--token", "t", "http://me:secret@127.0.0.1:1"), "say who asks once"),
+        (("--token", "t", "--header", "authorization: Bearer secret"), "say who asks once"),
+        (("--user", "me:x", "--header", "AUTHORIZATION: Bearer secret"), "say who asks once"),
+        ((*FIELD, "http://me:secret@127.0.0.1:1"), "say who asks once"),
+        ((*FIELD, *FIELD), "say who asks once"),
+        (FIELD, "h2ws-fast forward: without TLS"),
         (("http://me:secret@127.0.0.1:1",), "h2ws-fast: http://127.0.0.1:1: "),
         (("ftp://me:secret@127.0.0.1:1",), "h2ws-fast: ftp://127.0.0.1:1: the scheme"),
         (("http://me:secret@127.0.0.1:x",), "h2ws-fast: http://127.0.0.1:x: "),

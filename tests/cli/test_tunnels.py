@@ -18,6 +18,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+TWICE = ("--stream", "db:/a=b:1", "--stream", "db:/b=b:1", "--stream", "DB:/a=c:1")
+
+
 class TunnelServer(Command):
     """`h2ws-fast serve-tunnels` on a free port."""
 
@@ -170,8 +173,9 @@ def test_who_is_not_let_in():
                 with Forward(server.url, "-L", rule, *said) as forward:
                     with pytest.raises(ConnectionError):
                         say(forward.ports[0])
-            with Forward(server.url, "-L", rule, "--token", "right") as forward:
-                assert say(forward.ports[0]) == b"hello"
+            for said in (["--token", "right"], ["--header", "Authorization: Bearer right"]):
+                with Forward(server.url, "-L", rule, *said) as forward:
+                    assert say(forward.ports[0]) == b"hello"
 
 
 def test_private_targets_have_to_be_allowed_twice():
@@ -246,6 +250,10 @@ def test_the_other_way():
         (["serve-tunnels", "--stream", "db:/a=b"], "host:port"),
         (["serve-tunnels", "--stream", "db=b:1"], "token:/path"),
         (["serve-tunnels", "--stream", "websocket:/a=b:1"], "a meaning of its own"),
+        (
+            [*("serve-tunnels", "--certfile", "/none"), *TWICE],
+            "--stream db:/a is given twice",
+        ),
         (["serve-tunnels", "--allow", "a:0"], "host:port"),
         (["serve-tunnels", "--allow", "a:1", "--user", "me"], "NAME:PASSWORD"),
         (["serve-tunnels", "--allow", "a:1", "--user", "me:"], "NAME:PASSWORD"),

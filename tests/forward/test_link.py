@@ -322,3 +322,29 @@ async def test_what_was_asked_over_http_1_1_is_asked_once():
             with pytest.raises(ConnectionTerminated):
                 await link.tunnel("bytestream", "/")
             assert len(asked) == 1 and link.connected
+
+
+async def asked_fields(headers):
+    """What a link with these says of who asks, by CONNECT and by a stream."""
+    async with answering(resets, 0) as (link, asked):
+        link.headers = headers
+        for tunnel in (await link.connect_tcp("127.0.0.1:1"), await link.tunnel("t", "/")):
+            tunnel.abort()
+        return [
+            sorted((name, value) for name, value in frame.fields if b"authorization" in name)
+            for frame in asked
+        ]
+
+
+async def test_who_asks_is_said_as_a_proxy_reads_it():
+    said = (b"authorization", b"a")
+    assert await asked_fields([("Authorization", "a")]) == [
+        [said, (b"proxy-authorization", b"a")],
+        [said],
+    ]
+
+
+async def test_what_is_said_to_a_proxy_is_said_once():
+    fields = [("authorization", "a"), ("Proxy-Authorization", "b")]
+    said = [(b"authorization", b"a"), (b"proxy-authorization", b"b")]
+    assert await asked_fields(fields) == [said, said]
