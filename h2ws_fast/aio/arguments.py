@@ -14,8 +14,10 @@ from .answering import Answering
 
 __all__ = [
     "check_callables",
+    "check_callbacks",
     "check_count",
     "check_kinds",
+    "check_no_callbacks",
     "check_seconds",
     "check_subprotocols",
     "check_tunnels",
@@ -69,6 +71,22 @@ def check_callables(**given: Any) -> None:
     for name, callback in given.items():
         if callback is not None and not callable(callback):
             raise TypeError(f"{name} must be callable: {callback!r}")
+
+
+def check_callbacks(on_message: Any, on_close: Any) -> None:
+    """Raise TypeError or ValueError for callbacks that a WebSocket cannot have."""
+    check_callables(on_message=on_message, on_close=on_close)
+    if on_message is None and on_close is not None:
+        raise ValueError("on_close goes with on_message")
+
+
+def check_no_callbacks(given: Iterable[str]) -> None:
+    """Raise TypeError for callbacks of one WebSocket among what is said of a connection."""
+    for name in given:
+        if name in ("on_message", "on_close"):
+            raise TypeError(
+                f"{name} is of one WebSocket: give it to Session.websocket or Pool.websocket"
+            )
 
 
 def check_kinds(limits: Any, settings: Any) -> None:

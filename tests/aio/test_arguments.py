@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from h2ws_fast import Response, Session, asgi, connect, serve
+from h2ws_fast import Pool, Response, Session, asgi, connect, serve
 from h2ws_fast.engine import Limits, Settings
+from tests.support.scripted import Scripted
 
 
 async def handle(ws):
@@ -41,6 +42,7 @@ async def pieces():
         ({"process_request": "x"}, TypeError, "process_request must be callable"),
         ({"process_response": "x"}, TypeError, "process_response must be callable"),
         ({"select_subprotocol": "x"}, TypeError, "select_subprotocol must be callable"),
+        ({"on_message": 5, "handler": None}, TypeError, "on_message must be callable: 5"),
         ({"on_message": handle, "on_open": 1, "handler": None}, TypeError, "on_open must be"),
         ({"on_message": handle, "on_close": 1, "handler": None}, TypeError, "on_close must be"),
         ({"subprotocols": "chat"}, TypeError, "a list of str, not one str"),
@@ -96,6 +98,73 @@ def test_what_serve_refuses(options, error, words):
 def test_what_all_of_them_refuse(make, options, error, words):
     with pytest.raises(error, match=re.escape(words)):
         make(**options)
+
+
+CALLBACKS = pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"on_message": 5}, TypeError, "on_message must be callable: 5"),
+        ({"on_message": print, "on_close": 5}, TypeError, "on_close must be callable: 5"),
+        ({"on_close": print}, ValueError, "on_close goes with on_message"),
+    ],
+)
+
+
+class Untouched(Scripted):
+    """A server that nobody asks for anything."""
+
+    came = 0
+
+    async def serve(self, reader, writer):
+        self.came += 1
+
+
+@CALLBACKS
+@pytest.mark.parametrize("http", ["auto", "h2", "h1"])
+async def test_callbacks_of_a_websocket_are_refused_before_anything_is_asked(
+    options, error, words, http
+):
+    async with Untouched() as server:
+        pool = Pool(http=http)
+        with pytest.raises(error, match=re.escape(words)):
+            await pool.websocket(f"ws://127.0.0.1:{server.port}/", **options)
+        session = Session(f"http://127.0.0.1:{server.port}", http=http)
+        with pytest.raises(error, match=re.escape(words)):
+            await session.websocket(**options)
+        assert server.came == 0
+
+
+@CALLBACKS
+async def test_callbacks_of_a_websocket_that_a_server_opens(options, error, words):
+    told = []
+
+    async def ask(session):
+        try:
+            with pytest.raises(error, match=re.escape(words)):
+                await session.websocket(**options)
+            told.append(session.stats()["open_streams"])
+        finally:
+            await session.close()
+
+    async with serve(on_session=ask, handler=handle, host="127.0.0.1", port=0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Session(f"http://127.0.0.1:{port}", handler=handle) as session:
+            await session.wait_closed()
+    assert told == [0]
+
+
+@pytest.mark.parametrize("name", ["on_message", "on_close"])
+@pytest.mark.parametrize("callback", [print, 5])
+async def test_who_opens_no_single_websocket_takes_no_callbacks_of_one(name, callback):
+    pool = Pool()
+    for make in (
+        lambda **options: connect("ws://a.example", **options),
+        lambda **options: connect("ws://a.example", pool=pool, **options),
+        lambda **options: Session("http://a.example", **options),
+        Pool,
+    ):
+        with pytest.raises(TypeError, match=f"{name} is of one WebSocket: give it to Session"):
+            make(**{name: callback})
 
 
 def test_what_makes_sense_is_taken():

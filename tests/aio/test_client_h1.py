@@ -269,40 +269,62 @@ def test_octets_behind_the_101_belong_to_the_websocket(step):
     assert asked.handshake.early == ws_frame(1, b"early", key=None)
 
 
+def sized(size):
+    return b"HTTP/1.1 500 Oh\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+
+
+def chunked(size):
+    head = b"HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"%x\r\n" % size + b"x" * size + b"\r\n0\r\n\r\n"
+
+
 @pytest.mark.row("6455-4.1-4")
 @pytest.mark.parametrize("step", [None, 1])
 @pytest.mark.parametrize(
-    ("octets", "status", "body"),
+    ("octets", "status", "body", "whole"),
     [
         (
             b"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic\r\nContent-Length: 4\r\n\r\nwho?",
             401,
             b"who?",
+            True,
         ),
         (
             b"HTTP/1.1 302 Found\r\nLocation: /x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
             302,
             b"a",
+            True,
         ),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, b""),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b""),
-        (b"HTTP/1.0 404 Not Found\r\n\r\nuntil the end", 404, b"until the end"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, b"", True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b"", True),
+        (b"HTTP/1.0 404 Not Found\r\n\r\nuntil the end", 404, b"until the end", True),
         (
             b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
             403,
             b"",
+            True,
         ),
-        (b"HTTP/1.1 500 Oh\r\nContent-Length: 100\r\n\r\nnot all", 500, b"not all"),
-        (b"HTTP/1.1 500 Oh\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100000, 500, b"x" * 65536),
+        (b"HTTP/1.1 500 Oh\r\nContent-Length: 100\r\n\r\nnot all", 500, b"not all", False),
+        (sized(65536), 500, b"x" * 65536, True),
+        (sized(65537), 500, b"x" * 65536, False),
+        (sized(100000), 500, b"x" * 65536, False),
+        (chunked(65536), 500, b"x" * 65536, True),
+        (chunked(65537), 500, b"x" * 65536, False),
+        (b"HTTP/1.0 500 Oh\r\n\r\n" + b"x" * 65536, 500, b"x" * 65536, True),
+        (b"HTTP/1.0 500 Oh\r\n\r\n" + b"x" * 65537, 500, b"x" * 65536, False),
     ],
-    ids=["401", "302", "200", "204", "1.0", "103", "short", "long"],
+    ids=[
+        *("401", "302", "200", "204", "1.0", "103", "short"),
+        *("most", "one more", "long", "chunked", "one more chunked", "ended", "one more ended"),
+    ],
 )
-def test_a_refusal_is_handed_over_whole(octets, status, body, step):
+def test_a_refusal_is_handed_over_whole(octets, status, body, whole, step):
     asked = Asked().answer(octets, step)
     asked.handshake.receive_eof()
     (error,) = asked.errors
     assert isinstance(error, InvalidStatus) and not asked.opened
     assert (error.response.status, error.response.body) == (status, body)
+    assert error.whole is whole
     if status == 401:
         assert error.response.headers["www-authenticate"] == "Basic"
 

@@ -247,6 +247,35 @@ async def test_a_refusals_body_that_is_not_whole_is_not_made_so(front, breaks, h
                 client.close()
 
 
+@pytest.mark.parametrize("front", ["h1", "h2"])
+@pytest.mark.parametrize("http", ["h1", "h2"])
+async def test_as_much_of_a_refusals_body_as_is_kept_is_whole(front, http):
+    most = bytes(65536)
+
+    async def by_h1(visit):
+        await visit.head()
+        visit.say("HTTP/1.1 403 Forbidden", f"Content-Length: {len(most)}", body=most)
+        await visit.rest()
+
+    async def by_h2(peer):
+        frame = await peer.expect(1)
+        peer.headers(frame.stream_id, [(":status", "403"), ("content-length", f"{len(most)}")])
+        for at in range(0, len(most), 16384):
+            last = at + 16384 == len(most)
+            peer.send(f.data(frame.stream_id, most[at : at + 16384], last))
+        await peer.until_eof()
+
+    server = RawBackend(by_h1) if http == "h1" else RawServer(by_h2, (8, 1))
+    async with server:
+        there = Backend(f"http://127.0.0.1:{server.port}", http=http)
+        async with in_front_of(there, aware=True) as gate, asyncio.timeout(20):
+            with pytest.raises(InvalidStatus) as caught:
+                await connect(f"ws://127.0.0.1:{gate.port}/", http=front, proxy=None)
+    refusal = caught.value
+    assert (refusal.response.status, refusal.response.body) == (403, most)
+    assert refusal.whole
+
+
 async def test_a_426_says_what_it_requires_where_messages_are_read():
     async def script(visit):
         await visit.head()

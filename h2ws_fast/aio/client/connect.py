@@ -14,6 +14,7 @@ from ...engine import Limits, Settings
 from ...engine.agreement import ClientPerMessageDeflateFactory
 from ...engine.constants import NO_ERROR
 from ...errors import ConnectionTerminated, InvalidStatus, SecurityError
+from ..arguments import check_no_callbacks
 from ..http import Headers, HeadersLike
 from ..websocket import WebSocket
 from .opening import in_time
@@ -80,6 +81,7 @@ class connect:  # used as a function, as in `websockets`
         pool: Pool | None = None,
         **kwargs: Any,
     ) -> None:
+        check_no_callbacks(kwargs)
         self._arguments = {
             "ssl": ssl,
             "http": http,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...engine.constants import CANCEL
 from ...engine.events import Data, Ended, Opened, Reset, Responded
 from ...errors import InvalidStatus, StreamReset
+from ..arguments import check_callbacks
 from ..http import Request, Response
 from ..tunnel import reset
 from ..websocket import WebSocket, new_websocket, open_websocket
@@ -75,7 +76,8 @@ class Wanted:
         on_message: Callable[[WebSocket, Any], Any] | None,
         on_close: Callable[[WebSocket], Any] | None,
     ) -> Wanted:
-        """Make it of what the user said. Raises TypeError."""
+        """Make it of what the user said. Raises TypeError and ValueError."""
+        check_callbacks(on_message, on_close)
         if isinstance(subprotocols, str):
             raise TypeError("subprotocols is a list of str, not one str")
         if origin is not None:
@@ -142,10 +144,10 @@ class Opening:
         elif kind is Data:
             self.wire.conn.consumed(event.stream_id, event.credit)
             self.wire.touch()
-            if self.size < MAX_REFUSAL:
+            if self.size <= MAX_REFUSAL:
                 self.body.append(event.data[: MAX_REFUSAL - self.size])
                 self.size += len(event.data)
-                if self.size >= MAX_REFUSAL:
+                if self.size > MAX_REFUSAL:
                     self._refused(False)
                     reset(self.wire, self.stream_id, CANCEL)  # it may be without end
         elif kind is Ended:

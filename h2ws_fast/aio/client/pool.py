@@ -19,7 +19,7 @@ from ...errors import (
     StreamReset,
 )
 from .. import tls, uri
-from ..arguments import check_count
+from ..arguments import check_callbacks, check_count
 from ..http import Body, HeadersLike, Response, fields_of, octets_of
 from ..hub import running_hub
 from ..tunnel import Tunnel
@@ -226,6 +226,7 @@ class Pool:
 
         Raises what that and `connect` raise, and PoolFull. Redirects are for `connect(pool=...)`.
         """
+        check_callbacks(arguments.get("on_message"), arguments.get("on_close"))
         target = uri.parse(uri_)
         arguments["additional_headers"] = own_fields(target, fields_of(additional_headers))
         return await self._websocket(target, open_timeout, arguments)

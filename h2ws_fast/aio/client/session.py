@@ -27,6 +27,7 @@ from .. import tls, uri
 from ..arguments import (
     check_count,
     check_kinds,
+    check_no_callbacks,
     check_seconds,
     deflate_from,
     limits_from,
@@ -145,6 +146,7 @@ class Session(Opener):
         transport: Any = None,
         **kwargs: Any,
     ) -> None:
+        check_no_callbacks(kwargs)
         self.target = uri.parse(uri_)
         self._scheme = self.target.scheme
         self._authority = self.target.authority

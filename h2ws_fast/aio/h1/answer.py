@@ -6,6 +6,7 @@ Upgrades (RFC 6455 section 4.1) and CONNECT (RFC 9110 section 9.3.6) are alike i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -92,6 +93,13 @@ class Answer:
                 return True  # its status was read: that is the answer
             raise InvalidHandshake(f"the answer is no HTTP: {error}") from error
 
+    def end(self) -> None:
+        """The server has ended the connection, and so the body of a refusal that has no length."""
+        if self.response is not None and not self.switched:
+            with contextlib.suppress(h11.RemoteProtocolError):  # it broke off
+                self._exchange.receive_data(b"")
+                self._read_body(b"")
+
     def rest(self) -> bytes:
         """Take what came behind an answer that changed the protocol."""
         return self._gathering.rest()
@@ -123,7 +131,7 @@ class Answer:
             if isinstance(event, h11.Data):
                 self._body.append(bytes(event.data)[: MAX_REFUSAL - self._size])
                 self._size += len(event.data)
-                if self._size >= MAX_REFUSAL:
+                if self._size > MAX_REFUSAL:
                     return True
             else:
                 self.whole = isinstance(event, h11.EndOfMessage)

@@ -108,6 +108,7 @@ class Asking(Endpoint):
     def receive_eof(self, now: float = 0.0) -> list[Any]:
         """See `Connection.receive_eof`."""
         if not self.terminated:
+            self._answer.end()
             lost = ConnectionTerminated(NO_ERROR, "the server closed the connection unanswered")
             self._fail(self.refused() or lost)
         return self.events()
