@@ -58,7 +58,7 @@ class Conversation:
         self.authority: str = event.authority
         self.status = 0
         self.late = False  # the backend did not answer in time
-        self.room: asyncio.Timeout | None = None  # until it was asked
+        self.asked = False  # a backend was: there is no room that it waits for
         self.octets = [0, 0]  # of messages: from the client, and to it
         self.path: str = event.path
         values = values_of(event.headers, b"sec-websocket-protocol")
@@ -89,7 +89,7 @@ class Conversation:
     @property
     def left_unanswered(self) -> bool:
         """Was a backend asked, that has not answered in time?"""
-        return self.late and self.room is not None and self.room.when() is None
+        return self.late and self.asked
 
     def _feed(self, event: Any) -> None:
         # Before it is open there is nothing to hear but that the client has gone.

@@ -21,8 +21,15 @@ __all__ = ["HopPool"]
 
 T = TypeVar("T")
 
-# Of the task that asks: until when it may wait for a connection, and for a stream on it.
+# Of the task that asks: until when it may wait for a connection, and for a stream on it; and what for.
 ROOM: ContextVar[asyncio.Timeout] = ContextVar("room")
+ASKING: ContextVar[Conversation] = ContextVar("asking")
+
+
+def ask() -> None:
+    """There is room: what is waited for from here on is the backend's to give."""
+    ROOM.get().reschedule(None)
+    ASKING.get().asked = True
 
 
 class HopLink(PoolLink):
@@ -33,16 +40,17 @@ class HopLink(PoolLink):
 
     async def _start(self, attempt: Callable[[], int]) -> int:
         stream_id = await super()._start(attempt)
-        ROOM.get().reschedule(None)
+        ask()
         return stream_id
 
     async def _websocket(self, wanted: Wanted) -> WebSocket:
         if self._over_h1:  # and connecting has its own bound
-            ROOM.get().reschedule(None)
+            ask()
         try:
             return await super()._websocket(wanted)
-        except (OSError, ConnectionTerminated) as error:
-            if is_asked(wanted):
+        except Exception as error:
+            ASKING.get().asked = False  # it has said something, or is lost; another may be asked
+            if isinstance(error, OSError | ConnectionTerminated) and is_asked(wanted):
                 raise Refused(502, str(error)) from error
             raise
 
@@ -104,5 +112,5 @@ class HopPool(Pool):
         target = target._replace(path=conversation.path)
         async with asyncio.timeout(self._open_timeout) as room:
             ROOM.set(room)
-            conversation.room = room
+            ASKING.set(conversation)
             return await self._websocket(target, math.inf, asked)

@@ -319,3 +319,67 @@ async def test_what_the_gateway_refuses_by_a_reset_has_no_status(caplog):
             client.close()
     lines = [record.getMessage() for record in caplog.records if "/refused" in record.getMessage()]
     assert [line.split('" ')[1].split()[0] for line in lines] == ["-"]
+
+
+@pytest.mark.parametrize("patience", [None, 5])
+@pytest.mark.parametrize("http", ["h1", "h2"])
+async def test_who_waits_for_room_in_vain_says_nothing_of_the_backend(http, patience):
+    """Nobody has asked it: it is busy, and not to blame however many give up."""
+    settings = Settings(max_concurrent_streams=1)
+    async with serve(echo, "127.0.0.1", 0, origins=None, settings=settings) as server:
+        bounds = {"connections": 1, "h1_connections": 1, "connect_timeout": patience}
+        there = behind(server, http=http, **bounds)
+        async with in_front_of(there, aware=True, open_timeout=0.5) as gate:
+            async with to(gate, open_timeout=5) as ws:
+                for _ in range(4):
+                    with pytest.raises(InvalidStatus, match="504"):
+                        await to(gate, open_timeout=5)
+                told = gate.stats()["backends"][there.address]
+                assert (told["failures"], told["unanswered"], there.down_until) == (0, 0, 0)
+                await ws.send("still")
+                assert await ws.recv() == "still"
+
+
+async def hangs(visit):
+    await visit.head()
+    await visit.rest()
+
+
+async def hangs_h2(peer):
+    await peer.until_eof()
+
+
+@pytest.mark.parametrize("http", ["h1", "h2"])
+async def test_who_answers_no_handshake_several_times_is_passed_over(http):
+    silent = RawBackend(hangs) if http == "h1" else RawServer(hangs_h2, (8, 1))
+    async with silent, serve(echo, "127.0.0.1", 0, origins=None) as server:
+        bad = Backend(f"http://127.0.0.1:{silent.port}", http=http)
+        good = behind(server, http=http)
+        async with in_front_of(bad, good, aware=True, open_timeout=0.5) as gate:
+            for turn in range(3):
+                with pytest.raises(InvalidStatus, match="504"):
+                    await to(gate, open_timeout=5)
+                told = gate.stats()["backends"]
+                assert [told[each.address]["unanswered"] for each in (bad, good)] == [turn + 1, 0]
+                assert (bad.down_until > 0) == (turn == 2)
+                async with to(gate):
+                    pass
+            assert (bad.failures, good.down_until) == (0, 0)
+
+
+@pytest.mark.parametrize("http", ["h1", "h2"])
+async def test_who_leaves_before_the_answer_says_nothing_of_the_backend(http):
+    silent = RawBackend(hangs) if http == "h1" else RawServer(hangs_h2, (8, 1))
+    async with silent:
+        there = Backend(f"http://127.0.0.1:{silent.port}", http=http)
+        async with in_front_of(there, aware=True) as gate:
+            client = await RawClient.connect(gate.port)
+            for stream_id in range(1, 9, 2):
+                client.ask_for_websocket(stream_id)
+                await until(lambda: there.under_way == 1)
+                await asyncio.sleep(0.1)  # it is asked
+                client.send(f.rst_stream(stream_id, f.CANCEL))
+                await until(lambda: there.under_way == 0)
+            client.close()
+            assert gate.stats()["backends"][there.address]["unanswered"] == 0
+            assert there.down_until == 0
