@@ -6,13 +6,14 @@ import socket
 
 import pytest
 
-from h2ws_fast.gateway import Backend
+from h2ws_fast.gateway import Backend, Table
 from tests.gateway.conftest import in_front_of
 from tests.gateway.test_requests import head
 from tests.support import frames as f
 from tests.support.backend import RawBackend
 from tests.support.h1 import upgrade
 from tests.support.raw import RawClient, RawServer
+from tests.support.ws_frames import TEXT
 
 
 @contextlib.asynccontextmanager
@@ -121,6 +122,38 @@ async def test_a_tunnel_that_nobody_uses_ends_where_that_is_wanted(front):
             writer.close()
         await gone(there)
         assert gate.stats()["idle_tunnels"] == 1
+
+
+async def test_a_websocket_that_is_read_may_be_silent_and_a_tunnel_beside_it_not():
+    """`tunnel_timeout` is for tunnels: who answers pings is there."""
+
+    async def script(visit):
+        line, _ = await visit.switch("foo" if not visits else "websocket")
+        visits.append(line)
+        await visit.read(6)
+        visit.writer.write(b"\x81\0")
+        await visit.rest()
+
+    visits = []
+    options = {"tokens": Table(["websocket", "foo"]), "aware": True, "tunnel_timeout": 0.2}
+    async with before(script, **options) as (gate, there, client):
+        client.headers(
+            1,
+            [
+                (":method", "CONNECT"),
+                (":protocol", "foo"),
+                (":scheme", "http"),
+                (":authority", "example.org"),
+                (":path", "/"),
+            ],
+        )
+        assert (await client.expect(f.HEADERS, 1)).get(":status") == "200"
+        assert (await client.websocket(3)).get(":status") == "200"
+        assert (await client.expect(f.RST_STREAM, 1)).error_code == f.CANCEL
+        await asyncio.sleep(0.6)  # more than it has for a tunnel, three times
+        assert there.load == 1 and gate.stats()["idle_tunnels"] == 1
+        client.ws(3, TEXT, b"")
+        assert (await client.ws_frames(3, 1))[0].opcode == TEXT
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this TCP has no such option")

@@ -479,3 +479,29 @@ async def test_a_backend_that_takes_nothing_is_given_up(door):
             await task
         assert client.frames[-1].error_code == 8
         client.close()
+
+
+@pytest.mark.parametrize("http", ["h1", "h2"])
+async def test_a_client_over_tls_has_no_side_of_its_own_to_end(
+    server_tls, client_tls, door, http, caplog
+):
+    """Its end is that of the connection, and asyncio is not told that it could be another, of which
+    it would warn for each."""
+    back = Back(http)
+    client_tls.set_alpn_protocols(["http/1.1"])
+    async with back.serve() as port, door(port, http=http, tls=server_tls) as gate:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", gate.port, ssl=client_tls, server_hostname="127.0.0.1"
+        )
+        writer.write(upgrade())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        writer.write(b"last words")
+        writer.close()
+        assert await back.read(10) == b"last words"
+        assert await back.ended()
+        back.send(b"too late")
+        back.end()
+        async with asyncio.timeout(10):
+            while gate.stats()["connections"]:
+                await asyncio.sleep(0.005)
+    assert [each.getMessage() for each in caplog.records if each.name == "asyncio"] == []
