@@ -9,8 +9,10 @@ import struct
 import pytest
 
 from h2ws_fast.engine import Limits, Settings
+from h2ws_fast.gateway import Backend
+from tests.gateway.conftest import in_front_of
 from tests.support import frames as f
-from tests.support.backend import RawBackend
+from tests.support.backend import RawBackend, Visit
 from tests.support.h1 import ACCEPT, upgrade
 from tests.support.raw import RawClient, RawServer
 
@@ -504,4 +506,25 @@ async def test_a_client_over_tls_has_no_side_of_its_own_to_end(
         async with asyncio.timeout(10):
             while gate.stats()["connections"]:
                 await asyncio.sleep(0.005)
+    assert [each.getMessage() for each in caplog.records if each.name == "asyncio"] == []
+
+
+async def test_a_backend_over_tls_has_no_side_of_its_own_to_end(
+    server_tls, client_tls, front, caplog
+):
+    async def serve(reader, writer):
+        visit = Visit(reader, writer)
+        await visit.switch()
+        writer.write(b"last words")
+        writer.close()
+
+    server_tls.set_alpn_protocols(["http/1.1"])
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_tls)
+    port = server.sockets[0].getsockname()[1]
+    there = Backend(f"https://127.0.0.1:{port}", http="h1", ssl=client_tls)
+    async with server, in_front_of(there) as gate:
+        await front.open(gate.port)
+        assert await front.read(10) == b"last words"
+        assert await front.ended()
+        front.close()
     assert [each.getMessage() for each in caplog.records if each.name == "asyncio"] == []
