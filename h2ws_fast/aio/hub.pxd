@@ -21,6 +21,7 @@ cdef class Hub:
     cdef readonly dict known
     cdef bint busy
     cdef readonly bint scheduled
+    cdef bint stepping
     cdef public object reads
     cdef Spoke current
     cdef list dirty
@@ -33,15 +34,24 @@ cdef class Hub:
     cdef object wake(self)
 
 
+cdef class Driver:
+    cdef bint _go_on(self, Waiter waiter, object context) except -1
+
+
 cdef class Waiter:
     cdef public bint _asyncio_future_blocking
-    cdef Hub hub
+    cdef readonly Hub hub
     cdef int state
+    cdef bint cancelling
     cdef object callback
     cdef object context
+    cdef Driver driver
     cdef bint begin(self) except -1
     cdef object reset(self)
     cdef object wake(self)
+    @cython.locals(hub=Hub)
+    cdef object wake_at_once(self)
+    @cython.locals(hub=Hub, stepping=bint)
     cdef object run(self)
 
 

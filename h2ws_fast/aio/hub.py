@@ -55,6 +55,7 @@ class Hub:
         "reads",
         "ready",
         "scheduled",
+        "stepping",
         "time",
     )
 
@@ -73,6 +74,7 @@ class Hub:
         self.dirty = []  # Spokes with something to send or to tell
         self.ready = []  # Waiters to wake
         self.scheduled = False
+        self.stepping = False  # a reader that was woken runs right now
         self.reads = None  # of tunnels, past their transports
         self.known = {}  # what clients remember of origins, and texts that requests share
         # What a woken reader's task is told: a future that is done, since asyncio looks into its
@@ -132,6 +134,15 @@ def reraise(error):
     raise error
 
 
+class Driver:
+    """Who can go on at a Waiter without its task: a HandlerCoroutine, of which no more is known here."""
+
+    __slots__ = ()
+
+    def _go_on(self, waiter, context):
+        """Take what has come. False: the task must step, and is told the rest."""
+
+
 class Waiter:
     """What a reader yields to its task while it has nothing to read: a future used again and again.
 
@@ -139,7 +150,15 @@ class Waiter:
     `_asyncio_future_blocking`, asks for the loop, adds its callback, and may cancel.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "callback", "context", "hub", "state")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "callback",
+        "cancelling",
+        "context",
+        "driver",
+        "hub",
+        "state",
+    )
 
     def get_loop(self):
         return self.hub.loop
@@ -171,6 +190,8 @@ class Waiter:
 
     def cancel(self, msg=None):
         if self.state != ARMED:
+            # Woken already: the task remembers it for its next step, which must come.
+            self.cancelling = True
             return False
         callback = self.callback
         context = self.context
@@ -203,24 +224,47 @@ class Waiter:
             if self.hub.current is None:
                 self.hub.schedule()
 
+    def wake_at_once(self):
+        """There is something large to read: run the reader while that stands in the cache.
+
+        Inside of a read that is, as a callback would: what the engine lets its sinks call, the
+        reader may call.
+        """
+        hub = self.hub
+        if hub.busy and not hub.stepping and self.state == ARMED:
+            self.state = WOKEN
+            self.run()
+        else:
+            self.wake()
+
     def run(self):
         """Let the reader's task go on, in its own context and outside of any other task."""
         if self.state != WOKEN:
             return
+        hub = self.hub
         callback = self.callback
         context = self.context
-        self.state = IDLE
-        self.callback = None
-        self.context = None
+        self.reset()
+        stepping = hub.stepping
+        hub.stepping = True
         try:
-            context.run(callback, self.hub.done)
+            if self.driver is not None and not self.cancelling:
+                if self.driver._go_on(self, context):
+                    self.callback = callback
+                    self.context = context
+                    self.state = ARMED
+                    return
+            self.cancelling = False
+            context.run(callback, hub.done)
         except (SystemExit, KeyboardInterrupt) as error:
             # The transport that called us would swallow it; the loop does not.
-            self.hub.loop.call_soon(reraise, error)
+            hub.loop.call_soon(reraise, error)
         except BaseException as error:
-            self.hub.loop.call_exception_handler(
+            hub.loop.call_exception_handler(
                 {"message": "a task could not be woken", "exception": error}
             )
+        finally:
+            hub.stepping = stepping
 
 
 def new_waiter(hub):
@@ -230,4 +274,6 @@ def new_waiter(hub):
     waiter.callback = None
     waiter.context = None
     waiter._asyncio_future_blocking = False
+    waiter.driver = None
+    waiter.cancelling = False
     return waiter

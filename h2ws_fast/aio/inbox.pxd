@@ -8,7 +8,7 @@ from .protocol cimport Wire
 from ..engine.sink cimport Sink
 
 cdef object PENDING
-cdef int EVENT_OCTETS, TRIM
+cdef int EVENT_OCTETS, LARGE, TRIM
 cdef int GOING_AWAY, NO_STATUS_RCVD, NORMAL_CLOSURE
 
 cdef class Inbox(Sink)

@@ -15,6 +15,10 @@ from .hub import new_waiter
 
 PENDING = object()  # nothing to read now
 
+# Octets of a message from which on its reader runs at once, not at the end of the read: what one
+# read brings of such messages is more than the cache of a core has room for three times.
+LARGE = 4096
+
 TRIM = (
     64  # places of what was taken, in the list of what waits: beyond, they are given up by halves
 )
@@ -189,7 +193,10 @@ class Inbox(Sink):
             if len(rest) - self._rest_at == self.wire.queue_high * 2:
                 self.wire.conn.withhold(self.stream_id, True)
         if self._waiter is not None:
-            self._waiter.wake()
+            if credit >= LARGE:
+                self._waiter.wake_at_once()
+            else:
+                self._waiter.wake()
 
     def _clear(self):
         # Nobody will read what waits.

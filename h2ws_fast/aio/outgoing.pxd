@@ -7,7 +7,7 @@ from .protocol cimport Wire
 
 cdef object READY
 cdef int CONNECTING, OPEN, CLOSING, CLOSED
-cdef int WS_INTERNAL_ERROR
+cdef int READ_BUFFER, WS_INTERNAL_ERROR
 
 
 cdef class Outgoing(Kept):

@@ -15,6 +15,7 @@ from ..engine.constants import WS_INTERNAL_ERROR
 from ..errors import LocalProtocolError, StreamClosed
 from .awaitable import READY, failed, following, pending
 from .extra import Extra, still_waiting
+from .hub import READ_BUFFER
 from .keeper import Kept
 from .state import CLOSED, CLOSING, CONNECTING, OPEN
 
@@ -28,8 +29,10 @@ class Outgoing(Kept):
         """Send a message; await the result to keep to the peer's pace.
 
         The call queues the message; awaiting it waits only while more than `write_limit` octets
-        wait on this WebSocket. A callback that cannot await looks at `done()` of the result, or
-        leaves that out and lets the messages wait in memory. `str` is sent as text; `bytes`,
+        wait on this WebSocket. What is sent within a read, by a callback or by the reader of a
+        message of 4 KiB and more, leaves behind that read: up to 256 KiB for which the peer has
+        room do not count. A callback that cannot await looks at `done()` of the result, or leaves
+        that out and lets the messages wait in memory. `str` is sent as text; `bytes`,
         `bytearray` and `memoryview` as binary; `text=True` and `text=False` say otherwise. An
         iterable, or an asynchronous iterable, of either is sent as one message in fragments;
         there the work begins with `await`. `compress=False` keeps the message plain where the
@@ -53,14 +56,22 @@ class Outgoing(Kept):
             return pending(self._fail_later)
         except Exception as error:
             return failed(error)
-        wire._say(len(message))
+        wire._touch()
         if waiting <= wire.write_high:
             return READY
         return self._congested()
 
     def _congested(self):
         wire = self.wire
-        if not wire.hub.busy:
+        if wire.hub.busy:
+            # Within a read, behind which all is written that the peer has room for.
+            if (
+                not wire.paused
+                and wire.conn.waiting(self.stream_id) <= wire.write_high + READ_BUFFER
+                and not wire.conn.is_blocked(self.stream_id)
+            ):
+                return READY
+        else:
             wire.pull()
             if self._state == OPEN and wire.conn.waiting(self.stream_id) <= wire.write_high:
                 return READY

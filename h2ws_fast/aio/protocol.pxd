@@ -5,7 +5,7 @@ from .hub cimport Hub, Spoke
 
 cdef object logger
 cdef double NEVER
-cdef int EARLY, FAST, MIN_PULL, PULL, PULL_MORE
+cdef int FAST, MIN_PULL, PULL, PULL_MORE
 
 
 cdef class Wire(Spoke):
@@ -26,7 +26,6 @@ cdef class Wire(Spoke):
     cdef public double keep_due
     cdef Py_ssize_t discarded
     cdef readonly Py_ssize_t write_high
-    cdef Py_ssize_t said
     cdef Py_ssize_t took
     cdef public int queue_high
     cdef public int queue_low
@@ -50,7 +49,6 @@ cdef class Wire(Spoke):
     cdef bint _rests(self) except -1
     cdef object _leave(self, double now)
     cdef object _write_failed(self, object error)
-    cdef object _say(self, Py_ssize_t n)
     cpdef object pull(self)
     cpdef object _settled(self)
     cpdef object become(self, Endpoint conn)

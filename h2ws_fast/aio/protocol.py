@@ -23,10 +23,6 @@ logger = logging.getLogger("h2ws_fast.aio")
 SPARE_BUFFER = 65536
 WRITE_HIGH = 65536  # the transport's own buffer
 FAST = 524288  # who takes so much before it is full has soon sent what little stands in it
-# Octets that readers which were woken by one read have sent, behind which they are written at once:
-# the peer works while the next of them run, and what is written is still in the cache. 16 KiB
-# echoed by 100 tasks: 8.0 us instead of 10.7 (wsload); at 64 KiB there is no gain.
-EARLY = 32768
 LINGER_S = 10.0  # how long a closing transport may try to get rid of its last octets
 # A socket that is closed with octets unread makes TCP reset the connection, and the reset may
 # overtake what was written last: so many seconds and octets are read and thrown away before.
@@ -65,7 +61,6 @@ class Wire(Spoke):
         "queue_high",
         "queue_low",
         "routes",
-        "said",
         "slow",
         "spare",
         "timer",
@@ -97,7 +92,6 @@ class Wire(Spoke):
         self.keeper = None  # who pings the WebSockets of this connection
         self.keep_due = 0.0
         self.touched = False
-        self.said = 0  # octets of messages since the engine was pulled
         self.paused = False
         self.handed = True  # the transport was given octets, and may hold some of them
         self.slow = False  # it was full after little, and the engine has not run empty since
@@ -306,13 +300,6 @@ class Wire(Spoke):
             return
         self._pull(self.hub.time())
 
-    def _say(self, n):
-        # n octets of a message were queued: see soon, or now, whether they can be written.
-        self._touch()
-        self.said += n
-        if self.said >= EARLY and self.hub.current is self and not self.hub.busy:
-            self.pull()
-
     def settle(self, events):
         """Handle events, wake readers, write: the second half of a batch. Not inside a task."""
         self._settle(events, self.hub.time())
@@ -361,7 +348,6 @@ class Wire(Spoke):
             logger.exception("handling %s failed", type(event).__name__)
 
     def _pull(self, now):
-        self.said = 0
         transport = self.transport
         if transport is None or self.closing:
             return

@@ -56,3 +56,5 @@ cdef class Connection(Deadlines):
     cdef int write_goaway(self, unsigned int last, unsigned int error_code, object debug_data) except -1
     @cython.locals(stream=Stream)
     cpdef int64_t waiting(self, int64_t stream_id) except -1
+    @cython.locals(stream=Stream)
+    cpdef bint is_blocked(self, int64_t stream_id) except -1

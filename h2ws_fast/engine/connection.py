@@ -564,6 +564,17 @@ class Connection(Deadlines):
         stream = self._find(stream_id)
         return 0 if stream is None else stream.queued
 
+    def is_blocked(self, stream_id):
+        """Do the peer's windows hold back some of what is queued on a stream?
+
+        False where the next `data_to_send` may take it all; of a stream that is over, too.
+        """
+        stream = self._find(stream_id)
+        if stream is None:
+            return False
+        outbox = self.outbox
+        return stream.queued > outbox.initial + stream.extra or outbox.queued > outbox.window
+
     @property
     def open_streams(self):
         """Streams that are neither idle nor closed."""

@@ -13,3 +13,4 @@ cdef class Endpoint:
     cpdef int64_t send_data(self, int64_t stream_id, data, bint end_stream=*) except -1
     cpdef consumed(self, int64_t stream_id, int64_t credit)
     cpdef int64_t waiting(self, int64_t stream_id) except -1
+    cpdef bint is_blocked(self, int64_t stream_id) except -1

@@ -90,6 +90,10 @@ class Endpoint:
         """Octets that wait on a stream."""
         return 0
 
+    def is_blocked(self, stream_id):
+        """Must what waits on a stream wait until the peer gives more room?"""
+        return False
+
     def shutdown(self, error_code=0, reason=b""):
         """Come to an end in good order."""
 

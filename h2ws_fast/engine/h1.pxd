@@ -78,6 +78,7 @@ cdef class Upgraded(Delivery):
     @cython.locals(stream=Stream)
     cpdef consumed(self, int64_t stream_id, int64_t credit)
     cpdef int64_t waiting(self, int64_t stream_id) except -1
+    cpdef bint is_blocked(self, int64_t stream_id) except -1
     cdef int _check_open(self) except -1
     cdef int _check_queue(self, int64_t n) except -1
 

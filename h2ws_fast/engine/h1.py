@@ -431,6 +431,11 @@ class Upgraded(Delivery):
         whole(stream_id)
         return self._stream.queued
 
+    def is_blocked(self, stream_id):
+        """See `Connection.is_blocked`. There are no windows here."""
+        whole(stream_id)
+        return False
+
     @property
     def unread(self):
         """Octets of whole messages that wait for `consumed`, and 64 for each; 0 once it is closing,

@@ -238,6 +238,9 @@ def test_windows_are_kept_to_the_octet(twin, initial, steps):
             peer.feed(f.settings((f.INITIAL_WINDOW_SIZE, n)))
         else:
             ledger.charge(peer.sent(max_bytes=n))
+    blocked = {stream_id: peer.conn.is_blocked(stream_id) for stream_id in ids}
+    for stream_id in ids:
+        assert blocked[stream_id] or peer.conn.waiting(stream_id) <= ledger.streams[stream_id]
     ledger.charge(peer.sent())
     got = dict.fromkeys(ids, b"")
     for frame in peer.frames:
@@ -247,7 +250,8 @@ def test_windows_are_kept_to_the_octet(twin, initial, steps):
         assert payloads[stream_id].startswith(got[stream_id])
         left = queued[stream_id] - len(got[stream_id])
         assert peer.conn.waiting(stream_id) == left
-        # Whatever is left is left for want of a window.
+        # Whatever is left is left for want of a window, of which was told.
+        assert not left or blocked[stream_id]
         assert not left or ledger.streams[stream_id] <= 0 or ledger.connection == 0
 
 

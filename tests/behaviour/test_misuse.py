@@ -31,6 +31,7 @@ BOTH = {  # what is called with a number, over HTTP/2 and over an upgraded conne
     "data_to_send": lambda conn, n: conn.data_to_send(n),
     "consumed of": lambda conn, n: conn.consumed(n, 0),
     "consumed": lambda conn, n: conn.consumed(1, n),
+    "is_blocked": lambda conn, n: conn.is_blocked(n),
     "waiting": lambda conn, n: conn.waiting(n),
     "send_message": lambda conn, n: conn.send_message(n, "x"),
     "send_fragment": lambda conn, n: conn.send_fragment(n, "x", True),
@@ -457,6 +458,7 @@ VERBS = {
     "reset": (),
     "refuse": ("x",),
     "attach": (None,),
+    "is_blocked": (),
     "waiting": (),
 }
 
@@ -469,7 +471,7 @@ def test_numbers_that_no_stream_has(make, verb):
     for number in NUMBERS:
         refused(peer, ValueError, "no number of a stream|out of range", call, number, *VERBS[verb])
     for wrong in (None, "1", b"1", [], 1.5):
-        if wrong != 1.5 or verb not in ("consumed", "waiting"):
+        if wrong != 1.5 or verb not in ("consumed", "is_blocked", "waiting"):
             refused(peer, TypeError, None, call, wrong, *VERBS[verb])
     many = peer.conn.send_many
     for number in NUMBERS:

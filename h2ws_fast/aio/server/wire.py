@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Awaitable, Callable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ...engine.constants import (
@@ -16,6 +17,7 @@ from ...errors import NegotiationError, StreamClosed, StreamReset
 from ...printable import printable
 from ..answering import Answering
 from ..h1.connection import H1Connection
+from ..handler import HandlerCoroutine
 from ..http import Headers, Request, Response, response_fields, text_response
 from ..hub import Hub
 from ..tunnel import Tunnel, reset, run_handler
@@ -331,7 +333,11 @@ class ServerWire(AcceptedWire):
         else:
             assert options.handler is not None
             coroutine: Any = options.handler(ws)
-            task = self.hub.loop.create_task(coroutine)
+            if type(coroutine) is CoroutineType:
+                driver = HandlerCoroutine(coroutine)
+                task = driver.task = self.hub.loop.create_task(driver)
+            else:  # compiled, or not of asyncio's at all, about which its task complains
+                task = self.hub.loop.create_task(coroutine)
             self._own(task)
             task.add_done_callback(ws._handled)
 
