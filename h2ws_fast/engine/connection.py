@@ -359,11 +359,14 @@ class Connection(Deadlines):
         self.seen_id = self.last_peer_id
         if outbox.dribbles:
             self._count_dribbles(now)
-        if self.ahead is not None:
-            n = self.take_ahead(buffers, max_bytes)
-            self.octets_sent += n
-            max_bytes -= n
-        while max_bytes >= MIN_PULL and outbox.waiting():
+        while True:
+            # Each time: a sink of Drained may have sent to many, and then to one.
+            if self.ahead is not None and max_bytes > 0:
+                n = self.take_ahead(buffers, max_bytes)
+                self.octets_sent += n
+                max_bytes -= n
+            if max_bytes < MIN_PULL or not outbox.waiting():
+                break
             n = min(max_bytes, outbox.may_fill())
             out = self._pool.large(n) if n > self._pool._capacity else self._pool.acquire()
             outbox.fill(out, max_bytes)
@@ -501,7 +504,8 @@ class Connection(Deadlines):
     def abort(self, error_code=NO_ERROR, reason=b""):
         """End the connection at once: GOAWAY with `error_code` (RFC 9113 section 5.4.1).
 
-        What is queued is dropped; `events()` has the last event of each stream and `Terminated`.
+        What is queued is dropped, but for the rest of a frame that has left in part, and control
+        frames. `events()` has the last event of each stream and `Terminated`.
         Send what `data_to_send()` returns, then close the transport. Arguments and what is raised
         are as in `shutdown`. Does nothing on a connection that is over.
         """
@@ -560,7 +564,11 @@ class Connection(Deadlines):
     # -- questions -----------------------------------------------------------------------------
 
     def waiting(self, stream_id):
-        """Octets that were queued on a stream and have not left; 0 where it is over."""
+        """Octets that were queued on a stream and have not left; 0 where it is over.
+
+        What `send_many` framed for many at once is not among them: it leaves next, whatever comes of
+        the stream. `octets_held` and `stats()["octets_queued"]` count it.
+        """
         stream = self._find(stream_id)
         return 0 if stream is None else stream.queued
 

@@ -61,6 +61,7 @@ cdef class Endings(FrameReader):
     cdef int count_hit(self, str name) except -1
     cdef int fail_connection(self, unsigned int error_code, str reason) except -1
     cdef int write_goaway(self, unsigned int last, unsigned int error_code, object debug_data) except -1
+    cdef int drop_ahead(self) except -1
     cdef int terminate(self, unsigned int error_code, str reason, bint remote) except -1
     @cython.locals(layer=Layer)
     cdef int _terminate_stream(self, Stream stream, unsigned int error_code, str reason, bint remote) except -1

@@ -232,6 +232,9 @@ class Endings(FrameReader):
     def write_goaway(self, last, error_code, debug_data):
         """Frame a GOAWAY."""
 
+    def drop_ahead(self):
+        """Forget what was framed already, see `fanout`."""
+
     def terminate(self, error_code, reason, remote):
         """Nothing is read or opened any more; every stream gets its last event, then Terminated."""
         if self.phase == DEAD:
@@ -239,6 +242,7 @@ class Endings(FrameReader):
         self.phase = DEAD
         self.draining = True
         self.outbox.close()
+        self.drop_ahead()
         for stream in self.streams.values():
             self._terminate_stream(stream, error_code, reason, remote)
         self.tell(Terminated(error_code, reason, remote))

@@ -9,7 +9,7 @@ from .stream cimport Layer, Stream
 from .stream_map cimport StreamMap
 
 cdef unsigned int DATA, FIN, LOCAL, OVER, STALLED
-cdef int AHEAD, FEWEST, LONGEST, ONE_CALL
+cdef int AHEAD, DEAD, FEWEST, LONGEST, ONE_CALL
 
 
 @cython.final
@@ -36,4 +36,6 @@ cdef class Fanout(Control):
     cdef bytes _framed_once(self, int opcode, object data, Py_ssize_t recipients)
     @cython.locals(ahead=Ahead, taken=int64_t, n=int64_t)
     cdef int64_t take_ahead(self, list buffers, int64_t most) except -1
+    @cython.locals(ahead=Ahead, gone="Py_ssize_t", end="Py_ssize_t")
+    cdef int drop_ahead(self) except -1
     cdef bint may_leave(self) except -1

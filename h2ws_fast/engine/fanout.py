@@ -9,10 +9,13 @@ Nothing overtakes these octets any more, so there may be only as many as one pul
 call brings: other messages would be behind those of that call anyway, and a control frame waits for
 two mebibytes at the most. Of 1000 recipients each costs 15 ns so, of 100 some 20 with what the
 call itself takes, and 60 on the usual way.
+
+They have left as far as their streams know: no window, no reset and no `waiting` looks at them any
+more. Only what ends the connection drops them.
 """
 
 from .buffers import Buffer
-from .constants import DATA, FIN, LOCAL, OVER, STALLED
+from .constants import DATA, DEAD, FIN, LOCAL, OVER, STALLED
 from .control import Control
 from .kernels import address, u32
 
@@ -131,6 +134,8 @@ class Fanout(Control):
             or size > LONGEST
             or size + 13 > self._pool._capacity
             or outbox.control.size()
+            or self.phase
+            == DEAD  # a sink hears its last event, and others are still to hear theirs
             or outbox.queued != (0 if self.ahead is None else self.ahead.octets)
         ):
             return None
@@ -174,6 +179,30 @@ class Fanout(Control):
         if ahead.octets == 0:
             self.ahead = None
         return taken
+
+    def drop_ahead(self):
+        """Forget what was written ahead, but for the rest of a frame that has left in part."""
+        ahead = self.ahead
+        if ahead is None:
+            return 0
+        self.outbox.queued -= ahead.octets
+        self.ahead = None
+        if ahead.buffers is None or type(ahead.buffers[0]) is not memoryview:
+            return 0
+        left = ahead.buffers[0]
+        frames = memoryview(left.obj)  # all of the buffer: it began with a frame
+        gone = len(frames) - len(left)
+        end = 0
+        while end < gone:
+            end += 9 + int.from_bytes(frames[end : end + 3], "big")
+        if end > gone:
+            # Without it GOAWAY would be taken for octets of its payload.
+            ahead.buffers = [left[: end - gone]]
+            ahead.octets = end - gone
+            ahead.out = None
+            self.outbox.queued += ahead.octets
+            self.ahead = ahead
+        return 0
 
     def may_leave(self):
         """Is there anything that `data_to_send` would return?"""

@@ -161,7 +161,16 @@ class FrameReader(Delivery):
         if not self.greeted:
             # RFC 9113 section 3.4: the preface of either side is followed by, or is, SETTINGS.
             if kind != SETTINGS or flags & ACK:
-                self.fail_connection(PROTOCOL_ERROR, "the first frame is not SETTINGS")
+                reason = "the first frame is not SETTINGS"
+                # The head of a frame of 4.7 MB of an unknown type, to whoever asks for no more.
+                if (
+                    length == 0x485454
+                    and kind == 0x50
+                    and flags == 0x2F
+                    and stream_id >> 16 == 0x312E
+                ):
+                    reason = "the peer speaks HTTP/1.1, not HTTP/2"  # "HTTP/1."
+                self.fail_connection(PROTOCOL_ERROR, reason)
                 return False
             self.greeted = True
         if self.block_id:

@@ -377,7 +377,9 @@ class Sender(Opening):
     def reset(self, stream_id, error_code=CANCEL):
         """End a stream at once by RST_STREAM (RFC 9113 section 6.4): what is queued is dropped.
 
-        Its last event follows, `Closed` or `Reset`. `error_code` has 32 bits, else ValueError.
+        But for what `send_many` framed for many at once: that leaves first, as if the transport had
+        it already; so it does where the peer resets. The last event of the stream follows, `Closed`
+        or `Reset`. `error_code` has 32 bits, else ValueError.
         Raises LocalProtocolError for REFUSED_STREAM on a request that was delivered: see `refuse`.
         A browser that sees it on a WebSocket may avoid HTTP/2 from then on: use `close_websocket`.
         """

@@ -90,6 +90,24 @@ def test_wrong_server_preface_is_a_connection_error(client, octets):
     peer.expect_connection_error(code)
 
 
+@row("9113-3.4-4")
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the peer speaks HTTP/1.1, not HTTP/2"),
+        (b"HTTP/1.0 505 No\r\n\r\n", "the peer speaks HTTP/1.1, not HTTP/2"),
+        (b"HTTP/2.0 400 Bad Request\r\n\r\n", "the first frame is not SETTINGS"),
+        (b"HTTP 1.1 400 Bad Request\r\n\r\n", "the first frame is not SETTINGS"),
+        (b"+OK ready, who is there?\r\n", "the first frame is not SETTINGS"),
+    ],
+)
+def test_a_server_of_http1_is_called_so(client, octets, reason):
+    peer = client(handshake=False)
+    peer.feed(octets)
+    assert of(peer.events, "Terminated")[0].reason == reason
+    assert peer.expect_connection_error(f.PROTOCOL_ERROR).debug_data == reason.encode()
+
+
 @row("9113-3.4-5")
 def test_wrong_preface_is_seen_at_its_first_differing_octet(make):
     peer = make("server", handshake=False)

@@ -446,3 +446,89 @@ def test_what_leaves_ahead_is_bounded_and_in_order(make, most):
         said = [frame.payload for frame in read_ws_frames(came[stream_id])]
         second = [b"2" * 4000] if number % 2 == 0 else [b"3"] if number == 1 else []
         assert said == [b"1" * 4000, *second]
+
+
+def told_to_many(make, number=100):
+    """A server that has sent a message to each of so many, which waits to leave."""
+    peer = make("server")
+    streams = [peer.websocket() for _ in range(number)]
+    peer.sent()
+    peer.conn.send_many(streams, b"n" * 100)
+    assert peer.conn.stats()["octets_queued"] == number * 111
+    return peer, streams
+
+
+def test_abort_drops_what_was_sent_to_many(make):
+    peer, _ = told_to_many(make)
+    peer.conn.abort(f.INTERNAL_ERROR)
+    assert [one.kind for one in peer.sent()] == [f.GOAWAY]
+    assert peer.conn.octets_held == peer.conn.stats()["octets_queued"] == 0
+
+
+def test_a_connection_error_drops_what_was_sent_to_many(make):
+    peer, _ = told_to_many(make)
+    peer.feed(f.data(0, b"on no stream"))
+    assert [one.kind for one in peer.sent()] == [f.GOAWAY]
+    assert peer.conn.stats()["octets_queued"] == 0
+
+
+def test_nothing_sent_to_many_outlives_the_transport(make):
+    peer, _ = told_to_many(make)
+    peer.eof()
+    assert peer.pull() == b""
+    assert peer.conn.stats()["octets_queued"] == 0
+
+
+@pytest.mark.parametrize("taken", [64, 110, 111, 112, 222, 300, 100 * 111 - 1])
+def test_abort_amid_a_frame_to_many_lets_that_frame_end(make, taken):
+    # GOAWAY within its payload would be read as payload.
+    peer, streams = told_to_many(make)
+    peer._unread += b"".join(peer.conn.data_to_send(taken))
+    peer.conn.abort(f.INTERNAL_ERROR)
+    begun = -(-taken // 111)
+    assert peer.conn.stats()["octets_queued"] == begun * 111 - taken
+    frames = peer.sent()
+    assert [one.stream_id for one in frames[:-1]] == streams[:begun]
+    assert {one.kind for one in frames[:-1]} == {f.DATA}
+    assert frames[-1].kind == f.GOAWAY
+    assert peer._unread == b""
+    assert peer.conn.octets_held == 0
+
+
+def test_who_hears_its_end_sends_nothing_to_those_that_end_behind_it(make):
+    peer = make("server")
+    streams = [peer.websocket() for _ in range(20)]
+    for stream_id in streams:
+        peer.conn.attach(stream_id, lambda event: peer.conn.send_many(streams, "somebody left"))
+    peer.eof()
+    assert peer.pull() == b""
+    assert peer.conn.stats()["octets_queued"] == 0
+
+
+def test_what_was_sent_to_many_leaves_before_a_reset(make):
+    # It is as good as with the transport: neither side's reset calls it back.
+    peer, streams = told_to_many(make)
+    assert peer.conn.waiting(streams[0]) == peer.conn.waiting(streams[1]) == 0
+    peer.feed(f.rst_stream(streams[0]))
+    peer.conn.reset(streams[1])
+    frames = peer.sent()
+    assert [one.stream_id for one in frames] == [*streams, streams[1]]
+    assert frames[-1].kind == f.RST_STREAM
+
+
+def test_a_sink_of_drained_sends_to_many_and_then_to_one_in_this_order(make):
+    peer = make("server", limits={"write_high": 1, "write_low": 0})
+    streams = [peer.websocket() for _ in range(8)]
+
+    def on(event):
+        if type(event).__name__ == "Drained":
+            peer.conn.send_many(streams, "to all")
+            peer.conn.send_message(streams[1], "to one")
+            peer.conn.reset(streams[2])
+
+    peer.conn.attach(streams[0], on)
+    peer.conn.send_message(streams[0], "first")
+    frames = [one for one in peer.sent() if one.stream_id in streams[1:3]]
+    said = b"".join(one.payload for one in frames if one.stream_id == streams[1])
+    assert [frame.payload for frame in read_ws_frames(said)] == [b"to all", b"to one"]
+    assert [one.kind for one in frames if one.stream_id == streams[2]] == [f.DATA, f.RST_STREAM]

@@ -151,10 +151,12 @@ class Application:
             self.verb("attach", stream_id, self.sink if rng.random() < 0.7 else None)
         elif how < 86 and self.client:
             self.open()
-        elif how < 90:
+        elif how < 88:
             self.answer(stream_id, rng.choice((None, "websocket")))
         elif how < 91:
-            self.verb("send_many", [self.pick(), self.pick()], "to many")
+            # Few take the way of one message each, from four on they may be written ahead.
+            many = [self.pick() for _ in range(rng.randrange(2, 14))]
+            self.verb("send_many", many, "to many")
         elif how < 92:
             self.verb("consumed", stream_id, rng.choice((-1, 2**40)))
         elif how < 93 and self.depth == 0:

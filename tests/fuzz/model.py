@@ -55,7 +55,8 @@ class Model:
         self.next_id = 1
         self.left = 65535  # what the peer may send on the connection
         self.room = 65535  # what the engine may send
-        self.initial = 65535  # of the peer's streams: what the engine may send on each
+        self.initial = 65535  # of the peer's streams: what the engine may send on each ...
+        self.initials = []  # ... and what this was told with each SETTINGS that it has not acknowledged
         self.engine_initial = 65535
         self.max_frame = 16384
         self.engine_max_frame = 16384
@@ -124,6 +125,8 @@ class Model:
                 elif identifier == f.MAX_FRAME_SIZE:
                     self.engine_max_frame = value
             self.pending_acks += 1
+        elif one.kind == f.SETTINGS and self.initials:
+            self.initial = self.initials.pop(0)
         elif one.kind == f.GOAWAY:
             self.goaway = one
             assert one.error_code in LISTED_ERRORS
@@ -162,7 +165,9 @@ class Model:
         stream.room -= n
         if n and not self.hostile:
             assert self.room >= 0, "the connection's window exceeded"
-            assert self.initial + stream.room >= 0, "a stream's window exceeded"
+            # RFC 9113 section 6.5.3: until it is acknowledged, what was written may count on another.
+            initial = max([self.initial, *self.initials])
+            assert initial + stream.room >= 0, "a stream's window exceeded"
         stream.received += one.payload
         stream.ended_there = one.end_stream
 
@@ -172,8 +177,11 @@ class Model:
         first = [f.MAGIC] if self.client else []
         settings = [(f.ENABLE_CONNECT_PROTOCOL, 1)]
         if self.rng.random() < 0.4:
-            self.initial = self.rng.choice((0, 1, 100, 65535, 2**20))
-            settings.append((f.INITIAL_WINDOW_SIZE, self.initial))
+            value = self.rng.choice((0, 1, 100, 65535, 2**20))
+            settings.append((f.INITIAL_WINDOW_SIZE, value))
+            self.initials.append(value)
+        else:
+            self.initials.append(self.initial)
         if self.rng.random() < 0.2:
             self.max_frame = 20000
             settings.append((f.MAX_FRAME_SIZE, 20000))
@@ -210,9 +218,10 @@ class Model:
             return [f.rst_stream(stream_id, rng.choice((0, 8, 7)))]
         if how < 86:
             value = rng.choice((0, 1, 1000, 65535, 10**6))
-            self.initial = value
+            self.initials.append(value)
             return [f.settings((f.INITIAL_WINDOW_SIZE, value))]
         if how < 88:
+            self.initials.append([self.initial, *self.initials][-1])
             return [f.settings((f.HEADER_TABLE_SIZE, rng.choice((0, 100, 4096, 10**6))))]
         if how < 91:
             return [f.ping(rng.randbytes(8))]
