@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import codecs
 import math
 import os
 import socket
 import ssl
 import sys
 import threading
-from typing import Any
+from typing import Any, TypeAlias
 
 from .. import (
     AlpnError,
@@ -21,11 +20,12 @@ from .. import (
     InvalidHandshake,
     InvalidStatus,
     InvalidURI,
+    LocalProtocolError,
     Session,
     StreamReset,
     WebSocket,
 )
-from ..aio import tls
+from ..aio import tls, uri
 from ..printable import printable
 from ..trace import Tracer
 from . import CommandError, loops, options, twin, version
@@ -35,7 +35,11 @@ from .signals import on_signals
 __all__ = ["add_parser", "run"]
 
 MAX_MESSAGE = 64 * 2**20
+MAX_LINE = 255 * 2**20  # octets: what the engine queues is a little more (`Limits.max_queued`)
+TOO_LONG = "a line of the input is longer than a message may be (255 MiB); nothing more is sent"
 READ_SIZE = 65536
+
+Lines: TypeAlias = "asyncio.Queue[str | CommandError | None]"  # None: the end of the input
 
 
 def add_parser(commands: Any) -> None:
@@ -120,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(f"{error}{': ' + printable(text) if text else ''}") from error
     except (ConnectionTerminated, StreamReset) as error:
         hint = ""
-        if not arguments.url.startswith(("wss:", "https:")):
+        if not uri.parse(arguments.url).secure:
             hint = "\n  does the server speak HTTP in cleartext? wss:// is for TLS"
         raise CommandError(f"{error}{hint}") from error
     except (ExtendedConnectUnsupported, InvalidHandshake) as error:
@@ -168,8 +172,7 @@ async def _talk(arguments: argparse.Namespace) -> int:
     context = None
     session_type: type[Session] = Session
     url = arguments.url
-    secure = not url.startswith(("ws:", "http:"))
-    if secure:
+    if uri.parse(url).secure:
         try:
             context = tls.client_context(verify=not arguments.insecure, cafile=arguments.cafile)
         except OSError as error:  # an ssl.SSLError is one too
@@ -239,12 +242,17 @@ async def _print_messages(ws: WebSocket, heard: list[float]) -> None:
 
 
 async def _send_lines(ws: WebSocket, heard: list[float], wait_s: float) -> None:
-    lines: asyncio.Queue[str | None] = asyncio.Queue(256)
+    lines: Lines = asyncio.Queue(256)
     loop = asyncio.get_running_loop()
     _read_stdin(loop, lines)
     try:
         while (line := await lines.get()) is not None:
-            await ws.send(line)
+            if isinstance(line, CommandError):
+                raise line
+            try:
+                await ws.send(line)
+            except LocalProtocolError as error:  # of octets that are no UTF-8 each became three
+                raise CommandError(TOO_LONG) from error
         # What comes after our Close is not for us any more: give the answers time to come.
         end = loop.time()
         while (left := max(end, heard[0]) + wait_s - loop.time()) > 0:
@@ -253,10 +261,14 @@ async def _send_lines(ws: WebSocket, heard: list[float], wait_s: float) -> None:
         return
 
 
-def _read_stdin(loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[str | None]) -> None:
+def _text(pieces: list[bytes]) -> str:
+    return b"".join(pieces).decode("utf-8", "replace")
+
+
+def _read_stdin(loop: asyncio.AbstractEventLoop, lines: Lines) -> None:
     # A thread: the input may be a terminal, a pipe or a file, and a loop can wait only for some.
     # It is a daemon, since nothing can wake it while it reads.
-    def put(line: str | None) -> bool:
+    def put(line: str | CommandError | None) -> bool:
         try:
             asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
         except Exception:  # the loop is gone
@@ -265,19 +277,26 @@ def _read_stdin(loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[str | None
 
     def read() -> None:
         # Not through sys.stdin: a thread that waits in there holds a lock which Python's end wants.
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         number = sys.stdin.fileno()
-        rest = ""
+        pieces: list[bytes] = []  # of a line whose end is still to come
+        size = 0
         try:
             while octets := os.read(number, READ_SIZE):
-                *whole, rest = (rest + decoder.decode(octets)).split("\n")
-                for line in whole:
-                    if not put(line.rstrip("\r")):
+                *ends, rest = octets.split(b"\n")
+                for end in ends:
+                    pieces.append(end)
+                    if not put(_text(pieces).rstrip("\r")):
                         return
+                    pieces, size = [], 0
+                pieces.append(rest)
+                size += len(rest)
+                if size > MAX_LINE:
+                    put(CommandError(TOO_LONG))
+                    return
         except (OSError, ValueError) as error:
             _note(f"h2ws-fast: the input cannot be read: {error}")
-        if rest:
-            put(rest)
+        if size:
+            put(_text(pieces))
         put(None)
 
     threading.Thread(target=read, daemon=True, name="stdin").start()

@@ -4,16 +4,19 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 import h2ws_fast
+from h2ws_fast.cli import connect
 from tests.support.certificates import write_certificate
 from tests.support.programs import COMMAND, Echo, free_port
 
 pty = pytest.importorskip("pty", reason="needs the signals and pipes of POSIX")
+resource = pytest.importorskip("resource", reason="needs the times of POSIX")
 
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
@@ -53,6 +56,47 @@ def test_much_input(server):
 
 def test_https_is_the_same(server):
     assert talk(server.url, "x\n", "--insecure").stdout == "x\n"
+
+
+@pytest.mark.parametrize("scheme", ["WSS", "Https", "wsS"])
+def test_a_scheme_may_be_spelled_in_any_case(server, scheme):
+    url = f"{scheme}:{server.url.partition(':')[2]}"
+    assert talk(url, "x\n", "--insecure").stdout == "x\n"
+
+
+def cpu_of(server, n):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = talk(server.uri, "a" * n, "--insecure")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stderr == "closed: code 1009 (message is too big)\n"  # for who echoes
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_a_line_takes_time_in_proportion_to_its_length(server):
+    # Added up from piece to piece they took 10 seconds more.
+    assert cpu_of(server, 51_000_000) - cpu_of(server, 17_000_000) < 3
+
+
+LONG_LINES = """
+import sys
+from h2ws_fast.cli import connect, main
+connect.MAX_LINE = 100_000
+sys.exit(main(["connect", "--insecure", sys.argv[1]]))
+"""
+
+
+def test_a_line_that_no_message_may_be_is_an_error(server):
+    typed = "one\n" + "a" * 90_000 + "\n" + "b" * 200_000 + "\nnever\n"
+    done = subprocess.run(
+        [sys.executable, "-c", LONG_LINES, server.uri],
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert set(done.stdout.split()) <= {"one", "a" * 90_000}
+    assert done.stderr == f"h2ws-fast: {connect.TOO_LONG}\n"
 
 
 def test_binary_messages_are_shown_in_hex(server):
@@ -203,6 +247,8 @@ def test_a_trusted_certificate(tmp_path):
 def test_cleartext():
     with Echo("--cleartext") as echo:
         assert talk(echo.uri, "x\n").stdout == "x\n"
+        assert talk(echo.uri.replace("ws:", "WS:"), "x\n").stdout == "x\n"
+        assert talk(echo.url.replace("http:", "Http:"), "x\n").stdout == "x\n"
         assert talk(echo.url, "x\n", "--trace", "--loop", "asyncio").stdout == "x\n"
         done = talk(echo.uri.replace("ws:", "wss:"), "", "--insecure")
         assert done.returncode == 1 and "ws:// is for cleartext" in done.stderr
@@ -213,6 +259,12 @@ def test_cleartext():
 def test_cleartext_to_a_server_with_tls_has_a_hint(server):
     done = talk(server.uri.replace("wss:", "ws:"))
     assert done.returncode == 1 and "wss:// is for TLS" in done.stderr
+
+
+def test_a_server_of_http1_alone_is_called_so():
+    with Echo("--http", "h1", "--cleartext") as echo:
+        done = talk(echo.uri, "", "--http", "h2")
+        assert done.returncode == 1 and "the peer speaks HTTP/1.1, not HTTP/2" in done.stderr
 
 
 def test_a_certificate_that_is_not_trusted_has_a_hint(server):
