@@ -75,6 +75,7 @@ def serve(
     server_header: str | None = "h2ws_fast",
     date_header: bool = True,
     access_log: bool = False,
+    accept_key: bool = True,
     http: Iterable[str] = ("h2", "h1"),
     open_timeout: float | None = 10,
     ping_interval: float | None = 20,
@@ -101,7 +102,7 @@ def serve(
 
     `async with serve(app, "127.0.0.1", 8000) as server:`, or `server = await serve(...)` and then
     `await server.serve_forever()`. What is not told here is as in `h2ws_fast.serve`: `ssl`, `http`,
-    the timeouts, the limits, `compression`, `**kwargs` for `create_server`.
+    `accept_key`, the timeouts, the limits, `compression`, `**kwargs` for `create_server`.
 
     `lifespan` is "auto", "on" or "off"; starting raises `StartupFailed` where the application does
     not start. `root_path` is the path below which the application is mounted. Without `websockets`
@@ -140,6 +141,7 @@ def serve(
     options.http = tls.versions(http)
     options.ssl = None if ssl is None else tls.prepare(ssl, server=True, http=options.http)
     options.websockets = websockets
+    options.accept_key = accept_key
     options.deflate = deflate_from(compression, ServerPerMessageDeflateFactory)
     if settings is None:
         # RFC 8441 section 3 is only advertised where something answers it.

@@ -108,6 +108,7 @@ class UvicornRoster(Roster):
         options.http = ("h2", "h1") if "http/1.1" in kind.alpn_protocols else ("h2",)
         options.ssl = config.ssl
         options.websockets = self.application.websockets
+        options.accept_key = kind.h2_accept_key
         compression = "deflate" if config.ws_per_message_deflate else None
         options.deflate = deflate_from(compression, ServerPerMessageDeflateFactory)
         # RFC 8441 section 3 is only advertised where something answers it.
@@ -160,8 +161,9 @@ class Protocol(ASGIWire):
     """The class for uvicorn's option `http`: one connection.
 
     A class that inherits from it may say what uvicorn has no options for: `h2_settings`, arguments
-    of `Settings`, `h2_limits`, arguments of `Limits`, and `h2_observer`, an Observer, which is told
-    as in `h2ws_fast.serve`; what is handed on to uvicorn's own classes is closed to it.
+    of `Settings`, `h2_limits`, arguments of `Limits`, `h2_accept_key` as `accept_key` of
+    `h2ws_fast.serve`, and `h2_observer`, an Observer, which is told as there; what is handed on to
+    uvicorn's own classes is closed to it.
     """
 
     __slots__ = ("_app_state", "_config", "_connections", "_loop", "_server_state")
@@ -170,6 +172,7 @@ class Protocol(ASGIWire):
     h2_settings: ClassVar[Mapping[str, Any]] = {}
     h2_limits: ClassVar[Mapping[str, Any]] = {}
     h2_observer: ClassVar[Observer | None] = None
+    h2_accept_key: ClassVar[bool] = True
 
     def __init__(
         self,

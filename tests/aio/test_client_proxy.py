@@ -321,6 +321,7 @@ async def test_the_environment(clear, monkeypatch):
         (True, {"http": "http://a:1"}, None),
         (True, {"http": "http://a:1", "https": "http://b:1"}, "http://b:1"),
         (True, {"https": "http://b:1", "socks": "http://c:1"}, "socks5h://c:1"),
+        (True, {"socks": "HTTP://c:1"}, "socks5h://c:1"),
         (True, {"wss": "https://d:1", "socks": "http://c:1", "all": "http://e:1"}, "https://d:1"),
         (True, {"ws": "http://f:1", "all": "http://e:1"}, "http://e:1"),
         (False, {"http": "http://a:1", "https": "http://b:1"}, "http://b:1"),

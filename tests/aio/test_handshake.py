@@ -40,6 +40,33 @@ async def refused(place, **options):
     return caught.value.response
 
 
+# -- what RFC 8441 does without -----------------------------------------------------------------
+
+
+async def test_a_key_over_http2_is_answered_unless_told_otherwise(clear):
+    key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+
+    async def accepted(**options):
+        async with clear.serve(echo, **options):
+            client = await RawClient.connect(clear.port)
+            head = await client.websocket(1, "/", key)
+            without = await client.websocket(3)
+            client.close()
+        assert head.get(":status") == "200"
+        assert without.get("sec-websocket-accept") is None
+        return head.get("sec-websocket-accept")
+
+    assert await accepted() == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    assert await accepted(accept_key=False) is None
+    # RFC 6455 section 4.2.2 leaves no choice over HTTP/1.1.
+    async with (
+        clear.serve(echo, accept_key=False),
+        connect(clear.ws(), http="h1") as ws,
+    ):
+        await ws.send("x")
+        assert await ws.recv() == "x"
+
+
 # -- subprotocols ------------------------------------------------------------------------------
 
 

@@ -101,6 +101,30 @@ async def test_the_answer_is_that_of_http2(place):
             assert head.get(name) is None
 
 
+async def test_a_key_is_answered_unless_told_otherwise(ours):
+    @only_websockets
+    async def app(scope, receive, send):
+        await accept(receive, send)
+        await receive()
+
+    async def accepted(**options):
+        async with ours.serve(app, **options):
+            client = await ours.client()
+            key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            head = await client.websocket(1, "/", key)
+            client.close()
+        assert head.get(":status") == "200"
+        return head.get("sec-websocket-accept")
+
+    told = {"accept_key": False}
+    if ours.kind == "uvicorn":
+        from h2ws_fast.asgi.uvicorn import Protocol
+
+        told = {"http": type("Told", (Protocol,), {"h2_accept_key": False})}
+    assert await accepted() == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    assert await accepted(**told) is None
+
+
 @pytest.mark.differs("it resets the stream instead")
 @pytest.mark.parametrize(
     "name", [b"sec-websocket-protocol", b"Sec-WebSocket-Extensions", b":status"]

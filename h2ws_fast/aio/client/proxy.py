@@ -100,8 +100,8 @@ def find_proxy(target: Target) -> str | None:
     for name in (*names, "all"):
         address = known.get(name)
         if address:
-            if name == "socks" and address.startswith("http://"):
+            if name == "socks" and address[:7].lower() == "http://":
                 # As systems' settings have it.
-                address = f"socks5h://{address.removeprefix('http://')}"
+                address = f"socks5h://{address[7:]}"
             return address
     return None

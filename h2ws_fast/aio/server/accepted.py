@@ -103,7 +103,13 @@ class AcceptedWire(PacedWire, asyncio.BufferedProtocol, metaclass=abc.ABCMeta):
         options = self.server.options
         conn: Endpoint
         if h2:
-            conn = Connection(Role.SERVER, options.settings, options.limits, pool=self.hub.pool)
+            conn = Connection(
+                Role.SERVER,
+                options.settings,
+                options.limits,
+                pool=self.hub.pool,
+                accept_key=options.accept_key,
+            )
             if self._refusal is not None:
                 conn.abort(ENHANCE_YOUR_CALM, self._refusal.encode())
         else:

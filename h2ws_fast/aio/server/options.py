@@ -43,6 +43,7 @@ class CommonOptions:
     limits: Limits
     logger: Any
     websockets: bool  # is there anybody to take them?
+    accept_key: bool = True  # is a `sec-websocket-key` over HTTP/2 answered?
     observer: Observer | None = None
     queue: tuple[int, int] = (0, 0)  # high and low mark of messages that wait
     ignoring = False  # an upgrade that is not asked for as it must be is ignored, not refused

@@ -80,6 +80,7 @@ def serve(
     process_response: Callable[[Any, Request, Response], Any] | None = None,
     compression: str | ServerPerMessageDeflateFactory | None = "deflate",
     server_header: str | None = None,
+    accept_key: bool = True,
     http: Iterable[str] = ("h2", "h1"),
     open_timeout: float | None = 10,
     ping_interval: float | None = 20,
@@ -139,6 +140,10 @@ def serve(
 
     `compression` answers the client's offers of permessage-deflate: "deflate" with defaults that
     keep nothing between messages, a `ServerPerMessageDeflateFactory` as it says, None never.
+
+    A client that sends a valid `sec-websocket-key` over HTTP/2, where RFC 8441 section 5 has no use
+    for it, gets the `sec-websocket-accept` that some of them insist on, unless `accept_key` is
+    False. Over HTTP/1.1 there always is one.
 
     `max_size` limits a message, or a pair a message and each of its fragments; `write_limit` (or a
     pair, high and low) is where `send` begins to wait. What arrives and is not received waits with
@@ -209,6 +214,7 @@ def serve(
     options.process_response = process_response
     options.deflate = deflate_from(compression, ServerPerMessageDeflateFactory)
     options.extra_headers = [] if server_header is None else [("server", server_header)]
+    options.accept_key = accept_key
     options.http = tls.versions(http)
     options.ssl = None if ssl is None else tls.prepare(ssl, server=True, http=options.http)
     if settings is None:
