@@ -7,7 +7,7 @@ import sys
 
 from . import contenders
 from .demands import DEMANDS
-from .report import Report, first_line
+from .report import Report, check_result, first_line
 
 SECTIONS = {
     "kernels": "masking, UTF-8, Huffman beside memcpy; frame heads",
@@ -75,7 +75,9 @@ def arguments(argv):
         help="measure whatever a demand is made of, in some more minutes, and exit 1 where a "
         "figure misses its demand or is missing; with --only those of the sections alone",
     )
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    check_result(parser, options.json)
+    return options
 
 
 def sections_of(options):

@@ -138,6 +138,39 @@ def run(bench):
     if each:
         bench.figure("broadcast", max(each))
     bench.table(broadcast)
+    if (bench.only or bench.check) and not bench.quick:
+        shapes(bench)
+    else:
+        bench.note(
+            "receive, echo and send of text and binary on 1, 100 and 10 000 streams: "
+            "--check, or --only engine"
+        )
+
+
+def shapes(bench):
+    """Each of the three by streams and type: too long for the default run."""
+    table = Table(
+        "engine: 125 B by streams and type",
+        COLUMNS,
+        FORMATS,
+        "CPU µs a message, as above; of 10 000 streams each has one message a round, in three runs",
+    )
+    for case in ("receive", "echo", "send"):
+        for streams in (1, 100, 10_000):
+            for kind, what in (("binary", "binary"), ("ascii", "ASCII text")):
+                many = streams == 10_000
+                compared(
+                    bench,
+                    table,
+                    f"{case}: {what}, {streams} stream{'s' if streams > 1 else ''}",
+                    case,
+                    runs=min(3, bench.runs) if many else None,
+                    size=125,
+                    streams=streams,
+                    count=streams if many else 2000,
+                    kind=kind,
+                )
+    bench.table(table)
 
 
 def against(bench, times, key, slower, faster):

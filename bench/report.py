@@ -24,6 +24,22 @@ PACKAGES = (
 )
 
 
+def check_result(parser, path):
+    """End the command where `--json` cannot be written: before the minutes of a run, not after."""
+    if path is None or (
+        os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+    ):
+        return  # a pipe or a terminal
+    new = not os.path.exists(path)
+    try:
+        with open(path, "a"):
+            pass
+    except OSError as error:
+        parser.exit(2, f"{parser.prog}: error: --json {path}: {error.strerror}\n")
+    if new:
+        os.unlink(os.path.realpath(path))
+
+
 class Table:
     """A title, named columns and rows of numbers. `formats` names how each column is shown."""
 

@@ -82,3 +82,37 @@ def test_without_it_nothing_fails_and_nothing_takes_long(measured, capsys):
     told = capsys.readouterr().out
     assert told.count("not measured (--check, or --only ") == len(DEMANDS)
     assert "instructions" not in ran and "engine" in ran
+
+
+@pytest.mark.parametrize("where", ["missing/x.json", "", "file/x.json"])
+@pytest.mark.parametrize("command_of", [[], ["soak"]], ids=["bench", "soak"])
+def test_a_result_that_cannot_be_kept_is_known_before_anything_runs(
+    measured, capsys, tmp_path, where, command_of
+):
+    (tmp_path / "file").touch()
+    path = tmp_path / where
+    with pytest.raises(SystemExit) as caught:
+        measured(ALL, *command_of, "--json", str(path))
+    told = capsys.readouterr()
+    assert (caught.value.code, told.out) == (2, "")
+    assert told.err.startswith(
+        f"python -m bench{' soak' * len(command_of)}: error: --json {path}: "
+    )
+    assert told.err.count("\n") == 1
+
+
+def test_a_former_result_stands_until_the_next(measured, monkeypatch, tmp_path):
+    former = tmp_path / "x.json"
+    former.write_text("{}")
+    seen = []
+    kept = command.Bench.write
+    monkeypatch.setattr(
+        command.Bench,
+        "write",
+        lambda self, path, demands: (seen.append(former.read_text()), kept(self, path, demands)),
+    )
+    measured(ALL, "--json", str(former))
+    assert seen == ["{}"]
+    assert "must_reach" in former.read_text()
+    assert command.arguments(["--json", str(tmp_path / "new.json")]).json
+    assert [each.name for each in tmp_path.iterdir()] == ["x.json"]

@@ -15,7 +15,7 @@ import time
 from h2ws_fast import ConnectionClosed
 from h2ws_fast.cli import loops
 
-from ..report import show
+from ..report import check_result, show
 from ..servers import NotStarted, certificate
 from . import attacks, friends, strangers  # noqa: F401  # their visits go into the table
 from .ledger import Ledger
@@ -43,6 +43,7 @@ def arguments(argv):
     options = parser.parse_args(argv)
     if not options.minutes > 0 or options.clients < 1:
         parser.error("--minutes and --clients are above 0")
+    check_result(parser, options.json)
     if options.seed is None:
         options.seed = random.randrange(10**6)
     return options
