@@ -106,6 +106,24 @@ def test_the_readmes_engine_works(tmp_path):
     assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has one loop alone, and fewer tests")
+def test_the_readmes_number_of_floods_is_that_of_the_tests():
+    pytest.importorskip("uvloop")
+    (said,) = re.findall(r"\| (\d+) tests with it, .*\| `make abuse` \|", README.read_text("utf-8"))
+    left = {name: value for name, value in environment().items() if name != "H2WS_FAST_PART"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/abuse"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        env=left | {"H2WS_FAST_ABUSE_FULL": "1", "PYTEST_ADDOPTS": "-p no:cacheprovider"},
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    (collected,) = re.findall(r"^(\d+) tests collected", done.stdout, re.M)
+    assert said == collected
+
+
 def test_the_names_that_the_documents_import_exist():
     import h2ws_fast
 
