@@ -178,6 +178,8 @@ class Opener(abc.ABC):
         *,
         ended: bool = False,
     ) -> Tunnel:
+        if isinstance(protocol, str) and protocol.lower() == "websocket":
+            raise ValueError("a WebSocket is no tunnel: use websocket()")
         fields = [
             (":method", "CONNECT"),
             (":protocol", protocol),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..aio.websocket import WebSocket, new_websocket, open_websocket
+from ..engine.handshake import HANDSHAKE_FIELDS
 from ..errors import (
     ClientDisconnected,
     ConcurrencyError,
@@ -34,6 +35,9 @@ DENIED = 4
 
 # Of `websocket.accept`: there is `subprotocol`, and compression is the server's to negotiate.
 NOT_THE_APPLICATIONS = (b"sec-websocket-protocol", b"sec-websocket-extensions")
+# What it may say, and does where it hands on another server's answer, though it is not its to say; and
+# RFC 9110 section 9.3.6: what opens a tunnel has no content.
+LEFT_OUT = HANDSHAKE_FIELDS | {b"content-length"}
 
 NORMAL_CLOSURE = 1000
 ABNORMAL_CLOSURE = 1006
@@ -155,8 +159,7 @@ class WebSocketExchange(Exchange):
         for name, _ in fields:
             if name in NOT_THE_APPLICATIONS or name[:1] == b":":
                 raise ValueError(f"websocket.accept must not have the header {name!r}")
-        # RFC 9110 section 9.3.6: what opens a tunnel has no content.
-        fields = [field for field in fields if field[0] != b"content-length"]
+        fields = [field for field in fields if field[0] not in LEFT_OUT]
         ws = new_websocket(wire, self.stream_id, None)
         conn = wire.conn
         conn.attach(self.stream_id, ws)

@@ -203,7 +203,8 @@ class Paths:
                 status = query.integer("status", 403, 300, 599)
                 self.counters.refused += 1
                 # Without a body unless told: Firefox takes another connection after a body.
-                return _text(status, query.text("body", ""))
+                # A 304 has none.
+                return _text(status, "" if status == 304 else query.text("body", ""))
             if query.path == "/close":
                 _check_close(query)
             elif query.path == "/push":

@@ -74,6 +74,12 @@ def check_reason(reason):
     return reason
 
 
+def check_on_limit(callback):
+    """Raise TypeError for what cannot be called, unless it is None."""
+    if callback is not None and not callable(callback):
+        raise TypeError(f"on_limit must be callable or None, not {type(callback).__name__}")
+
+
 class Role(IntEnum):
     """Which end of the connection this is."""
 
@@ -141,6 +147,10 @@ class Connection(Deadlines):
             limits = Limits()
         elif not isinstance(limits, Limits):
             raise TypeError(f"limits must be a Limits, not {type(limits).__name__}")
+        if pool is None:
+            pool = Pool()
+        elif not isinstance(pool, Pool):
+            raise TypeError(f"pool must be a Pool, not {type(pool).__name__}")
         self.settings = settings
         self.max_streams = settings.max_concurrent_streams
         self.limits = limits
@@ -149,7 +159,7 @@ class Connection(Deadlines):
         self.answer_malformed = answer_malformed
         self.secure = secure
         self.accept_key = accept_key
-        self._pool = Pool() if pool is None else pool
+        self._pool = pool
         self._asked = None
         self.ahead = None
         self._receiving = False
@@ -605,12 +615,14 @@ class Connection(Deadlines):
     def on_limit(self):
         """Called as `on_limit(name)` when one of `Limits` is reached for the first time; or None.
 
-        It is called from wherever that was noticed: it must not raise, nor call any verb.
+        It is called from wherever that was noticed: it must not raise, nor call any verb. Setting it
+        raises TypeError for anything else.
         """
         return self.guard.notify
 
     @on_limit.setter
     def on_limit(self, callback):
+        check_on_limit(callback)
         self.guard.notify = callback
 
     @property

@@ -14,6 +14,8 @@ Octets: TypeAlias = bytes | bytearray | memoryview
 Headers: TypeAlias = Iterable[tuple[str | bytes, str | bytes]]
 AnyEvent: TypeAlias = Event | TextMessage | BytesMessage | Data
 
+def check_on_limit(callback: object) -> None: ...
+
 class Role(IntEnum):
     CLIENT = 0
     SERVER = 1
@@ -57,7 +59,7 @@ class Connection(Endpoint):
 
     # requests and tunnels
     def request(
-        self, headers: Headers, end_stream: bool = True, *, octets: bool = False
+        self, headers: Headers, end_stream: bool | None = None, *, octets: bool = False
     ) -> int: ...
     def connect_websocket(
         self,

@@ -138,6 +138,7 @@ REFUSED = 0x2000  # our answer to its CONNECT was no
 DIRECT = 0x4000  # its sink is a CallbackSink with `on_message`
 STALLED = 0x8000  # octets wait, and none has left since `Deadlines` looked
 BACKLOG = 0x10000  # its layer keeps octets of the peer's that it has not looked at
+NO_CONTENT = 0x20000  # our response is to HEAD, a 204 or a 304
 OWED = HIGH | END | TRAILED | LATE_PONG  # something follows once its queue has run low
 
 # FrameReader.phase: see the head of `frames.py`.

@@ -18,7 +18,7 @@ from .timers cimport Timers
 
 cdef unsigned int BACKLOG, BINARY, CLOSED, CLOSING, DIRECT, FIN, GOING_AWAY, HALF_CLOSED_LOCAL
 cdef unsigned int HALF_CLOSED_REMOTE, HIGH
-cdef unsigned int LATE_PONG, LOCAL, NO_ERROR, NO_STATUS_RCVD, NONE, OPCODE, OVER, TEXT
+cdef unsigned int LATE_PONG, LOCAL, MAX_STREAM_ID, NO_ERROR, NO_STATUS_RCVD, NONE, OPCODE, OVER, TEXT
 cdef unsigned int TRY_AGAIN_LATER, WS_INTERNAL_ERROR, WS_PING, WS_PONG
 cdef unsigned int STREAM_ID
 cdef int CLOSE_TIMER, GO_ON_TIMER, SWEEP_TIMER
@@ -72,13 +72,21 @@ cdef class Upgraded(Delivery):
     cpdef int64_t send_fragment(self, int64_t stream_id, data, bint final, bint compress=*) except -1
     @cython.locals(layer=DeflateLayer)
     cpdef object deflated(self, int64_t stream_id)
-    @cython.locals(messages=MessageLayer, opcode=int)
+    cpdef int64_t send_data(self, int64_t stream_id, data, bint end_stream=*) except -1
+    @cython.locals(messages=MessageLayer, opcode=int, n=Py_ssize_t, stream_id=int64_t, own=int64_t)
     cpdef send_many(self, stream_ids, data, dict packed=*)
-    cdef int _send_control(self, int opcode, bytes data) except -1
+    cdef int _send_control(self, int64_t stream_id, int opcode, bytes data) except -1
     @cython.locals(stream=Stream)
     cpdef consumed(self, int64_t stream_id, int64_t credit)
+    @cython.locals(stream=Stream)
     cpdef int64_t waiting(self, int64_t stream_id) except -1
     cpdef bint is_blocked(self, int64_t stream_id) except -1
+    @cython.final
+    cdef int _check(self, int64_t stream_id) except -1
+    @cython.final
+    cdef object _unknown(self, int64_t stream_id)
+    @cython.final
+    cdef void _pass_over(self, int64_t stream_id) except *
     cdef int _check_open(self) except -1
     cdef int _check_queue(self, int64_t n) except -1
 

@@ -1,7 +1,7 @@
 """One WebSocket on an HTTP/1.1 connection, after its 101: RFC 6455 section 5 on.
 
-The same message layer, the same verbs and events as on an HTTP/2 stream; the stream's number is
-always 1, and TCP's window takes the place of flow control. The handshake is not done here.
+The same message layer, the same verbs and events as on an HTTP/2 stream, of which there is one;
+TCP's window takes the place of flow control. The handshake is not done here.
 """
 
 from ..errors import LocalProtocolError, StreamClosed
@@ -9,6 +9,7 @@ from .arrivals import bytes_message, text_message
 from .buffers import Pool
 from .chunks import NONE, Chunks
 from .closing import check_close
+from .connection import Role, check_on_limit, check_reason
 from .constants import (
     BACKLOG,
     BINARY,
@@ -25,6 +26,7 @@ from .constants import (
     HIGH,
     LATE_PONG,
     LOCAL,
+    MAX_STREAM_ID,
     NEVER,
     NO_ERROR,
     NO_STATUS_RCVD,
@@ -47,19 +49,23 @@ from .limits import UNLIMITED, Limits
 from .masking import MaskKeys
 from .messages import new_message_layer, payload
 from .raised import Raised, attempt
+from .sender import check_error_code
 from .sink import make_sink
 from .stream import new_stream
 from .timers import Timers
 
 DEFAULTS = Limits()
 ROUNDING_S = 0.001  # see `deadlines`
-STREAM_ID = 1
+STREAM_ID = 1  # of timers
 
 
 class Upgraded(Delivery):
     """The carrier of one WebSocket. `role` as in `Connection`; the arguments mean the same.
 
-    `Terminated` says that the transport is to be closed, once `data_to_send` holds nothing more.
+    `agreed`: what of compression was (`Agreed`), or None. Verbs and events name the WebSocket by
+    `stream_id`, 1 to 2^31 - 1; for other numbers verbs do what those of `Connection` do where there
+    is no such stream. `Terminated` says that the transport is to be closed, once `data_to_send`
+    holds nothing more.
     """
 
     __slots__ = (
@@ -96,12 +102,24 @@ class Upgraded(Delivery):
         self._timers = Timers(DEFAULTS)
         self.queue = None
 
-    def __init__(self, role, limits=None, *, auto_credit=False, pool=None, agreed=None):
+    def __init__(
+        self, role, limits=None, *, auto_credit=False, pool=None, agreed=None, stream_id=STREAM_ID
+    ):
+        role = Role(role)
         if limits is None:
             limits = Limits()
         elif not isinstance(limits, Limits):
             raise TypeError(f"limits must be a Limits, not {type(limits).__name__}")
-        client = int(role) == 0
+        if pool is None:
+            pool = Pool()
+        elif not isinstance(pool, Pool):
+            raise TypeError(f"pool must be a Pool, not {type(pool).__name__}")
+        if agreed is not None and not callable(getattr(agreed, "compressor", None)):
+            raise TypeError(f"agreed must be an Agreed, not {type(agreed).__name__}")
+        stream_id = whole(stream_id)
+        if not 0 < stream_id <= MAX_STREAM_ID:
+            raise ValueError(f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1")
+        client = role == Role.CLIENT
         self.role = role
         self.limits = limits
         self.auto_credit = auto_credit
@@ -112,11 +130,11 @@ class Upgraded(Delivery):
             self._messages = new_message_layer(client)
         else:
             self._messages = new_deflate_layer(client, agreed)
-        self._stream = new_stream(STREAM_ID, LOCAL if client else 0, 0, self._messages)
+        self._stream = new_stream(stream_id, LOCAL if client else 0, 0, self._messages)
         self._chunks = Chunks()
         self._guard = Guard(limits)
         self._keys = MaskKeys()
-        self._pool = Pool() if pool is None else pool
+        self._pool = pool
         self._timers = Timers(limits)
         self.queue = None
         self._partial = 0  # octets held of messages that are not complete
@@ -139,6 +157,7 @@ class Upgraded(Delivery):
         if self._receiving:
             raise LocalProtocolError("receive_data cannot be called from a sink; return first")
         data = flat(data)
+        now += 0.0  # TypeError where it is no number, which C finds by itself
         n = len(data)
         self.octets_received += n
         self.expanded = 0
@@ -157,6 +176,7 @@ class Upgraded(Delivery):
 
     def receive_eof(self, now=0.0):
         """The peer closed the transport, or it is gone: return the last events."""
+        now += 0.0
         self._end_of_input()
         return self.events()
 
@@ -210,7 +230,7 @@ class Upgraded(Delivery):
         if stream.flags & HIGH and stream.queued <= self.limits.write_low:
             stream.flags &= ~HIGH
             if not stream.flags & OVER:
-                self.emit(stream, Drained(STREAM_ID))
+                self.emit(stream, Drained(stream.id))
         if stream.queued == 0 and stream.flags & LATE_PONG:
             if stream.flags & OVER:
                 stream.flags &= ~LATE_PONG
@@ -236,6 +256,7 @@ class Upgraded(Delivery):
 
     def handle_timeout(self, now):
         """See `Connection.handle_timeout`."""
+        now += 0.0
         self.expanded = 0
         for kind, _ in self._timers.expired(now):
             if self.terminated:
@@ -300,7 +321,8 @@ class Upgraded(Delivery):
 
     def send_message(self, stream_id, data):
         """See `Connection.send_message`."""
-        whole(stream_id)
+        if whole(stream_id) != self._stream.id:
+            raise self._unknown(stream_id)
         self._check_open()
         if self._messages.sending:
             return self._send_as(data, True)
@@ -313,6 +335,7 @@ class Upgraded(Delivery):
 
     def send_message_as(self, stream_id, data, compress):
         """See `Connection.send_message_as`."""
+        self._check(stream_id)
         self._check_open()
         return self._send_as(data, compress)
 
@@ -327,7 +350,7 @@ class Upgraded(Delivery):
 
     def send_fragment(self, stream_id, data, final, compress=True):
         """See `Connection.send_fragment`."""
-        whole(stream_id)
+        self._check(stream_id)
         self._check_open()
         opcode = TEXT if isinstance(data, str) else BINARY
         if self._messages.sending & OPCODE and self._messages.sending & OPCODE != opcode:
@@ -341,10 +364,16 @@ class Upgraded(Delivery):
 
     def deflated(self, stream_id):
         """See `Connection.deflated`."""
+        self._check(stream_id)
         if not isinstance(self._messages, DeflateLayer):
             return None
         layer = self._messages
         return layer.agreed
+
+    def send_data(self, stream_id, data, end_stream=False):
+        """Raise LocalProtocolError: octets that are no messages are not for a WebSocket."""
+        self._check(stream_id)
+        raise LocalProtocolError(f"stream {stream_id} is a WebSocket; use send_message()")
 
     def send_many(self, stream_ids, data, packed=None):
         """See `Connection.send_many`."""
@@ -353,7 +382,15 @@ class Upgraded(Delivery):
         data = payload(data)
         if packed is None:
             packed = {}
-        for _ in stream_ids:
+        n = 0
+        own = self._stream.id
+        for each in stream_ids:
+            stream_id = whole(each)
+            if stream_id == own:
+                n += 1
+            else:
+                self._pass_over(stream_id)
+        for _ in range(n):
             if (
                 messages.writable()
                 and not messages.sending & OPCODE
@@ -363,22 +400,27 @@ class Upgraded(Delivery):
 
     def stream_messages(self, stream_id):
         """See `Connection.stream_messages`."""
+        self._check(stream_id)
         self._check_open()
         self._messages.stream_parts(self, self._stream)
 
     def withhold(self, stream_id, held):
         """See `Connection.withhold`; here `unread` says it to whoever reads the transport."""
-        self._held_back = held
+        if whole(stream_id) == self._stream.id:
+            self._held_back = bool(held)
+        else:
+            self._pass_over(stream_id)
 
     def ping(self, stream_id, data=b""):
         """Send a WebSocket ping of at most 125 octets."""
-        self._send_control(WS_PING, bytes(memoryview(data)))
+        self._send_control(stream_id, WS_PING, bytes(memoryview(data)))
 
     def pong(self, stream_id, data=b""):
         """Send an unsolicited WebSocket pong."""
-        self._send_control(WS_PONG, bytes(memoryview(data)))
+        self._send_control(stream_id, WS_PONG, bytes(memoryview(data)))
 
-    def _send_control(self, opcode, data):
+    def _send_control(self, stream_id, opcode, data):
+        self._check(stream_id)
         self._check_open()
         if len(data) > 125:
             raise ValueError(f"a control frame has at most 125 octets, not {len(data)}")
@@ -386,6 +428,7 @@ class Upgraded(Delivery):
 
     def close_websocket(self, stream_id, code=1000, reason=""):
         """See `Connection.close_websocket`."""
+        self._check(stream_id)
         check_close(code, reason, self._stream.flags & LOCAL != 0)
         if self._stream.flags & OVER:
             return
@@ -393,11 +436,13 @@ class Upgraded(Delivery):
 
     def consumed(self, stream_id, credit):
         """See `Connection.consumed`."""
-        whole(stream_id)
         credit = whole(credit)
         stream = self._stream
+        if whole(stream_id) != stream.id:
+            self._pass_over(stream_id)
+            return
         if credit < 0 or (credit > stream.held and not stream.flags & CLOSING):  # it may be shed
-            raise ValueError(f"stream 1 holds {stream.held} octets, not {credit}")
+            raise ValueError(f"stream {stream_id} holds {stream.held} octets, not {credit}")
         if credit > stream.held:
             credit = stream.held
         stream.held -= credit
@@ -405,35 +450,46 @@ class Upgraded(Delivery):
         if stream.flags & BACKLOG:
             self.go_on_soon(stream)
 
-    def reset(self, stream_id, error_code=0):
+    def reset(self, stream_id, error_code=NO_ERROR):
         """End at once: what is queued is dropped, `Closed` and `Terminated` follow."""
+        self._check(stream_id)
         if self.terminated:
-            raise StreamClosed("stream 1 is over")
+            raise StreamClosed(f"stream {stream_id} is over")
+        check_error_code(error_code)
         self._abort("reset by this end")
 
     def shutdown(self, error_code=NO_ERROR, reason=b""):
         """End the WebSocket with Close 1001; `Closed` and `Terminated` follow."""
-        self.close_websocket(STREAM_ID, GOING_AWAY)
+        check_error_code(error_code)
+        check_reason(reason)
+        self.close_websocket(self._stream.id, GOING_AWAY)
 
     def abort(self, error_code=NO_ERROR, reason=b""):
         """End at once: what is queued is dropped, `Closed` and `Terminated` follow."""
+        check_error_code(error_code)
+        check_reason(reason)
         if not self.terminated:
             self._abort("ended by this end")
 
     def attach(self, stream_id, sink, on_message=None):
         """See `Connection.attach`."""
+        self._check(stream_id)
         stream = self._stream
-        stream.sink = make_sink(STREAM_ID, sink, on_message, self.auto_credit)
+        stream.sink = make_sink(stream.id, sink, on_message, self.auto_credit)
         stream.flags = stream.flags & ~DIRECT | (0 if on_message is None else DIRECT)
 
     def waiting(self, stream_id):
         """See `Connection.waiting`."""
-        whole(stream_id)
-        return self._stream.queued
+        stream = self._stream
+        if whole(stream_id) != stream.id:
+            self._pass_over(stream_id)
+            return 0
+        return stream.queued
 
     def is_blocked(self, stream_id):
         """See `Connection.is_blocked`. There are no windows here."""
-        whole(stream_id)
+        if whole(stream_id) != self._stream.id:
+            self._pass_over(stream_id)
         return False
 
     @property
@@ -476,7 +532,24 @@ class Upgraded(Delivery):
 
     @on_limit.setter
     def on_limit(self, callback):
+        check_on_limit(callback)
         self._guard.notify = callback
+
+    def _check(self, stream_id):
+        if whole(stream_id) != self._stream.id:
+            raise self._unknown(stream_id)
+
+    def _unknown(self, stream_id):
+        # What a verb raises for a number that is not our stream's. Apart, as what follows: where each
+        # verb has it within, a message takes 25 instructions more.
+        self._pass_over(stream_id)
+        return LocalProtocolError(f"there is no stream {stream_id}")
+
+    def _pass_over(self, stream_id):
+        # It is not our stream; ValueError where it is none that there could be.
+        stream_id = whole(stream_id)
+        if not 0 < stream_id <= MAX_STREAM_ID:
+            raise ValueError(f"{stream_id} is no number of a stream: those are 1 to 2^31 - 1")
 
     def _check_open(self):
         if self._stream.flags & OVER or not self._messages.writable():
@@ -549,7 +622,7 @@ class Upgraded(Delivery):
             self._messages.fail(self, stream, TRY_AGAIN_LATER, "too much is waiting to be read")
             self.buffered -= stream.held
             stream.held = 0
-            self.emit(stream, Shed(STREAM_ID))
+            self.emit(stream, Shed(stream.id))
         return 0
 
     def hold_back(self, stream, n):
@@ -582,9 +655,9 @@ class Upgraded(Delivery):
         sink = stream.sink
         if sink is None:
             if type(data) is str:
-                self.tell(text_message(STREAM_ID, data, credit))
+                self.tell(text_message(stream.id, data, credit))
             else:
-                self.tell(bytes_message(STREAM_ID, data, credit))
+                self.tell(bytes_message(stream.id, data, credit))
         elif stream.flags & DIRECT:
             direct = stream.sink  # held: it may attach another
             answer = attempt(direct.on_message, data)
@@ -603,7 +676,7 @@ class Upgraded(Delivery):
         self._partial -= n
         stream.held += credit - n
         self.buffered += credit - n
-        self.emit(stream, MessagePart(STREAM_ID, data, text, final, credit))
+        self.emit(stream, MessagePart(stream.id, data, text, final, credit))
         return 0
 
     def fail_application(self, stream):

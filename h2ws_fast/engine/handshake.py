@@ -13,7 +13,9 @@ from .headers import MalformedMessage
 from .kernels import made_of
 
 __all__ = [
+    "HANDSHAKE_FIELDS",
     "accept_value",
+    "check_added",
     "check_accepted",
     "has_token",
     "is_token",
@@ -28,6 +30,17 @@ __all__ = [
 ]
 
 Fields = list[tuple[bytes, bytes]]
+
+# What the two ends of a WebSocket settle by its handshake, and nobody else says: RFC 6455 section 11.3.
+HANDSHAKE_FIELDS = frozenset(
+    (
+        b"sec-websocket-accept",
+        b"sec-websocket-extensions",
+        b"sec-websocket-key",
+        b"sec-websocket-protocol",
+        b"sec-websocket-version",
+    )
+)
 
 KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 
@@ -89,6 +102,14 @@ def new_key() -> bytes:
 def values_of(fields: Fields, name: bytes) -> list[bytes]:
     """Return the values of all fields of this (lower-case) name, in order."""
     return [value for key, value in fields if key == name]
+
+
+def check_added(fields: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raise ValueError where one of these fields, which come beside a handshake's own, is one of those."""
+    for name, _ in fields:
+        if name.lower() in HANDSHAKE_FIELDS:
+            text = name.decode("latin-1").lower()
+            raise ValueError(f"{text} is for the handshake to say; leave it out")
 
 
 def has_token(values: Iterable[bytes], token: bytes) -> bool:

@@ -10,7 +10,7 @@ from .layers cimport Pending, new_unanswered
 from .messages cimport new_message_layer
 from .stream cimport Layer, Stream, new_stream
 
-cdef unsigned int ANSWERED, CLOSED, CONTINUATION, END_HEADERS, END_STREAM, HALF_CLOSED_LOCAL, HEADERS, HEAD_ONLY, LOCAL, MAX_STREAM_ID, OVER, PROMPT
+cdef unsigned int ANSWERED, CLOSED, CONTINUATION, END_HEADERS, END_STREAM, HALF_CLOSED_LOCAL, HEADERS, HEAD_ONLY, LOCAL, MAX_STREAM_ID, NO_CONTENT, OVER, PROMPT
 cdef unsigned int REFUSED, TUNNELLED
 cdef int FIRST_REQUEST_TIMER, HANDSHAKE_TIMER, MAX_REMEMBERED
 cdef Layer REFUSAL, TUNNEL

@@ -22,6 +22,7 @@ from .constants import (
     HEADERS,
     LOCAL,
     MAX_STREAM_ID,
+    NO_CONTENT,
     OVER,
     PROMPT,
     REFUSED,
@@ -29,7 +30,7 @@ from .constants import (
 )
 from .deflate import new_deflate_layer
 from .fanout import Fanout
-from .handshake import accept_value, is_token
+from .handshake import accept_value, check_added, is_token
 from .headers import capsule_fault
 from .kernels import address, whole
 from .layers import REFUSAL, TUNNEL, Pending, new_unanswered
@@ -50,6 +51,16 @@ def _check_capsules(protocol, fields, status):
 # What was asked for last, and its block while the table stays as it is: whoever opens many streams
 # asks for the same. 0.5 us instead of 2.5.
 MAX_REMEMBERED = 1024  # octets of such a header list, as RFC 9113 section 6.5.2 counts them
+
+
+def _check_factory(deflate, verb, side):
+    # By what it does, which those of the other side do not.
+    if deflate is not None and not callable(getattr(deflate, verb, None)):
+        kind = type(deflate).__name__
+        raise TypeError(f"deflate must be a {side}PerMessageDeflateFactory, not {kind}")
+
+
+VERSION_FIELD = (b"sec-websocket-version", b"13")
 
 
 class Asked:
@@ -139,7 +150,7 @@ class Opening(Fanout):
 
     __slots__ = ("_asked", "_receiving", "accept_key")
 
-    def request(self, headers, end_stream=True, *, octets=False):
+    def request(self, headers, end_stream=None, *, octets=False):
         """Open a stream with a request; return its identifier.
 
         For clients; for servers whose client takes such streams (`can_connect`), too, where it is an
@@ -147,16 +158,27 @@ class Opening(Fanout):
 
         `headers` are pairs (name, value) of `str` or `bytes` with the pseudo-headers `:method`,
         `:scheme`, `:authority`, `:path` (RFC 9113 section 8.3.1); with `:method` CONNECT and
-        `:protocol` it is an extended CONNECT for any token (RFC 8441 section 4; then give
-        `end_stream=False`). `Responded` or `Opened` follows, or `Reset`; a body goes by `send_data`
-        where `end_stream` is False. With `octets` a WebSocket is a tunnel like any other: its frames,
+        `:protocol` it is an extended CONNECT for any token (RFC 8441 section 4). `Responded` or
+        `Opened` follows, or `Reset`; a body goes by `send_data` where `end_stream` is False. None is
+        True, but for a CONNECT, which must say whether this side ends before it has begun. With `octets` a WebSocket is a tunnel like any other: its frames,
         and what its handshake settles, are the caller's.
 
         Raises ExtendedConnectUnsupported before `can_connect`, NoAvailableStreams where the peer
         takes no more streams now, ValueError and TypeError for headers that may not be sent,
-        LocalProtocolError where they are more than the peer's SETTINGS_MAX_HEADER_LIST_SIZE.
+        LocalProtocolError where they are more than the peer's SETTINGS_MAX_HEADER_LIST_SIZE, for a
+        CONNECT without `end_stream`, and for a WebSocket's that no server accepts.
         """
         asked = self._ask(headers, True if octets else False)
+        if asked.connect:
+            if end_stream is None:
+                raise LocalProtocolError(
+                    "give end_stream=False with CONNECT, or True where nothing is to be sent; "
+                    "for a WebSocket use connect_websocket()"
+                )
+            if end_stream and asked.protocol == "websocket":
+                raise LocalProtocolError("no WebSocket opens so; use connect_websocket()")
+        elif end_stream is None:
+            end_stream = True
         return self._open(asked, (), end_stream, None)
 
     def _ask(self, headers, octets):
@@ -177,6 +199,10 @@ class Opening(Fanout):
         if protocol is not None:
             if octets:
                 protocol = ""
+            elif protocol == "websocket" and VERSION_FIELD not in fields:
+                raise LocalProtocolError(
+                    "a WebSocket is asked for with sec-websocket-version 13; use connect_websocket()"
+                )
             _check_capsules(protocol, fields, 200)
         asked = new_asked(fields, protocol)
         asked.octets = octets
@@ -203,8 +229,9 @@ class Opening(Fanout):
         server refuses, or `Reset`, after `Limits.handshake_timeout_s` at the latest. `subprotocols`
         are distinct tokens in order of preference, `headers` further pairs. With a
         `ClientPerMessageDeflateFactory` as `deflate` compression is offered (RFC 7692). Raises as
-        `request` does.
+        `request` does, and ValueError for a field of the handshake (`sec-websocket-...`) in `headers`.
         """
+        _check_factory(deflate, "offer", "Client")
         if isinstance(subprotocols, str | bytes):
             raise TypeError("subprotocols must be a sequence of str, not one str")
         offered = tuple(subprotocols)
@@ -227,8 +254,12 @@ class Opening(Fanout):
             fields.append(("origin", origin))
         if deflate is not None:
             fields.append(("sec-websocket-extensions", deflate.offer()))
+        own = len(fields)
         fields.extend(headers)
-        asked = new_asked(prepare(fields, "request"), "websocket")
+        fields = prepare(fields, "request")
+        if len(fields) > own:
+            check_added(fields[own:])
+        asked = new_asked(fields, "websocket")
         return self._open(asked, offered, False, deflate)
 
     def _open(self, asked, subprotocols, end_stream, deflate):
@@ -374,6 +405,8 @@ class Opening(Fanout):
             self._credit_early(stream)
         if end_stream:
             self.ended_here(stream)
+        elif stream.flags & HEAD_ONLY or status == 204 or status == 304:
+            stream.flags |= NO_CONTENT
 
     def accept_websocket(self, stream_id, subprotocol=None, *, headers=(), deflate=None):
         """Open the WebSocket that a `Requested` with protocol "websocket" asks for.
@@ -382,8 +415,9 @@ class Opening(Fanout):
         None. `headers`, pairs as in `request`, are added to the response. With a
         `ServerPerMessageDeflateFactory` as `deflate` the client's offers of compression are answered.
         Messages may be sent at once; those that came before it are in `events()` then. Raises LocalProtocolError for another subprotocol, a stream that asks for no
-        WebSocket, or one that was answered; ValueError and TypeError as `request` does.
+        WebSocket, or one that was answered; ValueError and TypeError as `connect_websocket` does.
         """
+        _check_factory(deflate, "accept", "Server")
         stream = self._answerable(stream_id)
         pending = self._pending(stream)
         if pending is None or pending.protocol != "websocket":
@@ -403,8 +437,10 @@ class Opening(Fanout):
             if answer is not None:
                 fields.append((b"sec-websocket-extensions", answer[0]))
         if headers:
+            own = len(fields)
             fields.extend(headers)
             fields = prepare(fields, "tunnel")
+            check_added(fields[own:])
             self._check_list_size(fields)
         stream.flags |= ANSWERED
         self.timers.cancel(HANDSHAKE_TIMER, stream_id)

@@ -18,6 +18,7 @@ from .constants import (
     HALF_CLOSED_REMOTE,
     HIGH,
     LOCAL,
+    NO_CONTENT,
     NO_STATUS_RCVD,
     OPCODE,
     OVER,
@@ -67,8 +68,8 @@ class Sender(Opening):
         `bytes` are kept by reference until they leave, other buffers are copied. With `end_stream`
         our side ends behind them. They leave by `data_to_send`, as the peer's windows allow (RFC 9113
         section 5.2); above `Limits.write_high` octets wait for `Drained`. Raises LocalProtocolError
-        before the answer of a tunnel or request, on a WebSocket, after the end of our side, and where
-        more than `Limits.max_queued` would wait; TypeError for what is no bytes-like object.
+        before the answer of a tunnel or request, on a WebSocket, after the end of our side, for octets in
+        an answer to HEAD, a 204 or a 304, and where more than `Limits.max_queued` would wait; TypeError for what is no bytes-like object.
         """
         stream = self._stream(stream_id)
         self._check_writable(stream)
@@ -77,6 +78,9 @@ class Sender(Opening):
         if type(data) is not bytes:
             data = bytes(memoryview(data))
         if data:
+            if stream.flags & NO_CONTENT:
+                # RFC 9110 sections 6.4.1, 15.3.5 and 15.4.5: the receiver would have to fail it.
+                raise LocalProtocolError(f"the response on stream {stream_id} has no content")
             self._check_queue(len(data))
             chunks = self.outbox.chunks
             self.outbox.append(stream, chunks.push(data, stream.last), chunks.pushed)
@@ -306,7 +310,7 @@ class Sender(Opening):
         latter are not answered yet, or the WebSocket is not open, StreamClosed where it is closing.
         """
         data = bytes(memoryview(data))
-        if stream_id != 0:
+        if whole(stream_id) != 0:
             self._send_control(stream_id, WS_PING, data)
             return
         if len(data) != 8:

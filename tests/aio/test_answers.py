@@ -271,3 +271,76 @@ async def test_a_length_that_is_not_the_bodys_of_an_ordinary_request(clear, http
     async with clear.serve(on_request=answer):
         assert (await asked(clear, http, "/", "POST", bytes(10_000)))[0] == 500
     assert "content-length is 2, and the body has 6 octets" in caplog.text
+
+
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("body", ["text", "pieces"])
+async def test_a_body_that_no_answer_of_this_status_has(clear, http, status, body, caplog):
+    async def pieces():
+        yield b"x"
+
+    async def answer(asked):
+        if asked.path == "/bare":
+            return Response(status, {}, b"")
+        return Response(status, {}, "x" if body == "text" else pieces())
+
+    async with clear.serve(on_request=answer):
+        assert (await asked(clear, http, "/", "POST", bytes(10_000)))[0] == 500
+        assert f"a {status} has no body" in caplog.text
+        caplog.clear()
+        assert (await asked(clear, http, "/bare"))[::2] == (status, b"")
+        assert (await asked(clear, http, "/", "HEAD"))[::2] == (status, b"")
+    assert caplog.text == ""
+
+
+async def test_a_refusal_with_a_body_that_its_status_has_not(clear, http, caplog):
+    async with clear.serve(echo, process_request=lambda ws, asked: Response(304, {}, "x")):
+        assert (await refusal(clear, http)).status == 500
+    assert "a 304 has no body" in caplog.text
+
+
+# -- what the handshake says by itself ----------------------------------------------------------------
+
+HANDSHAKE = ["accept", "extensions", "key", "protocol", "version"]
+
+
+@pytest.mark.parametrize("name", HANDSHAKE)
+@pytest.mark.parametrize("kind", ["function", "coroutine", "another"])
+async def test_process_response_leaves_the_handshake_alone(clear, http, name, kind, caplog):
+    field = f"sec-websocket-{name}"
+
+    def process(ws, asked, response):
+        if asked.path == "/no":
+            return Response(426, {field: "13"})
+        if asked.path == "/wrong":
+            if kind == "another":
+                return Response(200, {field: "13"})
+            response.headers[field.title()] = "13"
+        return None
+
+    async def later(ws, asked, response):
+        await asyncio.sleep(0)
+        return process(ws, asked, response)
+
+    hook = later if kind == "coroutine" else process
+    async with clear.serve(echo, process_response=hook):
+        assert (await refusal(clear, http, "/no")).headers[field] == "13"  # RFC 6455 section 4.4
+        assert caplog.text == ""
+        assert (await refusal(clear, http, "/wrong")).status == 500
+        assert caplog.text.count(f"ValueError: {field} is for the handshake to say") == 1
+        assert caplog.text.count("Traceback") == 1
+        await accepted(clear, http, "/")
+
+
+@pytest.mark.parametrize("name", HANDSHAKE)
+async def test_a_client_leaves_the_handshake_alone(clear, http, name):
+    field = f"Sec-WebSocket-{name.title()}"
+    async with clear.serve(echo, subprotocols=["13"]):
+        async with Session(clear.http, http=http) as session:
+            with pytest.raises(ValueError, match=f"^{field.lower()} is for the handshake to say"):
+                await session.websocket("/", subprotocols=["13"], additional_headers={field: "13"})
+            ws = await session.websocket("/", subprotocols=["13"])
+            assert ws.subprotocol == "13"
+            await ws.close()
+        with pytest.raises(ValueError, match=f"^{field.lower()} is for the handshake to say"):
+            await connect(clear.ws("/"), http=http, additional_headers={field: "13"})

@@ -461,3 +461,23 @@ async def test_octets_and_a_reset_in_one_read():
         peer.send(f.data(1, b"octets"), f.rst_stream(1))
         assert await handled
         peer.close()
+
+
+@pytest.mark.parametrize("token", ["websocket", "WebSocket"])
+@pytest.mark.parametrize("http", ["h2", "h1"])
+async def test_a_websocket_is_no_tunnel(clear, http, token):
+    async def echo_messages(ws):
+        async for message in ws:
+            await ws.send(message)
+
+    async with clear.serve(echo_messages), Session(clear.http, http=http) as session:
+        for opening in (
+            session.tunnel(token, "/"),
+            session.bytestream("/", token),
+            session.create_connection(asyncio.Protocol, "/", token),
+        ):
+            with pytest.raises(ValueError, match=r"use websocket\(\)"):
+                await opening
+        ws = await session.websocket("/")
+        await ws.send("there")
+        assert await ws.recv() == "there"

@@ -309,3 +309,30 @@ def test_fields_that_cannot_be_sent_are_refused_before():
     alone.conn.accept_websocket(event.stream_id, headers=[("x", "a")])
     assert alone.answer().fields["x"] == "a"
     assert isinstance(alone.conn, H1Connection) and alone.conn.terminated
+
+
+@pytest.mark.parametrize("name", ["accept", "extensions", "key", "protocol", "version"])
+def test_what_the_handshake_settles_is_no_header_of_the_application(name):
+    alone = Alone()
+    (event,) = alone.feed(upgrade())
+    field = (f"Sec-WebSocket-{name.title()}", "13")
+    with pytest.raises(ValueError, match=f"^sec-websocket-{name} is for the handshake to say"):
+        alone.conn.accept_websocket(event.stream_id, headers=[("x", "a"), field])
+    assert alone.octets == b"" and alone.upgraded is None
+    alone.conn.accept_websocket(event.stream_id, headers=[("x", "a")])
+    assert alone.answer().fields["x"] == "a"
+
+
+def test_a_websocket_behind_other_requests_keeps_its_number():
+    alone = Alone()
+    (first,) = alone.feed(request())
+    alone.conn.respond(first.stream_id, [(":status", "204")], True)
+    alone.pull(0.0)
+    (event,) = [each for each in alone.feed(upgrade()) if isinstance(each, Requested)]
+    assert (first.stream_id, event.stream_id) == (1, 2)
+    alone.conn.accept_websocket(2)
+    (message,) = alone.upgraded.receive_data(ws_frame(1, b"hello", key=b"abcd"))
+    assert (message.stream_id, message.data) == (2, "hello")
+    alone.upgraded.consumed(2, message.credit)
+    alone.upgraded.send_message(2, "there")
+    assert b"".join(alone.upgraded.data_to_send()) == b"\x81\x05there"

@@ -140,6 +140,22 @@ async def test_headers_that_accept_must_not_have(place, name, errors):
         client.close()
 
 
+@pytest.mark.parametrize(
+    "name", [b"sec-websocket-accept", b"Sec-WebSocket-Key", b"sec-websocket-version"]
+)
+async def test_headers_of_another_servers_handshake_are_left_out(ours, name):
+    @only_websockets
+    async def app(scope, receive, send):
+        await accept(receive, send, headers=[(name, b"13"), (b"x-own", b"1")])
+
+    async with ours.serve(app):
+        client = await ours.client()
+        head = await client.websocket()
+        assert (head.get(":status"), head.get("x-own")) == ("200", "1")
+        assert head.get(name.decode().lower()) is None
+        client.close()
+
+
 async def test_a_subprotocol_that_was_not_offered(place, errors):
     if place.kind == "hypercorn":
         pytest.skip("it ends the connection")

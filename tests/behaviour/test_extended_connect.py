@@ -417,7 +417,7 @@ def test_client_sends_the_token_in_lower_case(client):
     peer.conn.connect_websocket("example.com", "/")
     assert peer.sent()[0].get(":protocol") == "websocket"
     for given in ("WebSocket", "CONNECT-UDP", "Foo/1.1", "echo"):
-        peer.conn.request(token(given), end_stream=False)
+        peer.conn.request([*token(given), ("sec-websocket-version", "13")], end_stream=False)
         assert peer.sent()[0].get(":protocol") == given.lower()
 
 

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 from tests.support import frames as f
-from tests.support.peer import CONNECT, EVENT_OCTETS, GET, OK, POST, errors, of
+from tests.support.peer import BYTESTREAM, CONNECT, EVENT_OCTETS, GET, OK, POST, errors, of
 from tests.support.ws_frames import BINARY, read_ws_frames, ws_frame
 
 
@@ -79,10 +79,26 @@ def test_numbers_are_whole_and_no_others_on_an_upgraded_connection(twin, verb):
 # -- making a connection -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["settings", "limits"])
+@pytest.mark.parametrize("name", ["settings", "limits", "pool"])
 def test_what_a_connection_is_made_of(twin, name):
     with pytest.raises(TypeError, match=f"{name} must be a {name.title()}, not dict"):
         twin.Connection(twin.Role.SERVER, **{name: {}})
+
+
+@pytest.mark.parametrize("callback", [5, "x", b"x", ["x"], False])
+def test_limits_are_told_to_what_can_be_called(make, callback):
+    peer = make("server")
+    upgraded = importlib.import_module(".h1", peer.twin.__name__).Upgraded(peer.twin.Role.SERVER)
+    told = []
+    for conn in (peer.conn, upgraded):
+        conn.on_limit = told.append
+        with pytest.raises(TypeError, match="on_limit must be callable or None, not "):
+            conn.on_limit = callback
+        conn.on_limit("as before")
+        conn.on_limit = None
+        assert conn.on_limit is None
+    assert told == ["as before"] * 2
+    peer.expect_alive()
 
 
 @pytest.mark.parametrize("name", ["CLIENT", "SERVER"])
@@ -173,6 +189,100 @@ def test_a_websocket_is_accepted_as_one(make):
     assert [x.get(":status") for x in peer.sent()] == ["200"]
 
 
+HANDSHAKE = ["accept", "extensions", "key", "protocol", "version"]
+
+
+@pytest.mark.parametrize("name", HANDSHAKE)
+@pytest.mark.parametrize("spelled", [str, lambda name: name.title().encode()])
+def test_what_a_handshake_settles_is_no_header_of_the_application(make, name, spelled):
+    field = f"sec-websocket-{name}"
+    match = f"^{field} is for the handshake to say; leave it out$"
+    headers = [("x-own", "1"), (spelled(field), "13")]
+    peer = make("client")
+    connect = peer.conn.connect_websocket
+    options = {"subprotocols": ["chat"], "origin": "https://a", "headers": headers}
+    refused(peer, ValueError, match, connect, "a.example", **options)
+    connect("a.example", headers=headers[:1])
+    peer = make("server")
+    stream_id = peer.open([*CONNECT, ("sec-websocket-protocol", "chat")])
+    accept = peer.conn.accept_websocket
+    refused(peer, ValueError, match, accept, stream_id, "chat", headers=headers)
+    accept(stream_id, "chat", headers=headers[:1])
+    (head,) = peer.sent()
+    assert (head.get("x-own"), head.get("sec-websocket-protocol")) == ("1", "chat")
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_compression_is_agreed_on_by_a_factory(make, side):
+    agreement = importlib.import_module(".agreement", make("client").twin.__name__)
+    factories = {
+        "client": agreement.ClientPerMessageDeflateFactory(),
+        "server": agreement.ServerPerMessageDeflateFactory(),
+    }
+    own = factories.pop(side)
+    (others,) = factories.values()
+    match = f"deflate must be a {side.title()}PerMessageDeflateFactory, not "
+    for offer in ([], [("sec-websocket-extensions", "permessage-deflate")]):
+        peer = make(side)
+        if side == "client":
+            call, arguments = peer.conn.connect_websocket, ("a.example",)
+        else:
+            call, arguments = peer.conn.accept_websocket, (peer.open([*CONNECT, *offer]),)
+        for wrong in (5, True, False, "permessage-deflate", others, type(None)):
+            refused(peer, TypeError, match, call, *arguments, deflate=wrong)
+        call(*arguments, deflate=own)
+        (head,) = peer.sent()
+        answers = side == "client" or offer
+        assert (head.get("sec-websocket-extensions") is not None) == bool(answers)
+
+
+def test_a_connect_says_whether_it_ends_at_once(make):
+    peer = make("client")
+    error = peer.errors.LocalProtocolError
+    request = peer.conn.request
+    for fields in (CONNECT, BYTESTREAM, [CONNECT[0], (":authority", "example.com:80")]):
+        refused(peer, error, "give end_stream=False.*connect_websocket", request, fields)
+        refused(peer, error, "give end_stream=False", request, fields, octets=True)
+    refused(peer, error, "use connect_websocket", request, CONNECT, True)
+    refused(peer, error, "version 13; use connect_websocket", request, CONNECT[:5], False)
+    old = [*CONNECT[:5], ("sec-websocket-version", "8")]
+    refused(peer, error, "version 13; use connect_websocket", request, old, False)
+    for fields in (GET, BYTESTREAM):
+        given = () if fields is GET else (True,)
+        request(fields, *given)
+        (head,) = peer.sent()
+        assert head.end_stream
+    request(CONNECT, False)
+    request(CONNECT[:5], False, octets=True)  # its handshake is the caller's
+    assert [head.end_stream for head in peer.sent()] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("method", "status"), [("HEAD", "200"), ("GET", "204"), ("GET", "304"), ("HEAD", "404")]
+)
+def test_answers_that_have_no_content(make, method, status):
+    peer = make("server")
+    error = peer.errors.LocalProtocolError
+    fields = [(":status", status)]
+    if status != "204":
+        fields.append(("content-length", "5"))
+    stream_id = peer.open([(":method", method), *GET[1:]])
+    peer.conn.respond(stream_id, fields)
+    refused(peer, error, "has no content", peer.conn.send_data, stream_id, b"hello", True)
+    refused(peer, error, "has no content", peer.conn.send_data, stream_id, b"h")
+    peer.conn.send_data(stream_id, b"", True)
+    (end,) = peer.sent()
+    assert (end.kind, end.end_stream, end.content) == (f.DATA, True, b"")
+    tunnel = peer.open(BYTESTREAM)
+    peer.conn.respond(tunnel, [(":status", "204")])  # a 2xx opens, whatever it says
+    peer.conn.send_data(tunnel, b"hello")
+    asked = peer.get()
+    peer.conn.respond(asked, [(":status", "103")])
+    peer.conn.respond(asked, OK)
+    peer.conn.send_data(asked, b"hello")
+    assert [each.content for each in peer.sent() if each.kind == f.DATA] == [b"hello"] * 2
+
+
 @pytest.mark.parametrize(
     "fields", [[(":path", "/")], [(":status", "200"), (":path", "/")], [("x", "y")]]
 )
@@ -250,6 +360,13 @@ def test_what_waits_on_a_connection_is_bounded(make, verb):
     error = peer.errors.LocalProtocolError
     refused(peer, error, "send less until Drained", send, stream_id, bytes(2000))
     assert peer.conn.stats()["limits"] == {"max_queued": 1}
+
+
+@pytest.mark.parametrize("number", [0.0, None, "0", b"", [], 2**64])
+def test_a_ping_names_the_connection_by_a_number(make, number):
+    peer = make("server")
+    error = ValueError if number == 2**64 else TypeError
+    refused(peer, error, None, peer.conn.ping, number, b"12345678")
 
 
 def test_own_pings_are_bounded(make):
@@ -330,8 +447,105 @@ def upgraded(twin):
 
 def test_what_an_upgraded_connection_is_made_of(twin):
     module = importlib.import_module(".h1", twin.__name__)
+    make = module.Upgraded
     with pytest.raises(TypeError, match="limits must be a Limits, not dict"):
-        module.Upgraded(twin.Role.SERVER, {})
+        make(twin.Role.SERVER, {})
+    with pytest.raises(TypeError, match="pool must be a Pool, not int"):
+        make(twin.Role.SERVER, pool=5)
+    for role in (5, "x", None):
+        with pytest.raises(ValueError, match="is not a valid Role"):
+            make(role)
+    for agreed in (5, True, ()):
+        with pytest.raises(TypeError, match="agreed must be an Agreed, not "):
+            make(twin.Role.SERVER, agreed=agreed)
+    for number in NUMBERS:
+        with pytest.raises(ValueError, match=r"no number of a stream|out of range"):
+            make(twin.Role.SERVER, stream_id=number)
+    for number in NO_INTEGERS:
+        with pytest.raises(TypeError):
+            make(twin.Role.SERVER, stream_id=number)
+    assert make(1).role is twin.Role.SERVER
+
+
+UPGRADED = {
+    "send_message": (b"x",),
+    "send_message_as": (b"x", True),
+    "send_fragment": (b"x", True),
+    "send_data": (b"x",),
+    "stream_messages": (),
+    "deflated": (),
+    "ping": (b"12345678",),
+    "pong": (b"x",),
+    "close_websocket": (),
+    "reset": (),
+    "attach": (None,),
+}
+PASSING = {"consumed": (0,), "is_blocked": (), "waiting": (), "withhold": (True,)}
+
+
+@pytest.mark.parametrize("verb", [*UPGRADED, *PASSING, "send_many"])
+@pytest.mark.parametrize("own", [1, 7])
+def test_an_upgraded_connection_is_one_stream(twin, verb, own):
+    conn = importlib.import_module(".h1", twin.__name__).Upgraded(twin.Role.SERVER, stream_id=own)
+    before = conn.stats()
+    call = getattr(conn, verb)
+    arguments = (UPGRADED | PASSING).get(verb, (b"x",))
+    wrap = (lambda number: [own, number]) if verb == "send_many" else lambda number: number
+    for number in [0, *NUMBERS]:
+        with pytest.raises(ValueError, match=r"no number of a stream|out of range"):
+            call(wrap(number), *arguments)
+    for number in NO_INTEGERS:
+        with pytest.raises(TypeError):
+            call(wrap(number), *arguments)
+    if verb in UPGRADED:
+        for number in (2, 8, 2**31 - 1):
+            with pytest.raises(errors(twin).LocalProtocolError, match=f"no stream {number}$"):
+                call(number, *arguments)
+    elif verb in PASSING:
+        assert not call(2, *arguments) and conn.unread == 0
+    assert conn.stats() == before and not conn.terminated
+    assert conn.data_to_send() == [] and conn.events() == []
+    if verb == "send_many":
+        call([2, own, 8], b"x")
+        assert b"".join(conn.data_to_send()) == b"\x82\x01x"
+    (message,) = conn.receive_data(ws_frame(BINARY, b"hello", key=b"abcd"))
+    assert (message.data, message.stream_id) == (b"hello", own)
+
+
+def test_octets_are_not_for_an_upgraded_connection(twin, upgraded):
+    conn = upgraded()
+    with pytest.raises(errors(twin).LocalProtocolError, match="use send_message"):
+        conn.send_data(1, b"x")
+    with pytest.raises(errors(twin).LocalProtocolError, match="use send_message"):
+        conn.send_data(1, b"", True)
+    assert conn.data_to_send() == [] and not conn.terminated
+
+
+@pytest.mark.parametrize("code", [2**32, 2**64, -1, 1.5, None, "1"])
+def test_error_codes_that_no_upgraded_connection_takes(upgraded, code):
+    conn = upgraded()
+    for call in (conn.shutdown, conn.abort, lambda code: conn.reset(1, code)):
+        with pytest.raises(ValueError, match="a number of 32 bits"):
+            call(code)
+    for call in (conn.shutdown, conn.abort):
+        with pytest.raises(TypeError):
+            call(0, 5)
+        with pytest.raises(ValueError, match="must not exceed 16376 octets"):
+            call(0, bytes(16377))
+    assert conn.data_to_send() == [] and conn.events() == [] and not conn.terminated
+
+
+@pytest.mark.parametrize("now", [None, "1", b"1", []])
+def test_times_that_no_upgraded_connection_takes(upgraded, now):
+    conn = upgraded()
+    with pytest.raises(TypeError):
+        conn.receive_data(b"", now)
+    with pytest.raises(TypeError):
+        conn.receive_data(ws_frame(BINARY, b"hello", key=b"abcd"), now)
+    for call in (conn.receive_eof, conn.handle_timeout):
+        with pytest.raises(TypeError):
+            call(now)
+    assert conn.stats()["octets_received"] == 0 and not conn.terminated
 
 
 @pytest.mark.parametrize("credit", [-1, HELD + 1])

@@ -88,6 +88,7 @@ def test_a_list_that_was_changed_is_another_request(make):
 def test_what_makes_a_websocket_octets_is_remembered_with_the_request(make):
     peer = make("client")
     fields = [(":method", "CONNECT"), (":protocol", "websocket"), *GET[1:]]
+    fields.append(("sec-websocket-version", "13"))
     opened = [peer.conn.request(fields, False, octets=octets) for octets in (False, True, False)]
     peer.sent()
     peer.feed(*(peer.headers(stream_id, [(":status", "200")]) for stream_id in opened))

@@ -137,6 +137,16 @@ def test_a_refusal_with_a_body(server):
     run(main())
 
 
+def test_a_refusal_that_has_no_body(server):
+    async def main():
+        with pytest.raises(InvalidStatus) as caught:
+            await open_websocket(server, "/reject?status=304&body=hello")
+        assert caught.value.response.status == 304
+        assert not caught.value.response.body
+
+    run(main())
+
+
 def test_push(server):
     async def main():
         async with open_websocket(server, "/push?count=3&size=1000&interval=0.01") as ws:

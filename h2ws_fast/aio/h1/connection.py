@@ -19,7 +19,7 @@ from ...engine.agreement import ServerPerMessageDeflateFactory
 from ...engine.constants import CANCEL, INTERNAL_ERROR, NO_ERROR
 from ...engine.endpoint import Endpoint
 from ...engine.h1 import Upgraded
-from ...engine.handshake import accept_value, has_token, is_token
+from ...engine.handshake import accept_value, check_added, has_token, is_token
 from ...engine.octets import Octets
 from ...errors import LocalProtocolError, StreamClosed
 from .reader import DROP, OVER, Fields, H1Reader, make_response
@@ -156,7 +156,7 @@ class H1Connection(H1Reader):
         """Answer 101, and hand over to `on_upgrade`: this connection is no more.
 
         The sink that was attached goes along. Raises ValueError for a subprotocol that was not
-        offered.
+        offered, and for a field of the handshake in `headers`.
         """
         exchange = self._current(stream_id)
         if self._upgrading != "websocket":
@@ -171,10 +171,14 @@ class H1Connection(H1Reader):
             answer = deflate.accept(self._offers)
             if answer is not None:
                 fields.append((b"Sec-WebSocket-Extensions", answer[0]))
-        fields += fields_for_h1(headers)
+        added = fields_for_h1(headers)
+        check_added(added)
+        fields += added
         agreed = None if answer is None else answer[1]
-        upgraded = Upgraded(Role.SERVER, self._limits, pool=self._pool, agreed=agreed)
-        upgraded.attach(1, self._sink)
+        upgraded = Upgraded(
+            Role.SERVER, self._limits, pool=self._pool, agreed=agreed, stream_id=stream_id
+        )
+        upgraded.attach(stream_id, self._sink)
         self._hand_over(exchange, fields, upgraded)
 
     def _switch(self, exchange: h11.Connection, fields: Fields) -> None:

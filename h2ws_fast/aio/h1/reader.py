@@ -15,6 +15,7 @@ import h11
 from ...engine import Limits, Sink
 from ...engine.arrivals import Data
 from ...engine.buffers import Pool
+from ...engine.connection import check_on_limit
 from ...engine.constants import CANCEL, NEVER, NO_ERROR
 from ...engine.endpoint import Endpoint
 from ...engine.events import Drained, Ended, Requested, Reset, Terminated, Trailers
@@ -618,6 +619,7 @@ class H1Reader(Endpoint):
 
     @on_limit.setter
     def on_limit(self, callback: Any) -> None:
+        check_on_limit(callback)
         self._notify = callback
 
     def _hit(self, name: str) -> None:

@@ -15,7 +15,14 @@ from ...engine.constants import NO_ERROR
 from ...engine.endpoint import Endpoint
 from ...engine.events import SinkFailed, Terminated
 from ...engine.h1 import Upgraded
-from ...engine.handshake import check_accepted, check_switched, is_token, new_key, read_offers
+from ...engine.handshake import (
+    HANDSHAKE_FIELDS,
+    check_accepted,
+    check_switched,
+    is_token,
+    new_key,
+    read_offers,
+)
 from ...engine.headers import MalformedMessage
 from ...engine.octets import Octets
 from ...errors import ConnectionTerminated, InvalidHandshake, InvalidStatus, NegotiationError
@@ -32,14 +39,7 @@ CONTENT = frozenset(("content-length", "content-type", "transfer-encoding"))
 
 # What the handshake itself says.
 RESERVED = frozenset(("connection", "content-length", "host", "transfer-encoding", "upgrade"))
-WEBSOCKETS = frozenset(
-    (
-        "sec-websocket-extensions",
-        "sec-websocket-key",
-        "sec-websocket-protocol",
-        "sec-websocket-version",
-    )
-)
+WEBSOCKETS = frozenset(name.decode() for name in HANDSHAKE_FIELDS)
 
 Opened = Callable[[Any, Response, "str | None"], None]
 

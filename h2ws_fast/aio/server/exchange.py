@@ -105,6 +105,9 @@ def answer(wire: ServerWire, stream_id: int, response: Response, method: str) ->
 
 
 def _head(wire: ServerWire, response: Response, body: Body, method: str) -> list[tuple[str, str]]:
+    if response.status in (204, 304) and method != "HEAD" and body != b"":
+        # RFC 9110 sections 15.3.5 and 15.4.5: the client would take it for the next response, or fail.
+        raise ValueError(f"a {response.status} has no body")
     fields = [(":status", str(response.status))]
     fields += response_fields(response, wire.http_version)
     fields += [
