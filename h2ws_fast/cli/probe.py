@@ -221,7 +221,7 @@ class Probe:
 
         What the server sent before the answer has been read then.
         """
-        if not self.over:
+        if not (self.over or self.conn.terminated):
             self.conn.ping(0, word)
             self.flush()
         return await self.until(lambda: word in self.pongs, seconds)

@@ -29,6 +29,7 @@ from .constants import (
     INTERNAL_ERROR,
     LATE_PONG,
     LOCAL,
+    MAX_WINDOW,
     OVER,
     PADDED,
     PROTOCOL_ERROR,
@@ -295,6 +296,7 @@ class Carrier(Endings):
             self.round_trip
             and elapsed <= self.round_trip * 2
             and size <= self.limits.max_window >> 1
+            and size <= MAX_WINDOW >> 1
             and size <= self.limits.window_budget - self.widened
         ):
             stream.doublings += 1

@@ -26,6 +26,7 @@ from .constants import (
     HIGH,
     LATE_PONG,
     MAX_STREAM_ID,
+    MAX_WINDOW,
     MIN_PULL,
     NO_ERROR,
     OVER,
@@ -41,6 +42,7 @@ from .constants import (
     SETTINGS_INITIAL_WINDOW_SIZE,
     SETTINGS_MAX_CONCURRENT_STREAMS,
     SETTINGS_MAX_FRAME_SIZE,
+    SETTINGS_MAX_HEADER_LIST_SIZE,
     SETTINGS_NO_RFC7540_PRIORITIES,
     SHUTDOWN_TIMER,
     SWEEP_TIMER,
@@ -172,7 +174,6 @@ class Connection(Deadlines):
         self.stream_id = 0
         self.padding = 0
         self.max_frame = settings.max_frame_size
-        self.max_block = 2 * settings.max_header_list_size + DEFAULT_FRAME_SIZE
         self.partial = None
         self.collected = None
         self.block = None
@@ -234,7 +235,8 @@ class Connection(Deadlines):
         self.shed_at = limits.max_buffered
         # the rest
         self.outbox = Outbox(limits.write_low)
-        self.decoder = Decoder(settings.max_header_list_size, limits.max_header_fields)
+        self.decoder = Decoder(max_fields=limits.max_header_fields)
+        self._limit_lists(settings.max_header_list_size)
         self.encoder = Encoder()
         self.dialect = settings.dialect()
         self.guard = Guard(limits)
@@ -538,8 +540,10 @@ class Connection(Deadlines):
 
         What grows holds at once, what shrinks when the peer acknowledges: RFC 9113 section 6.5.3;
         `SettingsAcknowledged` tells when. Raises ValueError for a value that RFC 9113 section 6.5.2
-        does not allow, TypeError for what is no dict, LocalProtocolError for what may only be said
-        first or cannot be taken back (RFC 8441 section 3, RFC 9218 section 2.1).
+        or `Settings` does not allow, or that would make a stream's window, which may have grown by
+        itself, larger than 2^31 - 1 (section 6.9.2); TypeError for what is no dict,
+        LocalProtocolError for what may only be said first or cannot be taken back (RFC 8441 section
+        3, RFC 9218 section 2.1), and on a connection that is over.
         """
         if not isinstance(values, dict):
             raise TypeError(f"values must be a dict from identifiers to values: {values!r}")
@@ -556,15 +560,24 @@ class Connection(Deadlines):
             if identifier == self.bidirectional:
                 # Both of them are said in the first SETTINGS or never.
                 raise LocalProtocolError("SETTINGS_ENABLE_BIDIRECTIONAL_CONNECT cannot be changed")
+            if identifier == SETTINGS_INITIAL_WINDOW_SIZE and value > self.local_initial:
+                most = MAX_WINDOW - self._widest_window() + self.local_initial
+                if value > most:
+                    # RFC 9113 section 6.9.2: the peer would have to end the connection.
+                    raise ValueError(
+                        f"SETTINGS_INITIAL_WINDOW_SIZE may be {most} at most as long as a stream is"
+                        f" open whose window has grown beyond {self.local_initial}: {value}"
+                    )
+        if self.phase == DEAD:
+            raise LocalProtocolError("the connection is over; open another one")
         entries = list(values.items())
         for identifier, value in entries:
             if identifier == SETTINGS_INITIAL_WINDOW_SIZE and value > self.local_initial:
-                change = self.local_initial - value
-                self.local_initial = value
-                for stream in self.streams.values():
-                    self._narrow(stream, change)
+                self._change_windows(value)
             elif identifier == SETTINGS_MAX_FRAME_SIZE and value > self.max_frame:
                 self.max_frame = value
+            elif identifier == SETTINGS_MAX_HEADER_LIST_SIZE and value > self.decoder.max_list_size:
+                self._limit_lists(value)
             elif identifier == SETTINGS_MAX_CONCURRENT_STREAMS and value > self.max_streams:
                 self.max_streams = value
             elif identifier == SETTINGS_ENABLE_CONNECT_PROTOCOL:

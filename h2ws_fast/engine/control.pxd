@@ -7,7 +7,7 @@ from .kernels cimport octets, take, u16, u32
 from .outbox cimport Outbox
 from .stream cimport Layer, Stream
 
-cdef unsigned int ACK, ANSWERED, END, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, GOAWAY
+cdef unsigned int ACK, ANSWERED, DEFAULT_FRAME_SIZE, END, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, GOAWAY
 cdef unsigned int HALF_CLOSED_REMOTE, HIGH, LOCAL, MAX_FRAME_SIZE, MAX_STREAM_ID, MAX_WINDOW, NO_ERROR
 cdef unsigned int OVER, PING, PRIORITY, PRIORITY_UPDATE, PROTOCOL_ERROR, REFUSED_STREAM
 cdef unsigned int RST_STREAM, SETTINGS, SETTINGS_ENABLE_CONNECT_PROTOCOL, SETTINGS_ENABLE_PUSH
@@ -36,10 +36,15 @@ cdef class Control(Heads):
     @cython.locals(outbox=Outbox, streams=list)
     cdef void _resize_windows(self, int64_t initial) except *
     cdef void _receive_settings_ack(self) except *
-    @cython.locals(change=int64_t)
     cdef int _settings_in_force(self, list entries) except -1
     cdef int measure_round_trip(self) except -1
+    @cython.locals(change=int64_t)
+    cdef int _change_windows(self, int64_t initial) except -1
+    @cython.locals(before=int64_t, grown=int64_t)
     cdef int _narrow(self, Stream stream, int64_t change) except -1
+    @cython.locals(stream=Stream, widest=int64_t)
+    cdef int64_t _widest_window(self) except -1
+    cdef int _limit_lists(self, int64_t size) except -1
     cdef int _receive_goaway(self, unsigned int last, unsigned int error_code, bytes debug_data) except -1
     @cython.locals(layer=Layer)
     cdef int _drop_unprocessed(self, Stream stream) except -1

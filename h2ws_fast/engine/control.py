@@ -9,6 +9,7 @@ from .constants import (
     ACK,
     ANSWERED,
     DEAD,
+    DEFAULT_FRAME_SIZE,
     END,
     FIRST_REQUEST_TIMER,
     FLOW_CONTROL_ERROR,
@@ -311,13 +312,13 @@ class Control(Heads):
                     if other == identifier and its_value > value:
                         value = its_value
             if identifier == SETTINGS_INITIAL_WINDOW_SIZE:
-                change = self.local_initial - value
-                self.local_initial = value
-                if change:
-                    for stream in self.streams.values():
-                        self._narrow(stream, change)
+                if value != self.local_initial:
+                    self._change_windows(value)
             elif identifier == SETTINGS_MAX_FRAME_SIZE:
                 self.max_frame = value
+            elif identifier == SETTINGS_MAX_HEADER_LIST_SIZE:
+                if value != self.decoder.max_list_size:
+                    self._limit_lists(value)
             elif identifier == SETTINGS_MAX_CONCURRENT_STREAMS:
                 self.max_streams = value
             elif identifier == SETTINGS_ENABLE_CONNECT_PROTOCOL:
@@ -327,10 +328,40 @@ class Control(Heads):
     def measure_round_trip(self):
         """Our first SETTINGS were acknowledged."""
 
+    def _change_windows(self, initial):
+        # Our SETTINGS_INITIAL_WINDOW_SIZE: RFC 9113 section 6.9.2.
+        change = self.local_initial - initial
+        self.local_initial = initial
+        for stream in self.streams.values():
+            self._narrow(stream, change)
+        return 0
+
     def _narrow(self, stream, change):
-        # What is due may be much in a smaller window: nothing else might ever announce it.
         stream.left -= change
+        if stream.doublings:
+            # What the window has grown by was measured by the size before: once it is used, it is
+            # not granted again.
+            before = self.local_initial + change
+            grown = (before << stream.doublings) - before
+            stream.doublings = 0
+            stream.due -= grown
+            self.widened -= grown
+        # What is due may be much in a smaller window: nothing else might ever announce it.
         self.grant(stream, 0)
+
+    def _widest_window(self):
+        # The most that the peer may send on a stream that is open.
+        widest = self.local_initial
+        for stream in self.streams.values():
+            if stream.left > widest:
+                widest = stream.left
+        return widest
+
+    def _limit_lists(self, size):
+        # Our SETTINGS_MAX_HEADER_LIST_SIZE. A list of twice the size may still be answered with 431.
+        self.max_block = 2 * size + DEFAULT_FRAME_SIZE
+        self.decoder.set_max_list_size(size)
+        return 0
 
     def _receive_goaway(self, last, error_code, debug_data):
         if self.draining and last >= self.peer_goaway_last:

@@ -41,7 +41,6 @@ cdef class Endings(FrameReader):
     cdef int enter(self, Stream stream) except -1
     cdef int ended_here(self, Stream stream) except -1
     cdef int _settle(self, Stream stream) except -1
-    @cython.locals(grown=int64_t)
     cdef int _forget(self, Stream stream, int how) except -1
     cdef int _let_head_go(self, unsigned int stream_id) except -1
     @cython.locals(layer=Layer)

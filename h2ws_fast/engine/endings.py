@@ -116,9 +116,7 @@ class Endings(FrameReader):
             self.shed_at = self.limits.max_buffered
         stream.held = 0
         if stream.doublings:
-            # Never below nothing: the application may have changed the first size meanwhile.
-            grown = (self.local_initial << stream.doublings) - self.local_initial
-            self.widened = self.widened - grown if self.widened > grown else 0
+            self.widened -= (self.local_initial << stream.doublings) - self.local_initial
         stream.state = CLOSED
         if self.last_stream is stream:
             self.last_stream = None

@@ -35,7 +35,7 @@ cdef class Decoder:
     cdef int64_t _limit
     cdef int64_t _offered
     cdef int64_t _demanded
-    cdef Py_ssize_t _max_list_size
+    cdef readonly Py_ssize_t max_list_size
     cdef Py_ssize_t _max_fields
     cdef readonly Py_ssize_t list_size
     cdef Py_ssize_t _block_size
@@ -46,6 +46,7 @@ cdef class Decoder:
 
     cpdef int offer_max_table_size(self, int64_t max_table_size) except -1
     cpdef int set_max_table_size(self, int64_t max_table_size) except -1
+    cpdef int set_max_list_size(self, Py_ssize_t max_list_size) except -1
     @cython.locals(
         block=bytes, crumbs=Py_ssize_t, fields=list, end=Py_ssize_t, octet=cython.uint, name=bytes, value=bytes
     )

@@ -77,13 +77,13 @@ class Decoder:
     __slots__ = (
         "list_size",
         "malformed",
+        "max_list_size",
         "too_large",
         "_table",
         "_table_size",
         "_limit",
         "_offered",
         "_demanded",
-        "_max_list_size",
         "_max_fields",
         "_count",
         "_pos",
@@ -101,7 +101,7 @@ class Decoder:
         self._limit = max_table_size  # the setting that the peer acknowledged
         self._offered = max_table_size  # the largest setting on its way
         self._demanded = NO_UPDATE  # the next block must begin with an update to at most this
-        self._max_list_size = max_list_size
+        self.max_list_size = max_list_size
         self._max_fields = max_fields
         self.list_size = 0
         self._count = 0
@@ -129,6 +129,13 @@ class Decoder:
             self._demanded == NO_UPDATE or max_table_size < self._demanded
         ):
             self._demanded = max_table_size
+
+    def set_max_list_size(self, max_list_size):
+        """What one block may become from now on."""
+        self.max_list_size = max_list_size
+        # What is remembered was measured by the number before.
+        self._block = None
+        self._fields = None
 
     def decode(self, p, pos, n):
         """Return the fields of one whole block of n octets at `pos`.
@@ -176,7 +183,7 @@ class Decoder:
                     self._count += 1
             else:
                 self._count += 1
-            if self.list_size <= self._max_list_size and self._count <= self._max_fields:
+            if self.list_size <= self.max_list_size and self._count <= self._max_fields:
                 fields.append(field)
             else:
                 self._overflow()
@@ -195,7 +202,7 @@ class Decoder:
     def _overflow(self):
         """Beyond a limit decoding goes on for the table's sake; beyond twice the limit it ends."""
         self.too_large = True
-        if self.list_size > 2 * self._max_list_size or self._count > 2 * self._max_fields:
+        if self.list_size > 2 * self.max_list_size or self._count > 2 * self._max_fields:
             raise HeaderListTooLarge("header list beyond twice the limit")
 
     def _check(self, name, value):
@@ -315,7 +322,7 @@ class Decoder:
         self._pos = pos + n
         # What no list within twice the limit can hold is not decoded: a block of Huffman codes
         # grows to 1.6 times its size.
-        room = 2 * self._max_list_size - self.list_size
+        room = 2 * self.max_list_size - self.list_size
         if huffman:
             # The longest code has 30 bits, the shortest 5.
             if n > 4 * room + 4:

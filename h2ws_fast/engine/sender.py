@@ -11,6 +11,7 @@ from .constants import (
     CANCEL,
     CLOSED,
     CLOSING,
+    DEAD,
     DIRECT,
     END,
     FIN,
@@ -307,7 +308,8 @@ class Sender(Opening):
 
         RFC 6455 section 5.5.2, answered by `Ponged`; RFC 9113 section 6.7, by `PingAcknowledged`.
         Raises ValueError for another length, LocalProtocolError where `Limits.max_pings` of the
-        latter are not answered yet, or the WebSocket is not open, StreamClosed where it is closing.
+        latter are not answered yet, the connection is over or the WebSocket is not open,
+        StreamClosed where it is closing.
         """
         data = bytes(memoryview(data))
         if whole(stream_id) != 0:
@@ -315,6 +317,8 @@ class Sender(Opening):
             return
         if len(data) != 8:
             raise ValueError(f"an HTTP/2 PING has 8 octets, not {len(data)}")
+        if self.phase == DEAD:
+            raise LocalProtocolError("the connection is over; open another one")
         if self.pings is None:
             self.pings = []
         if len(self.pings) >= self.limits.max_pings:

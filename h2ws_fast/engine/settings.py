@@ -28,12 +28,21 @@ def _check(name, value, low, high):
 
 # identifier -> (name, lowest, highest value) of what an endpoint may send; others have 32 bits
 _RANGES = {
+    # What a peer may make each of its connections hold.
+    SETTINGS_HEADER_TABLE_SIZE: ("SETTINGS_HEADER_TABLE_SIZE", 0, 2**16),
     SETTINGS_ENABLE_PUSH: ("SETTINGS_ENABLE_PUSH", 0, 0),
+    SETTINGS_MAX_CONCURRENT_STREAMS: ("SETTINGS_MAX_CONCURRENT_STREAMS", 0, 2**31 - 1),
     SETTINGS_INITIAL_WINDOW_SIZE: ("SETTINGS_INITIAL_WINDOW_SIZE", 0, MAX_WINDOW),
     SETTINGS_MAX_FRAME_SIZE: ("SETTINGS_MAX_FRAME_SIZE", DEFAULT_FRAME_SIZE, MAX_FRAME_SIZE),
+    SETTINGS_MAX_HEADER_LIST_SIZE: ("SETTINGS_MAX_HEADER_LIST_SIZE", 0, 2**32 - 1),
     SETTINGS_ENABLE_CONNECT_PROTOCOL: ("SETTINGS_ENABLE_CONNECT_PROTOCOL", 0, 1),
     SETTINGS_NO_RFC7540_PRIORITIES: ("SETTINGS_NO_RFC7540_PRIORITIES", 1, 1),
 }
+
+
+def _in_range(identifier, name, value):
+    _, low, high = _RANGES[identifier]
+    return _check(name, value, low, high)
 
 
 def check_setting(identifier, value):
@@ -99,16 +108,18 @@ class Settings:
         enable_bidirectional_connect=False,
         bidirectional_connect_id=BIDIRECTIONAL_CONNECT_ID,
     ):
-        self.header_table_size = _check("header_table_size", header_table_size, 0, 2**16)
-        self.max_concurrent_streams = _check(
-            "max_concurrent_streams", max_concurrent_streams, 0, 2**31 - 1
+        self.header_table_size = _in_range(
+            SETTINGS_HEADER_TABLE_SIZE, "header_table_size", header_table_size
         )
-        self.initial_window_size = _check("initial_window_size", initial_window_size, 0, MAX_WINDOW)
-        self.max_frame_size = _check(
-            "max_frame_size", max_frame_size, DEFAULT_FRAME_SIZE, MAX_FRAME_SIZE
+        self.max_concurrent_streams = _in_range(
+            SETTINGS_MAX_CONCURRENT_STREAMS, "max_concurrent_streams", max_concurrent_streams
         )
-        self.max_header_list_size = _check(
-            "max_header_list_size", max_header_list_size, 0, 2**32 - 1
+        self.initial_window_size = _in_range(
+            SETTINGS_INITIAL_WINDOW_SIZE, "initial_window_size", initial_window_size
+        )
+        self.max_frame_size = _in_range(SETTINGS_MAX_FRAME_SIZE, "max_frame_size", max_frame_size)
+        self.max_header_list_size = _in_range(
+            SETTINGS_MAX_HEADER_LIST_SIZE, "max_header_list_size", max_header_list_size
         )
         if enable_connect_protocol is None:
             enable_connect_protocol = os.environ.get("H2WS_FAST_CONNECT") != "0"

@@ -724,12 +724,46 @@ def test_settings_that_cannot_be_sent(client):
         {f.ENABLE_PUSH: 1},
         {f.ENABLE_CONNECT_PROTOCOL: 1},
         {f.HEADER_TABLE_SIZE: 2**32},
+        {f.HEADER_TABLE_SIZE: 2**16 + 1},
+        {f.MAX_CONCURRENT_STREAMS: 2**31},
         {f.MAX_HEADER_LIST_SIZE: -1},
+        {f.MAX_HEADER_LIST_SIZE: 2**32},
         {2**16: 0},
     ):
         with pytest.raises((ValueError, peer.errors.LocalProtocolError)):
             peer.conn.update_settings(bad)
         assert peer.sent() == []
+
+
+SETTINGS_AND_NAMES = {
+    f.HEADER_TABLE_SIZE: "header_table_size",
+    f.MAX_CONCURRENT_STREAMS: "max_concurrent_streams",
+    f.INITIAL_WINDOW_SIZE: "initial_window_size",
+    f.MAX_FRAME_SIZE: "max_frame_size",
+    f.MAX_HEADER_LIST_SIZE: "max_header_list_size",
+}
+
+
+@row("9113-6.5.2-2", "9113-6.9.2-5")
+@pytest.mark.parametrize("identifier", SETTINGS_AND_NAMES)
+def test_later_settings_have_the_range_of_the_first(make, identifier):
+    name = SETTINGS_AND_NAMES[identifier]
+    peer = make("server")
+    taken = 0
+    for bits in (14, 16, 24, 31, 32):
+        for value in range(2**bits - 2, 2**bits + 2):
+            try:
+                peer.twin.Settings(**{name: value})
+            except ValueError:
+                with pytest.raises(ValueError, match="must be an int between"):
+                    peer.conn.update_settings({identifier: value})
+                assert peer.sent() == []
+            else:
+                taken += 1
+                peer.conn.update_settings({identifier: value})
+                (sent,) = peer.sent()
+                assert sent.settings == [(identifier, value)]
+    assert 0 < taken < 20
 
 
 # -- either way round --------------------------------------------------------------------------

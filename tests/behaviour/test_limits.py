@@ -519,6 +519,67 @@ def test_max_header_list_size(make):
     peer.expect_alive()
 
 
+def answered_431(peer, stream_id):
+    answer = next(x for x in peer.sent() if x.kind == f.HEADERS)
+    return (answer.stream_id, answer.get(":status")) == (stream_id, "431")
+
+
+@row("9113-10.5.1-1", "9113-6.5.3-1")
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_a_header_list_limit_that_grows_holds_at_once(make, acknowledged):
+    peer = make("server", settings={"max_header_list_size": 4096})
+    peer.conn.update_settings({f.MAX_HEADER_LIST_SIZE: 100_000})
+    (sent,) = peer.sent()
+    assert sent.settings == [(f.MAX_HEADER_LIST_SIZE, 100_000)]
+    if acknowledged:
+        peer.feed(f.settings_ack())
+    peer.feed(f.headers(1, peer.block(GET) + literal(b"a", b"b" * 9000), True))
+    # More octets than a block of the first limit might have had.
+    block = peer.block(GET) + literal(b"a", b"b" * 90_000)
+    pieces = [block[i : i + 16384] for i in range(0, len(block), 16384)]
+    peer.feed(f.headers(3, pieces[0], True, end_headers=False))
+    peer.feed(*[f.continuation(3, piece, end_headers=False) for piece in pieces[1:-1]])
+    peer.feed(f.continuation(3, pieces[-1]))
+    found = [len(event.headers[0][1]) for event in of(peer.events, "Requested")]
+    assert found == [9000, 90_000]
+    assert peer.conn.stats()["limits"] == {}
+    if not acknowledged:
+        peer.feed(f.settings_ack())
+    peer.feed(f.headers(5, peer.block(GET) + literal(b"a", b"b" * 9000), True))
+    assert len(of(peer.events, "Requested")) == 3
+    peer.next_id = 7
+    untouched(peer)
+
+
+@row("9113-10.5.1-1", "9113-6.5.3-1")
+def test_a_header_list_limit_that_shrinks_holds_when_it_is_acknowledged(make):
+    peer = make("server", settings={"max_header_list_size": 50_000})
+    peer.conn.update_settings({f.MAX_HEADER_LIST_SIZE: 300})
+    peer.conn.update_settings({f.MAX_HEADER_LIST_SIZE: 2000})
+    peer.sent()
+    peer.feed(f.headers(1, peer.block(GET) + literal(b"a", b"b" * 9000), True))
+    assert len(of(peer.events, "Requested")) == 1
+    small = peer.block(GET) + literal(b"a", b"b" * 350)  # one that is remembered
+    # The peer may have applied both when it acknowledges the first.
+    peer.feed(f.settings_ack())
+    for stream_id in (3, 5, 7):
+        peer.feed(f.headers(stream_id, small, True))
+    assert len(of(peer.events, "Requested")) == 4
+    assert peer.conn.stats()["limits"] == {}
+    peer.feed(f.headers(9, peer.block(GET) + literal(b"a", b"b" * 3000), True))
+    assert answered_431(peer, 9)
+    peer.conn.update_settings({f.MAX_HEADER_LIST_SIZE: 300})
+    peer.sent()
+    peer.feed(f.settings_ack(), f.settings_ack())
+    peer.feed(f.headers(11, small, True))
+    assert answered_431(peer, 11)
+    assert len(of(peer.events, "Requested")) == 4
+    # And so does what ends a block, and the connection.
+    peer.feed(f.headers(13, bytes(16384), True, end_headers=False))
+    peer.feed(f.continuation(13, bytes(601), end_headers=False))
+    peer.expect_connection_error(f.ENHANCE_YOUR_CALM)
+
+
 @row("9113-10.5.1-1", "9113-6.4-7")
 def test_a_body_behind_a_header_list_that_is_too_large_is_not_awaited(make):
     peer = make("server", settings={"max_header_list_size": 1000})

@@ -735,6 +735,26 @@ def test_settings_that_are_no_numbers(make, values):
     refused(peer, ValueError, "must be an int", peer.conn.update_settings, values)
 
 
+@pytest.mark.parametrize("end", ["error", "abort", "eof"])
+def test_nothing_is_said_behind_goaway(make, end):
+    peer = make("server")
+    if end == "error":
+        peer.feed(f.data(0, b"x"))
+    elif end == "abort":
+        peer.conn.abort()
+    else:
+        peer.eof()
+    assert peer.conn.terminated
+    peer.forget()
+    with pytest.raises(peer.errors.LocalProtocolError, match="over; open another one"):
+        peer.conn.ping(0, b"12345678")
+    with pytest.raises(peer.errors.LocalProtocolError, match="over; open another one"):
+        peer.conn.update_settings({f.INITIAL_WINDOW_SIZE: 2**20, f.MAX_HEADER_LIST_SIZE: 2**20})
+    with pytest.raises(peer.errors.LocalProtocolError, match="over; open another one"):
+        peer.conn.update_settings({})
+    assert peer.pull() == b"" and peer.more() == []
+
+
 @pytest.mark.parametrize("limit", [None, 5, b"x"])
 def test_a_refusal_names_its_limit(make, limit):
     peer = make("server")

@@ -125,3 +125,74 @@ def test_a_reader_that_lags_gets_no_larger_window(make):
         peer.conn.consumed(stream_id, event.credit)
         peer.sent()
     assert sum(event.credit for event in held) <= WINDOW
+
+
+# -- windows that have grown, and SETTINGS_INITIAL_WINDOW_SIZE: RFC 9113 section 6.9.2 ---------------
+
+LARGEST = 2**31 - 1
+
+
+def change(peer, size):
+    peer.conn.update_settings({f.INITIAL_WINDOW_SIZE: size})
+    peer.sent()
+
+
+@pytest.mark.row("9113-6.9.1-4", "9113-6.9.2-1")
+def test_no_setting_makes_a_window_that_has_grown_too_large(make):
+    """The peer would have to end the connection: above 2^31 - 1 there is no window."""
+    peer, stream_id = peer_at(make, 0.1)
+    upload(peer, stream_id, 8192 * KIB, 8192 / 256 * 0.04)
+    assert peer.room[stream_id] > 4 * WINDOW
+    before, room = peer.conn.stats(), peer.room[stream_id]
+    most = LARGEST - room + WINDOW
+    for size in (LARGEST, most + 1):
+        with pytest.raises(ValueError, match=f"may be {most} at most as long as a stream is open"):
+            peer.conn.update_settings({f.MAX_FRAME_SIZE: 20000, f.INITIAL_WINDOW_SIZE: size})
+    assert peer.pull() == b"" and peer.conn.stats() == before
+    change(peer, most)
+    assert peer.room[stream_id] == LARGEST
+    peer.feed(f.settings_ack())
+    # It goes on, and no increment is too large: the peer looks.
+    peer.send(stream_id, bytes(16 * KIB))
+    upload(peer, stream_id, 4096 * KIB, 0.1)
+    assert not peer.conn.terminated
+    peer.feed(f.rst_stream(stream_id, f.CANCEL))
+    change(peer, LARGEST)
+    assert not peer.conn.terminated
+
+
+def test_what_a_window_has_grown_by_does_not_outlast_a_change_of_the_setting(make):
+    peer, stream_id = peer_at(make, 0.1)
+    upload(peer, stream_id, 8192 * KIB, 8192 / 256 * 0.04)
+    grown = peer.room[stream_id]
+    assert grown > 4 * WINDOW
+    change(peer, 8 * WINDOW)
+    assert peer.room[stream_id] == grown + 7 * WINDOW
+    peer.feed(f.settings_ack())
+    peer.now += 10
+    upload(peer, stream_id, 16384 * KIB, 100.0)  # slowly: it does not grow again
+    assert 4 * WINDOW <= peer.room[stream_id] <= 8 * WINDOW
+
+
+@pytest.mark.parametrize(("size", "grown"), [(WINDOW // 4, 8 * WINDOW), (8 * WINDOW, 16 * WINDOW)])
+def test_the_budget_of_windows_is_free_again_after_a_change_of_the_setting(make, size, grown):
+    peer, stream_id = peer_at(make, 0.1, limits={"window_budget": 8 * WINDOW})
+    upload(peer, stream_id, 8192 * KIB, 8192 / 256 * 0.04)
+    assert 4 * WINDOW < peer.room[stream_id] <= 8 * WINDOW
+    change(peer, size)
+    peer.feed(f.settings_ack())
+    upload(peer, stream_id, 32768 * KIB, 1.0)
+    assert grown * 3 / 4 < peer.room[stream_id] <= grown
+
+
+@pytest.mark.row("9113-6.9.1-4")
+def test_without_limits_a_window_grows_to_what_there_is(make):
+    peer, stream_id = peer_at(
+        make,
+        1000.0,
+        limits={"max_window": None, "window_budget": None},
+        settings={"initial_window_size": 2**30, "connection_window": LARGEST},
+    )
+    for _ in range(4):
+        upload(peer, stream_id, 2**30, 1.0)
+    assert 2**30 <= peer.room[stream_id] <= LARGEST

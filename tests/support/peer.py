@@ -200,6 +200,7 @@ class Peer:
             changed = dict(frame.settings).get(f.INITIAL_WINDOW_SIZE, self._initial_room)
             for stream_id in self.room:
                 self.room[stream_id] += changed - self._initial_room if stream_id else 0
+                assert self.room[stream_id] < 1 << 31, "SETTINGS let a window grow beyond 2^31-1"
             self._initial_room = changed
         if self._block is not None:
             assert frame.kind == f.CONTINUATION, f"{frame!r} inside a field block"
