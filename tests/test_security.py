@@ -30,9 +30,12 @@ def tables():
     return found
 
 
+# The defaults of `max_pending_resets` and `max_continuations`: None follows a setting.
+FOLLOWS = ("`max_concurrent_streams`", "8, or 1.25 `max_header_list_size` / 16 384 if more")
+
+
 def number(text):
-    # `max_pending_resets` is as many as another limit.
-    return None if text in ("none", "`max_concurrent_streams`") else float(text.replace(" ", ""))
+    return None if text in ("none", *FOLLOWS) else float(text.replace(" ", ""))
 
 
 def given(value):

@@ -195,8 +195,6 @@ class Control(Heads):
         guard = self.guard
         if not self._reached(guard.control_frame()) and self.greeted_settings:
             self._reached(guard.settings(self.now))
-        if n // 6 > self.limits.max_settings:
-            self.reached("max_settings", "too many settings in a frame")
         if self.phase == DEAD:
             return
         changed = {}

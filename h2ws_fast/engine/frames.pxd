@@ -6,12 +6,13 @@ from .delivery cimport Delivery
 from .kernels cimport address, octets, take, u24, u32
 from .stream cimport Layer, Stream
 
-cdef unsigned int ACK, CLOSED, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM
+cdef unsigned int ACK, CLOSED, CONTINUATION, DATA, DEFAULT_FRAME_SIZE, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM
 cdef unsigned int FRAME_SIZE_ERROR, GOAWAY, HEADERS, MAX_STREAM_ID, PADDED, PING, PRIORITY
 cdef unsigned int PRIORITY_FLAG, PRIORITY_UPDATE, PROTOCOL_ERROR, PUSH_PROMISE, RST_STREAM
 cdef unsigned int SETTINGS, WINDOW_UPDATE
 cdef int AWAIT_PREFACE, READ_HEAD, READ_PAD, READ_PAYLOAD, READ_SKIP, READ_WHOLE, DEAD
 cdef bytes PREFACE
+cdef int64_t MIN_CONTINUATIONS, UNLIMITED
 
 
 cdef class FrameReader(Delivery):
@@ -37,6 +38,10 @@ cdef class FrameReader(Delivery):
     cdef Py_ssize_t _frame(self, octets p, Py_ssize_t pos, Py_ssize_t n, Py_ssize_t length, unsigned int kind, unsigned int flags, unsigned int stream_id) except -1
     @cython.locals(error="unsigned int")
     cdef bint _check_head(self, Py_ssize_t length, unsigned int kind, unsigned int flags, unsigned int stream_id) except -1
+    @cython.locals(besides="Py_ssize_t")
+    cdef bint _fits(self, Py_ssize_t length, unsigned int kind, unsigned int flags) except -1
+    @cython.locals(most=int64_t)
+    cdef int64_t _most_continuations(self) except -1
     @cython.locals(size="Py_ssize_t", whole=bytes)
     cdef Py_ssize_t _collect(self, octets p, Py_ssize_t pos, Py_ssize_t n) except -1
     @cython.locals(kind="unsigned int")

@@ -12,7 +12,8 @@ pieces of one field block. A DATA payload is handed on as it arrives.
     READ_WHOLE     `left` octets of a frame that must be whole are to come
     DEAD           the connection has failed: nothing is read any more
 
-Sizes and stream numbers are checked when a head is whole, before a payload is held.
+Sizes and stream numbers are checked when a head is whole, before a payload is held; so is whether a
+field block or SETTINGS would be longer than their limits let them.
 """
 
 from .buffers import Buffer
@@ -23,6 +24,7 @@ from .constants import (
     CONTINUATION,
     DATA,
     DEAD,
+    DEFAULT_FRAME_SIZE,
     END_HEADERS,
     END_STREAM,
     ENHANCE_YOUR_CALM,
@@ -49,6 +51,9 @@ from .constants import (
 )
 from .delivery import Delivery
 from .kernels import address, take, u24, u32
+from .limits import UNLIMITED
+
+MIN_CONTINUATIONS = 8  # see `Limits.max_continuations`
 
 
 class FrameReader(Delivery):
@@ -208,7 +213,44 @@ class FrameReader(Delivery):
         if reason is not None:
             self.fail_connection(error, reason)
             return False
+        return self._fits(length, kind, flags)
+
+    def _fits(self, length, kind, flags):
+        # What may not be kept anyhow is refused before it is; False where the connection has failed.
+        if kind == SETTINGS:
+            if length // 6 > self.limits.max_settings:
+                self.reached("max_settings", "too many settings in a frame")
+                return False
+        elif kind == CONTINUATION:
+            # CVE-2024-27316 and its family: bounded in frames and in octets.
+            if self.block_frames >= self._most_continuations():
+                self.reached("max_continuations", "too many CONTINUATION frames")
+                return False
+            if length > self.max_block - self.block.size():
+                self.reached("max_header_list_size", "field block is too large")
+                return False
+        elif kind == HEADERS or kind == PUSH_PROMISE:
+            # How much of it is padding its first octet will say: 255, and itself, at most.
+            besides = 256 if flags & PADDED else 0
+            if kind == PUSH_PROMISE:
+                besides += 4
+            elif flags & PRIORITY_FLAG:
+                besides += 5
+            if length - besides > self.max_block:
+                self.reached("max_header_list_size", "field block is too large")
+                return False
         return True
+
+    def _most_continuations(self):
+        # As many as a list within the limit needs, and a quarter for frames that are not full. A
+        # peer may keep to the smallest SETTINGS_MAX_FRAME_SIZE, whatever ours is (RFC 9113 section
+        # 4.2); of `max_block` two lists make all but such a frame.
+        most = self.limits.max_continuations
+        if most == UNLIMITED:
+            most = (self.max_block - DEFAULT_FRAME_SIZE) // 8 * 5 // DEFAULT_FRAME_SIZE
+            if most < MIN_CONTINUATIONS:
+                most = MIN_CONTINUATIONS
+        return most
 
     def _collect(self, p, pos, n):
         size = self.left
@@ -339,6 +381,9 @@ class FrameReader(Delivery):
                 return
         pos += fixed
         end -= padding
+        if end - pos > self.max_block:
+            self.reached("max_header_list_size", "field block is too large")
+            return
         if self.kind == HEADERS and not self.begin_block(self.stream_id):
             return
         if flags & END_HEADERS:
@@ -357,14 +402,8 @@ class FrameReader(Delivery):
             self.empty_frame()
 
     def _continue_block(self, p, pos, n):
-        # CVE-2024-27316 and its family: bounded in frames and in octets, before anything is decoded.
+        # That there is room for it was seen at its head: `_fits`.
         self.block_frames += 1
-        if self.block_frames > self.limits.max_continuations:
-            self.reached("max_continuations", "too many CONTINUATION frames")
-            return
-        if n > self.max_block - self.block.size():
-            self.reached("max_header_list_size", "field block is too large")
-            return
         self.block.append(p, pos, n, 0)
         if not self.flags & END_HEADERS:
             if n == 0:

@@ -2,7 +2,8 @@
 
 The peer is hostile: every queue, buffer, count and wait has its number here. Reaching one ends the
 connection with ENHANCE_YOUR_CALM unless the comment says otherwise, and is counted by name in
-`Connection.stats()["limits"]`. None lifts a limit, but for `max_pending_resets`.
+`Connection.stats()["limits"]`. None lifts a limit, but for `max_pending_resets` and
+`max_continuations`.
 """
 
 UNLIMITED = 2**62
@@ -30,9 +31,9 @@ class Limits:
     """Every limit of a connection, by keyword. See the comment at each default.
 
     Names that end in `_s` are seconds above 0, those in `_rate` a number each second, the others whole
-    numbers: of octets or of what the name says. None lifts a limit, but for `max_pending_resets`. Raises
-    ValueError for anything else. One object may serve any number of connections, and is not to be
-    changed.
+    numbers: of octets or of what the name says. None lifts a limit, but for `max_pending_resets` and
+    `max_continuations`, which follow a setting then. Raises ValueError for anything else. One object
+    may serve any number of connections, and is not to be changed.
     """
 
     __slots__ = (
@@ -131,9 +132,10 @@ class Limits:
         # its handler. A new request beyond is refused with REFUSED_STREAM, trailers reset their
         # stream; lists below 2 KiB are not counted.
         max_held_headers=16777216,
-        # CONTINUATION frames of one header block (nghttp2 8): CVE-2024-27316 and its family. Raise
-        # it with `Settings.max_header_list_size`: the smallest max_frame_size is 16 KiB.
-        max_continuations=8,
+        # CONTINUATION frames of one header block: CVE-2024-27316 and its family. None: 1.25 times
+        # what the header list that this end advertises takes of frames of 16 KiB (Rust h2), since no
+        # peer has to send larger ones; at least 8 (nghttp2).
+        max_continuations=None,
         # Entries in one SETTINGS frame (nghttp2 32).
         max_settings=32,
         # Control frames that the peer caused and that still wait to leave (nghttp2, Envoy 1000):
@@ -241,6 +243,9 @@ class Limits:
         self.max_header_fields = _number("max_header_fields", max_header_fields, 1)
         self.max_held_headers = _number("max_held_headers", max_held_headers, 1)
         self.max_continuations = _number("max_continuations", max_continuations, 1)
+        if max_continuations is not None:
+            # A number stays one, however large.
+            self.max_continuations = min(self.max_continuations, UNLIMITED - 1)
         self.max_settings = _number("max_settings", max_settings, 1)
         self.max_control_frames = _number("max_control_frames", max_control_frames, 1)
         self.max_empty_frames = _number("max_empty_frames", max_empty_frames, 1)

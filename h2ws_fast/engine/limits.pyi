@@ -68,7 +68,7 @@ class Limits:
         write_low: int | None = 16384,
         max_header_fields: int | None = 128,
         max_held_headers: int | None = 16777216,
-        max_continuations: int | None = 8,
+        max_continuations: int | None = None,
         max_settings: int | None = 32,
         max_control_frames: int | None = 1000,
         max_empty_frames: int | None = 10,

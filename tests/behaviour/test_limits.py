@@ -53,7 +53,7 @@ DEFAULTS = {
     "settings_rate": 10,
     "ping_burst": 10000,
     "ping_rate": 330,
-    "max_continuations": 8,
+    "max_continuations": 2**62,  # as many as a header list takes
     "max_header_fields": 128,
     "max_held_headers": 16 * 2**20,
     "max_settings": 32,
@@ -490,8 +490,124 @@ def literal(name, value):
 
 
 @row("SEC-2-1")
+@pytest.mark.parametrize(
+    ("settings", "most"),
+    [
+        ({}, 8),
+        ({"max_header_list_size": 0}, 8),
+        ({"max_header_list_size": 200_000}, 15),
+        ({"max_header_list_size": 1 << 20}, 80),
+        # A peer may keep to frames of 16 KiB.
+        ({"max_header_list_size": 1 << 20, "max_frame_size": 2**24 - 1}, 80),
+    ],
+)
+@pytest.mark.parametrize("later", [False, True], ids=["first", "later"])
+def test_continuations_are_as_many_as_the_header_list_takes(make, settings, most, later):
+    if later:
+        peer = make("server", settings={**settings, "max_header_list_size": 65536})
+        size = settings.get("max_header_list_size", 65536)
+        peer.conn.update_settings({f.MAX_HEADER_LIST_SIZE: size})
+        peer.sent()
+        peer.feed(f.settings_ack())
+    else:
+        peer = make("server", settings=settings)
+    peer.feed(f.headers(1, b"\x82", True, end_headers=False))
+    peer.feed(*[f.continuation(1, b"\x84", end_headers=False)] * most)
+    assert not peer.conn.terminated
+    peer.feed(f.continuation(1, b"\x87", end_headers=False)[:9])
+    calm(peer, "max_continuations")
+
+
+@row("SEC-2-1")
+@pytest.mark.parametrize("number", [100, 2**62, 2**70])
+def test_a_number_of_continuations_stays_one(make, number):
+    peer = make(
+        "server", settings={"max_header_list_size": 0}, limits={"max_continuations": number}
+    )
+    peer.feed(f.headers(1, b"\x82", True, end_headers=False))
+    peer.feed(*[f.continuation(1, b"\x84", end_headers=False)] * 100)
+    assert not peer.conn.terminated
+    if number == 100:
+        peer.feed(f.continuation(1, b"\x84", end_headers=False))
+        calm(peer, "max_continuations")
+
+
+@row("SEC-2-1", "9113-10.5.1-1")
+def test_a_header_list_within_a_large_limit_arrives(make):
+    peer = make("server", settings={"max_header_list_size": 1 << 20})
+    block = peer.block(GET) + b"".join(literal(b"x%d" % i, b"y" * 8000) for i in range(25))
+    pieces = [block[i : i + 16384] for i in range(0, len(block), 16384)]
+    assert len(pieces) == 13
+    peer.feed(f.headers(1, pieces[0], True, end_headers=False))
+    peer.feed(*[f.continuation(1, piece, end_headers=False) for piece in pieces[1:-1]])
+    peer.feed(f.continuation(1, pieces[-1]))
+    (requested,) = of(peer.events, "Requested")
+    assert len(requested.headers) == 25
+    peer.next_id = 3
+    untouched(peer)
+
+
+@row("SEC-2-1")
+@pytest.mark.parametrize("kind", ["HEADERS", "PUSH_PROMISE"])
+@pytest.mark.parametrize("end_headers", [True, False])
+@pytest.mark.parametrize("pad", [None, 0, 255])
+@pytest.mark.parametrize("priority", [None, bytes(4) + b"\x10"])
+def test_a_frame_longer_than_a_block_may_be_ends_at_its_head(
+    make, kind, end_headers, pad, priority
+):
+    """It would be held until it is whole: 16 MiB, where the header list may have 64 KiB."""
+    if kind == "PUSH_PROMISE" and priority is not None:
+        pytest.skip("has no priority")
+    most = 2 * 65536 + 16384
+
+    def framed(peer, block):
+        if kind == "HEADERS":
+            stream_id = 1 if peer.role == "server" else peer.conn.request(GET)
+            peer.forget()
+            return f.headers(stream_id, block, True, end_headers, pad, priority)
+        stream_id = peer.conn.request(GET)
+        peer.forget()
+        return f.push_promise(stream_id, 2, block, end_headers, pad)
+
+    settings = {"max_frame_size": 2**24 - 1}
+    for role in ("server", "client") if kind == "HEADERS" else ("client",):
+        # So long it may be, though what it becomes is too much.
+        peer = make(role, settings=settings)
+        peer.feed(framed(peer, bytes(most)), delivery="whole")
+        assert not any("block" in event.reason for event in of(peer.events, "Terminated"))
+        # Padding that was allowed for at the head, and is none.
+        peer = make(role, settings=settings)
+        peer.feed(framed(peer, bytes(most + 1)), delivery="whole")
+        goaway = peer.expect_connection_error(f.ENHANCE_YOUR_CALM)
+        assert goaway.debug_data == b"field block is too large"
+        reached(peer, "max_header_list_size")
+        # What no padding can explain is not waited for.
+        peer = make(role, settings=settings)
+        peer.feed(framed(peer, bytes(most + 262))[:9], delivery="whole")
+        goaway = peer.expect_connection_error(f.ENHANCE_YOUR_CALM)
+        assert goaway.debug_data == b"field block is too large"
+        reached(peer, "max_header_list_size")
+        peer = make(role, settings=settings)
+        octets = framed(peer, bytes(10 << 20))
+        for at in range(0, len(octets), 65536):
+            peer.events += peer.conn.receive_data(octets[at : at + 65536], peer.now)
+            assert peer.conn.octets_held < 65536
+        calm(peer, "max_header_list_size")
+
+
+@row("SEC-2-1")
+def test_a_continuation_beyond_the_block_ends_at_its_head(make):
+    peer = make("server", settings={"max_frame_size": 2**24 - 1})
+    peer.feed(f.headers(1, bytes(16384), True, end_headers=False))
+    peer.feed(f.continuation(1, bytes(2 * 65536 + 1), end_headers=False)[:9])
+    goaway = peer.expect_connection_error(f.ENHANCE_YOUR_CALM)
+    assert goaway.debug_data == b"field block is too large"
+    reached(peer, "max_header_list_size")
+
+
+@row("SEC-2-1")
 def test_octets_of_an_unfinished_block(make):
-    peer = make("server", limits={"max_continuations": None})
+    peer = make("server", limits={"max_continuations": 10_000})
     peer.feed(f.headers(1, bytes(16384), True, end_headers=False))
     for _ in range(20):
         if peer.conn.terminated:
@@ -722,8 +838,16 @@ def test_max_settings(make):
         peer.feed(f.settings(*[(0xFF00 + i, i) for i in range(32)]))
         peer.sent()
         untouched(peer)
-        peer.feed(f.settings(*[(0xFF00 + i, i) for i in range(33)]))
+        peer.feed(f.settings(*[(0xFF00 + i, i) for i in range(33)])[:9])
         calm(peer, "max_settings")
+
+
+@row("SEC-1-5")
+def test_settings_of_any_number(make):
+    peer = make("server", settings={"max_frame_size": 2**24 - 1}, limits={"max_settings": None})
+    peer.feed(f.settings(*[(0xFF00 + i % 256, i) for i in range(10_000)]))
+    peer.sent()
+    untouched(peer)
 
 
 @row("SEC-1-5")
