@@ -46,7 +46,7 @@ cdef class Carrier(Endings):
     cdef str last_authority
     cdef Window window
     cdef list pings
-    cdef dict updates  # ranks of streams that are not open yet
+    cdef object updates  # ranks of streams that are not open yet: Announced
     cdef list pending_settings
     cdef unsigned int seen_id  # last_peer_id when octets were last asked for
     cdef int64_t next_local_id

@@ -47,7 +47,7 @@ from .events import Drained, GoawayReceived, PingAcknowledged, SettingsAcknowled
 from .heads import Heads
 from .kernels import take, u16, u32
 from .layers import DISCARDED, TUNNEL
-from .priority import DEFAULT_RANK, replaced
+from .priority import DEFAULT_RANK, Announced, replaced
 
 # The PING that tells when the peer has seen the first GOAWAY of a graceful shutdown.
 SHUTDOWN_PING = b"shutdown"
@@ -447,7 +447,7 @@ class Control(Heads):
             if stream_id > self.goaway_last:
                 return
             if self.updates is None:
-                self.updates = {}
+                self.updates = Announced()
             if stream_id not in self.updates and (
                 # "The number of streams that have been prioritized but remain in the "idle" state
                 # plus the number of active streams [...] MUST NOT exceed" the limit.
@@ -460,6 +460,6 @@ class Control(Heads):
             # RFC 9218 section 7 lets this end the connection; nothing is gained by that.
             self._reached(self.guard.glitch(self.now))
         elif stream is None:
-            self.updates[stream_id] = rank
+            self.updates.put(stream_id, rank)
         else:
             self.outbox.place(stream, rank)

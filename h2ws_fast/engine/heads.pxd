@@ -31,7 +31,7 @@ cdef class Heads(Carrier):
     cdef bint _may_hold(self, int64_t size) except -1
     cdef int _hold_list(self, unsigned int stream_id, int64_t size) except -1
     cdef str _shared(self, str authority)
-    @cython.locals(updates=dict, rank=int)
+    @cython.locals(rank=int)
     cdef int _take_update(self, unsigned int stream_id) except -2
     @cython.locals(layer=Layer, size=int64_t)
     cdef void _receive_more_headers(self, Stream stream, list fields, unsigned int end_stream) except *

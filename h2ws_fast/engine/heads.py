@@ -267,14 +267,8 @@ class Heads(Carrier):
 
     def _take_update(self, stream_id):
         # RFC 9218 section 7: a PRIORITY_UPDATE that came before its stream overrides the field.
-        updates = self.updates
-        rank = updates.pop(stream_id, -1)
-        if stream_id > self.last_peer_id + 2:
-            # Those that were passed over are closed now: RFC 9113 section 5.1.1.
-            for other in list(updates):
-                if other < stream_id:
-                    del updates[other]
-        if not updates:
+        rank = self.updates.take(stream_id)
+        if not self.updates:
             self.updates = None
         return rank
 

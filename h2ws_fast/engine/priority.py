@@ -4,6 +4,8 @@ A stream's `rank` holds it in one octet: `urgency << 1 | incremental`. The two b
 of the two the application has fixed, so that the peer's later signals no longer change it.
 """
 
+from heapq import heappop, heappush
+
 INCREMENTAL = 0x01
 URGENCY = 0x0E
 OWN_INCREMENTAL = 0x10  # fixed by the application
@@ -29,6 +31,46 @@ NUMBER = b"0123456789."
 TOKEN_START = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz*"
 TOKEN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~:/"
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+
+
+class Announced:
+    """Ranks of streams that are not open yet: what PRIORITY_UPDATE said before they came.
+
+    Streams open in the order of their numbers, so a heap has first what is to go first: what a
+    stream costs that opens does not depend on how many others are awaited.
+    """
+
+    __slots__ = ("_order", "_ranks")
+
+    def __init__(self):
+        self._order = []
+        self._ranks = {}
+
+    def __len__(self):
+        return len(self._ranks)
+
+    def __contains__(self, stream_id):
+        return stream_id in self._ranks
+
+    def put(self, stream_id, rank):
+        """Remember the latest."""
+        if stream_id not in self._ranks:
+            heappush(self._order, stream_id)
+        self._ranks[stream_id] = rank
+
+    def take(self, stream_id):
+        """A stream opens: return its rank, or -1.
+
+        Those that it passes over are closed now (RFC 9113 section 5.1.1), and forgotten.
+        """
+        order = self._order
+        rank = -1
+        while order and order[0] <= stream_id:
+            first = heappop(order)
+            rank = self._ranks.pop(first)
+            if first != stream_id:
+                rank = -1
+        return rank
 
 
 class Unreadable(ValueError):

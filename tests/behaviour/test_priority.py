@@ -1,5 +1,7 @@
 """RFC 9218: the setting, the field, the frame, and the order in which DATA leaves."""
 
+import time
+
 import pytest
 
 from tests.support import frames as f
@@ -287,6 +289,39 @@ def test_updates_of_closed_streams_are_discarded(server):
     peer.expect_nothing(*[f.priority_update(closed, b"u=0") for closed in (1, 3, 5)])
     # And they no longer count.
     peer.expect_nothing(*[f.priority_update(101 + 2 * idle) for idle in range(3)])
+
+
+@row("9218-7-1")
+@pytest.mark.parametrize("passed", [False, True], ids=["none", "one"])
+def test_a_stream_that_opens_looks_at_no_others_that_are_awaited(make, passed):
+    """50 000 of them made a request that passes over a number cost milliseconds."""
+    peer = make(
+        "server",
+        settings={"max_concurrent_streams": 2**31 - 1},
+        limits={"max_priority_frames": None},
+    )
+    last = 2**31 - 1
+
+    def fastest():
+        times = []
+        for _ in range(50):
+            stream_id = peer.next_id + 2
+            if passed:
+                peer.feed(f.priority_update(peer.next_id, b"u=1"))
+            octets = peer.headers(stream_id, GET, end_stream=True)
+            start = time.perf_counter()
+            peer.conn.receive_data(octets, peer.now)
+            times.append(time.perf_counter() - start)
+            peer.conn.respond(stream_id, OK, end_stream=True)
+            peer.pull()
+        return min(times)
+
+    alone = fastest()
+    for at in range(0, 50_000, 1000):
+        octets = [f.priority_update(last - 2 * i, b"u=0") for i in range(at, at + 1000)]
+        peer.conn.receive_data(b"".join(octets), peer.now)
+    assert fastest() < 5 * alone
+    assert peer.conn.priority(peer.get(last)) == (0, False)
 
 
 @row("9218-7.1-3")
