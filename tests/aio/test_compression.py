@@ -156,10 +156,11 @@ async def test_a_server_that_answers_what_was_not_offered(answer):
 
 
 async def test_a_server_over_h2_that_answers_what_was_not_offered(clear):
-    def process_response(ws, request, response):
-        response.headers.add("sec-websocket-extensions", "permessage-deflate; bad")
+    class Wrong(ServerPerMessageDeflateFactory):
+        def accept(self, offers):
+            return b"permessage-deflate; bad", super().accept(offers)[1]
 
-    async with clear.serve(echo, process_response=process_response, compression=None):
+    async with clear.serve(echo, compression=Wrong()):
         with pytest.raises(StreamReset):
             await connect(clear.ws(), http="h2")
 
