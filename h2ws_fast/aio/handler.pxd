@@ -4,6 +4,7 @@ from .hub cimport Driver, Waiter
 from .step cimport step
 
 cdef object NOTHING, _enter_task, _leave_task
+cdef dict CURRENT
 
 
 cdef class HandlerCoroutine(Driver):
@@ -18,3 +19,5 @@ cdef class HandlerCoroutine(Driver):
     @cython.locals(waiter=Waiter)
     cdef object _leave(self)
     cdef object _end(self)
+    @cython.locals(current=dict)
+    cdef bint _go_on(self, Waiter waiter, object context) except -1
