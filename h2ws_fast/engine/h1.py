@@ -322,7 +322,7 @@ class Upgraded(Delivery):
     def send_message(self, stream_id, data):
         """See `Connection.send_message`."""
         if whole(stream_id) != self._stream.id:
-            raise self._unknown(stream_id)
+            raise LocalProtocolError(self._unknown(stream_id))
         self._check_open()
         if self._messages.sending:
             return self._send_as(data, True)
@@ -537,13 +537,13 @@ class Upgraded(Delivery):
 
     def _check(self, stream_id):
         if whole(stream_id) != self._stream.id:
-            raise self._unknown(stream_id)
+            raise LocalProtocolError(self._unknown(stream_id))
 
     def _unknown(self, stream_id):
-        # What a verb raises for a number that is not our stream's. Apart, as what follows: where each
+        # What a verb says to a number that is not our stream's. Apart, as what follows: where each
         # verb has it within, a message takes 25 instructions more.
         self._pass_over(stream_id)
-        return LocalProtocolError(f"there is no stream {stream_id}")
+        return f"there is no stream {stream_id}"
 
     def _pass_over(self, stream_id):
         # It is not our stream; ValueError where it is none that there could be.
