@@ -39,7 +39,7 @@ def can_open(path):
 def test_a_tunnel_fills_a_long_path():
     ip = program("ip", "iproute2")
     python = [sys.executable, "-m"]
-    arguments = [*map(str, (RATE, DELAY, LOST))]
+    arguments = [*map(str, (RATE, DELAY, LOST)), ip]
     with running([*python, "tests.support.path", *arguments], **UNBUFFERED) as path:
         near, far = ([ip, "netns", "exec", name, *python] for name in read_line(path).split())
         with running([*far, "tests.support.bulk", "serve", FAR], **UNBUFFERED) as server:

@@ -1,11 +1,11 @@
 """Two hosts and a path between them: a delay, a rate, a queue, and packets that are lost.
 
-    python -m tests.support.path RATE DELAY LOST
+    python -m tests.support.path RATE DELAY LOST IP
 
 makes two network namespaces, prints their names, and passes IP packets between them until it is
 ended: RATE octets a second each way, DELAY seconds each way, a queue of ten round trips, and every
-LOST-th large packet dropped. It needs Linux, root and iproute2. What TCP makes of it is the
-kernel's own doing.
+LOST-th large packet dropped. It needs Linux, root, and `ip` of iproute2, whose path is IP. What TCP
+makes of it is the kernel's own doing.
 """
 
 import collections
@@ -27,7 +27,7 @@ IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
 
 
 def ip(*arguments):
-    subprocess.run(["ip", *arguments], check=True)
+    subprocess.run([PROGRAM, *arguments], check=True)
 
 
 class Host:
@@ -107,4 +107,5 @@ def main(rate, delay, lost):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    PROGRAM = sys.argv[4]  # of iproute2, which need not be in our PATH
     main(float(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
