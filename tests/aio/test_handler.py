@@ -470,8 +470,24 @@ async def test_a_handler_that_is_none(clear, caplog):
     assert f.GOAWAY not in [frame.kind for frame in peer.frames]
 
 
-async def test_a_task_factory_may_wrap_the_handler(clear, made):
+async def echoes_under(factory, place, made):
+    """Echo two messages by a handler whose task `factory` makes."""
     loop = asyncio.get_running_loop()
+
+    async def handler(ws):
+        async for each in ws:
+            await ws.send(each)
+
+    loop.set_task_factory(factory)
+    try:
+        async with serving(place, made(handler)) as (server, peer):
+            bring(server, message(1, SMALL) * 2)
+            assert len(await peer.ws_frames(1, 2)) == 2
+    finally:
+        loop.set_task_factory(None)
+
+
+async def test_a_task_factory_may_wrap_the_handler(clear, made):
     wrapped = []
 
     async def wrapper(coroutine):
@@ -481,17 +497,7 @@ async def test_a_task_factory_may_wrap_the_handler(clear, made):
     def factory(loop, coroutine, **options):
         return asyncio.Task(wrapper(coroutine), loop=loop, **options)
 
-    async def handler(ws):
-        async for each in ws:
-            await ws.send(each)
-
-    loop.set_task_factory(factory)
-    try:
-        async with serving(clear, made(handler)) as (server, peer):
-            bring(server, message(1, SMALL) * 2)
-            assert len(await peer.ws_frames(1, 2)) == 2
-    finally:
-        loop.set_task_factory(None)
+    await echoes_under(factory, clear, made)
     assert wrapped
 
 
@@ -499,19 +505,7 @@ async def test_a_task_factory_may_wrap_the_handler(clear, made):
 async def test_eager_tasks(clear, made, loop_kind):
     if loop_kind == "uvloop":
         pytest.skip("uvloop gives the factory an argument that it does not take")
-    loop = asyncio.get_running_loop()
-
-    async def handler(ws):
-        async for each in ws:
-            await ws.send(each)
-
-    loop.set_task_factory(asyncio.eager_task_factory)
-    try:
-        async with serving(clear, made(handler)) as (server, peer):
-            bring(server, message(1, SMALL) * 2)
-            assert len(await peer.ws_frames(1, 2)) == 2
-    finally:
-        loop.set_task_factory(None)
+    await echoes_under(asyncio.eager_task_factory, clear, made)
 
 
 # -- steps, on both twins ------------------------------------------------------------------------
